@@ -1,0 +1,2 @@
+import Serving
+@main struct Main { static func main() {} }

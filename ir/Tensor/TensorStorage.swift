@@ -1,0 +1,50 @@
+#if canImport(Glibc)
+import Glibc
+#endif
+
+/// Bytes that tensors refer to: memory of its own, or a mapped file.
+///
+/// `@unchecked Sendable`: the bytes are written only through `Tensor.init(_:_:initializing:)`, before the
+/// storage is shared; after that they are read only.
+public final class TensorStorage: @unchecked Sendable {
+  let base: UnsafeMutableRawPointer
+  public let byteCount: Int
+  private let isMapped: Bool
+
+  /// Uninitialised memory, aligned to 64 bytes.
+  init(byteCount: Int) {
+    self.byteCount = byteCount
+    isMapped = false
+    base = .allocate(byteCount: max(byteCount, 1), alignment: 64)
+  }
+
+  private init(mapped base: UnsafeMutableRawPointer, byteCount: Int) {
+    self.base = base
+    self.byteCount = byteCount
+    isMapped = true
+  }
+
+  deinit {
+    if isMapped { munmap(base, byteCount) } else { base.deallocate() }
+  }
+
+  /// Maps a whole file for reading. An empty file gives an empty storage.
+  ///
+  /// - Parameter descriptor: An open file; it may be closed afterwards.
+  /// - Returns: nil if the system refuses (`errno` says why).
+  public static func mapping(descriptor: Int32) -> TensorStorage? {
+    var information = stat()
+    guard fstat(descriptor, &information) == 0, information.st_mode & S_IFMT == S_IFREG else { return nil }
+    let size = Int(information.st_size)
+    if size == 0 { return TensorStorage(byteCount: 0) }
+    guard let address = mmap(nil, size, PROT_READ, MAP_PRIVATE, descriptor, 0), address != MAP_FAILED else { return nil }
+    return TensorStorage(mapped: address, byteCount: size)
+  }
+
+  /// The bytes. The pointer must not leave `body`.
+  public func withBytes<Result, Failure: Error>(
+    _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    try body(UnsafeRawBufferPointer(start: base, count: byteCount))
+  }
+}
