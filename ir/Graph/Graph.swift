@@ -1,0 +1,204 @@
+import TensorTypes
+
+/// A typed graph of whole-tensor operations in single assignment form.
+///
+/// Nodes are kept by id, without an order of their own: `topologicalOrder` derives one, and nodes from which
+/// no output can be reached are simply not in it. A graph is a value; copies are independent.
+public struct Graph: Sendable {
+  public var name: String
+  public private(set) var inputs: [ValueID] = []
+  public private(set) var outputs: [ValueID] = []
+  /// The outputs' names in the model's interface; one for each output.
+  public private(set) var outputNames: [String] = []
+  private var nodes: [Node] = []
+  private var values: [Value] = []
+  private var users: [[Use]] = []
+
+  public init(name: String = "main") { self.name = name }
+
+  // MARK: Building
+
+  /// Adds an input.
+  @discardableResult
+  public mutating func addInput(_ name: String, _ type: TensorType) -> ValueID {
+    let id = addValue(type, .input(inputs.count), name: name)
+    inputs.append(id)
+    return id
+  }
+
+  /// Adds a node whose operands exist in this graph.
+  ///
+  /// - Throws: `TypeError` if the operands do not fit the operation.
+  @discardableResult
+  public mutating func add(
+    _ operation: any Operation, _ operands: [ValueID], origin: NodeOrigin = NodeOrigin(), name: String = ""
+  ) throws(TypeError) -> [ValueID] {
+    let types = try operation.checkedResultTypes(for: operands.map { type(of: $0) })
+    let id = NodeID(nodes.count)
+    let results = types.enumerated().map { position, type in
+      addValue(type, .node(id, result: position), name: position == 0 ? name : "")
+    }
+    nodes.append(Node(id: id, operation: operation, operands: operands, results: results, origin: origin))
+    for (position, operand) in operands.enumerated() { users[operand.index].append(Use(node: id, operand: position)) }
+    return results
+  }
+
+  /// Adds a node with exactly one result.
+  public mutating func insert(
+    _ operation: any Operation, _ operands: ValueID..., origin: NodeOrigin = NodeOrigin(), name: String = ""
+  ) throws(TypeError) -> ValueID {
+    try add(operation, operands, origin: origin, name: name)[0]
+  }
+
+  private mutating func addValue(_ type: TensorType, _ producer: Value.Producer, name: String) -> ValueID {
+    let id = ValueID(values.count)
+    values.append(Value(id: id, type: type, producer: producer, name: name))
+    users.append([])
+    return id
+  }
+
+  /// Declares what the graph returns.
+  public mutating func setOutputs(_ outputs: [(name: String, value: ValueID)]) {
+    self.outputs = outputs.map(\.value)
+    outputNames = outputs.map(\.name)
+  }
+
+  // MARK: Reading
+
+  public func node(_ id: NodeID) -> Node { nodes[id.index] }
+  public func value(_ id: ValueID) -> Value { values[id.index] }
+  public func type(of id: ValueID) -> TensorType { values[id.index].type }
+  public func types(of ids: [ValueID]) -> [TensorType] { ids.map { type(of: $0) } }
+  /// Ids below this bound may exist; for tables indexed by value.
+  public var valueCount: Int { values.count }
+
+  /// The node that computes a value, or nil for an input.
+  public func producer(of id: ValueID) -> Node? {
+    if case .node(let node, _) = values[id.index].producer { return nodes[node.index] }
+    return nil
+  }
+
+  /// The operation that computes a value, if it is of one type.
+  public func producer<T: Operation>(of id: ValueID, as type: T.Type) -> (node: Node, operation: T)? {
+    guard let node = producer(of: id), let operation = node.operation as? T else { return nil }
+    return (node, operation)
+  }
+
+  /// The tensor, if the value is a constant.
+  public func constant(_ id: ValueID) -> Tensor? { producer(of: id, as: Constant.self)?.operation.tensor }
+
+  /// Every operand position that reads the value, dead nodes included until `removeDeadNodes`.
+  public func uses(of id: ValueID) -> [Use] { users[id.index] }
+
+  /// Reads by nodes plus appearances among the outputs.
+  public func useCount(of id: ValueID) -> Int { users[id.index].count + outputs.count { $0 == id } }
+
+  public func isOutput(_ id: ValueID) -> Bool { outputs.contains(id) }
+
+  /// All nodes that an output needs, each after the producers of its operands. The order depends on the
+  /// graph alone: depth first from the outputs, operands from left to right.
+  public func topologicalOrder() -> [NodeID] {
+    var order: [NodeID] = []
+    var isDone = [Bool](repeating: false, count: nodes.count)
+    var stack: [(node: NodeID, next: Int)] = []
+    for output in outputs {
+      if case .node(let root, _) = values[output.index].producer, !isDone[root.index] {
+        isDone[root.index] = true
+        stack.append((root, 0))
+      }
+      while let (id, next) = stack.last {
+        let operands = nodes[id.index].operands
+        if next == operands.count {
+          order.append(id)
+          stack.removeLast()
+          continue
+        }
+        stack[stack.count - 1].next += 1
+        if case .node(let producer, _) = values[operands[next].index].producer, !isDone[producer.index] {
+          isDone[producer.index] = true
+          stack.append((producer, 0))
+        }
+      }
+    }
+    return order
+  }
+
+  /// The symbols in the types of inputs and of all live values, in alphabetical order.
+  public var symbols: [String] {
+    var found: Set<String> = []
+    for input in inputs { found.formUnion(type(of: input).shape.symbols) }
+    for id in topologicalOrder() { for result in node(id).results { found.formUnion(type(of: result).shape.symbols) } }
+    return found.sorted()
+  }
+
+  // MARK: Editing
+
+  /// Makes every reader of one value, and the outputs, read another one of the same type.
+  public mutating func replaceAllUses(of old: ValueID, with new: ValueID) {
+    precondition(type(of: old) == type(of: new), "a replacement must keep the type: \(type(of: old)) by \(type(of: new))")
+    if old == new { return }
+    for use in users[old.index] { nodes[use.node.index].operands[use.operand] = new }
+    users[new.index] += users[old.index]
+    users[old.index] = []
+    for position in outputs.indices where outputs[position] == old { outputs[position] = new }
+    if values[new.index].name.isEmpty { values[new.index].name = values[old.index].name }
+  }
+
+  /// Makes one operand of one node another value of the same type.
+  public mutating func setOperand(_ operand: Int, of node: NodeID, to new: ValueID) {
+    let old = nodes[node.index].operands[operand]
+    precondition(type(of: old) == type(of: new), "a replacement must keep the type: \(type(of: old)) by \(type(of: new))")
+    users[old.index].removeAll { $0.node == node && $0.operand == operand }
+    nodes[node.index].operands[operand] = new
+    users[new.index].append(Use(node: node, operand: operand))
+  }
+
+  /// Drops every node that no output needs, and renumbers what is left in topological order.
+  ///
+  /// Ids from before are void. Inputs stay, used or not: they are the model's interface.
+  public mutating func removeDeadNodes() {
+    self = rebuilt { graph, node, operands throws(Never) in
+      graph.append(node, operands: operands, types: types(of: node.results))
+    }
+  }
+
+  /// The same graph with symbols bound or replaced, in every type and attribute.
+  public func substituting(_ bindings: [String: Extent]) throws(CompileError) -> Graph {
+    try rebuilt(inputType: { TensorType($0.element, $0.shape.substituting(bindings)) }) { graph, node, operands throws(CompileError) in
+      do throws(TypeError) {
+        return try graph.add(node.operation.substituting(bindings), operands, origin: node.origin, name: value(node.results[0]).name)
+      } catch {
+        throw CompileError(error, stage: .load, origin: node.origin, operands: graph.types(of: operands))
+      }
+    }
+  }
+
+  /// A new graph built node by node in topological order.
+  public func rebuilt<Failure: Error>(
+    inputType: (TensorType) -> TensorType = { $0 },
+    _ emit: (inout Graph, Node, [ValueID]) throws(Failure) -> [ValueID]
+  ) throws(Failure) -> Graph {
+    var graph = Graph(name: name)
+    var renamed = [ValueID?](repeating: nil, count: values.count)
+    for input in inputs { renamed[input.index] = graph.addInput(value(input).name, inputType(type(of: input))) }
+    for id in topologicalOrder() {
+      let node = self.node(id)
+      let results = try emit(&graph, node, node.operands.map { renamed[$0.index] ?? $0 })
+      for (old, new) in zip(node.results, results) {
+        renamed[old.index] = new
+        if graph.values[new.index].name.isEmpty { graph.values[new.index].name = values[old.index].name }
+      }
+    }
+    graph.setOutputs(zip(outputNames, outputs).map { ($0, renamed[$1.index] ?? $1) })
+    return graph
+  }
+
+  /// Adds a node whose result types are known to be right.
+  private mutating func append(_ node: Node, operands: [ValueID], types: [TensorType]) -> [ValueID] {
+    let id = NodeID(nodes.count)
+    let results = types.enumerated().map { addValue($1, .node(id, result: $0), name: "") }
+    nodes.append(Node(id: id, operation: node.operation, operands: operands, results: results, origin: node.origin))
+    for (position, operand) in operands.enumerated() { users[operand.index].append(Use(node: id, operand: position)) }
+    return results
+  }
+}
