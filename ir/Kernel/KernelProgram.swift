@@ -1,0 +1,106 @@
+import TensorTypes
+
+/// A whole model as kernels: buffers, and calls in order.
+public struct KernelProgram: Sendable {
+  /// Where a buffer lives when the program runs.
+  public enum Placement: Sendable, Hashable {
+    case input(Int)
+    case output(Int)
+    /// An index into `constants`.
+    case constant(Int)
+    /// Bytes from the start of the arena; nil until memory is planned.
+    case arena(offset: Extent?)
+  }
+
+  public struct ProgramBuffer: Sendable {
+    public var name: String
+    public var element: ElementType
+    public var elementCount: Extent
+    public var placement: Placement
+    public var byteCount: Extent { elementCount * Extent(element.byteCount) }
+    public init(name: String, element: ElementType, elementCount: Extent, placement: Placement) {
+      (self.name, self.element, self.elementCount, self.placement) = (name, element, elementCount, placement)
+    }
+  }
+
+  /// Part of a buffer, from an element on. The offset may mention the symbols of enclosing loops.
+  public struct View: Sendable, Hashable {
+    public var buffer: Int
+    public var elementOffset: Extent
+    public init(_ buffer: Int, offset: Extent = 0) { (self.buffer, self.elementOffset) = (buffer, offset) }
+  }
+
+  /// One call of a kernel.
+  public struct Call: Sendable {
+    public var kernel: Int
+    public var arguments: [View]
+    /// A value for each of the kernel's symbols, over the program's symbols and those of enclosing loops.
+    public var symbols: [Extent]
+    /// The graph nodes whose work it does, the main one first.
+    public var origin: String
+    /// Floating-point operations (a multiply-add counts two), and bytes read and written at least.
+    public var flops: Extent
+    public var bytes: Extent
+    /// Why this kernel looks as it does: template, tile, what was fused.
+    public var note: String
+    public init(kernel: Int, arguments: [View], symbols: [Extent], origin: String, flops: Extent = 0, bytes: Extent = 0, note: String = "") {
+      (self.kernel, self.arguments, self.symbols, self.origin, self.flops, self.bytes, self.note) = (kernel, arguments, symbols, origin, flops, bytes, note)
+    }
+  }
+
+  public indirect enum Step: Sendable {
+    case call(Call)
+    /// Runs the steps `count` times; `symbol` counts from 0 in the extents of the body.
+    case loop(symbol: String, count: Extent, body: [Step])
+  }
+
+  /// A constant, laid out as the kernels read it.
+  public struct ProgramConstant: Sendable {
+    public var name: String
+    public var tensor: Tensor
+    public init(name: String, tensor: Tensor) { (self.name, self.tensor) = (name, tensor) }
+  }
+
+  /// One input or output of the program.
+  public struct Port: Sendable {
+    public var name: String
+    public var type: TensorType
+    public init(name: String, type: TensorType) { (self.name, self.type) = (name, type) }
+  }
+
+  public var name: String
+  public var inputs: [Port]
+  public var outputs: [Port]
+  /// The symbols of the model, in the order in which the entry point receives them.
+  public var symbols: [String]
+  public var buffers: [ProgramBuffer] = []
+  public var kernels: [Kernel] = []
+  public var steps: [Step] = []
+  public var constants: [ProgramConstant] = []
+  /// The size of the arena; 0 until memory is planned.
+  public var arenaBytes: Extent = 0
+
+  public init(name: String, inputs: [Port], outputs: [Port], symbols: [String]) {
+    (self.name, self.inputs, self.outputs, self.symbols) = (name, inputs, outputs, symbols)
+  }
+
+  /// Every call, in order, those inside loops once.
+  public var calls: [Call] {
+    func collect(_ steps: [Step]) -> [Call] {
+      steps.flatMap { step -> [Call] in
+        switch step {
+        case .call(let call): [call]
+        case .loop(_, _, let body): collect(body)
+        }
+      }
+    }
+    return collect(steps)
+  }
+
+  /// Adds a kernel, or finds the one with the same code.
+  public mutating func add(_ kernel: Kernel) -> Int {
+    if let found = kernels.firstIndex(where: { $0.hasSameCode(as: kernel) }) { return found }
+    kernels.append(kernel)
+    return kernels.count - 1
+  }
+}
