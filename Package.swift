@@ -47,7 +47,7 @@ let package = Package(
     .target(name: "TensorTypes", path: "ir/Tensor"),
     .target(name: "GraphIR", dependencies: ["TensorTypes"], path: "ir/Graph"),
     .target(name: "KernelIR", dependencies: ["TensorTypes"], path: "ir/Kernel"),
-    .target(name: "Artifact", dependencies: ["TensorTypes"]),
+    .target(name: "Artifact", dependencies: ["TensorTypes", "CRuntime"]),
 
     // The ends of the road.
     .target(

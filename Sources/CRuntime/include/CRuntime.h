@@ -1,1 +1,97 @@
+/// What Swift cannot say well: the binary interface of compiled models, the thread pool's atomics, the
+/// digest's inner loop and a few instructions. No Swift runtime, no allocation on any hot path.
 #pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// MARK: The interface of compiled code
+
+/// One parallel loop body: does the iterations `begin ..< end`.
+typedef void (*ingot_body)(const void *closure, int64_t begin, int64_t end);
+
+/// What compiled code is given by whoever runs it.
+typedef struct ingot_context {
+  /// Runs `body` over 0 ..< count, cut into contiguous ranges; returns when every iteration is done.
+  /// May be called from inside a body: the inner loop then runs on the calling thread.
+  void (*parallel)(const struct ingot_context *context, ingot_body body, const void *closure, int64_t count);
+  /// The thread pool, or null.
+  void *pool;
+  /// How many threads may take part, the caller included; at least 1.
+  int64_t threads;
+  /// Null, or one counter per step: the code adds the time-stamp cycles that each step took.
+  int64_t *profile;
+} ingot_context;
+
+/// The entry point of a model.
+///
+/// `inputs` and `outputs` are aligned to their element, `constants` and `arena` to 64 bytes. `symbols` has one value
+/// per symbol of the manifest; those that the manifest calls computed hold their upper bound on entry, and
+/// the code writes the true value before it returns. The result is 0, or 1 + an index into the manifest's `failures`.
+typedef int32_t (*ingot_entry)(
+    const ingot_context *context, const void *const *inputs, void *const *outputs, const void *constants, void *arena,
+    int64_t *symbols);
+
+/// Calls the entry point at an address.
+int32_t ingot_call(
+    const void *entry, const ingot_context *context, const void *const *inputs, void *const *outputs, const void *constants,
+    void *arena, int64_t *symbols);
+
+// MARK: Thread pool
+
+typedef struct ingot_pool ingot_pool;
+
+/// Starts `threads - 1` workers; the thread that calls `ingot_parallel` is the last member.
+/// Idle workers spin for `spin_nanoseconds` and then sleep. Returns null if the system has no memory or
+/// threads; fewer threads than asked for are accepted, see `ingot_pool_threads`.
+ingot_pool *ingot_pool_create(int64_t threads, int64_t spin_nanoseconds);
+/// Stops and joins the workers. No loop may be running.
+void ingot_pool_destroy(ingot_pool *pool);
+/// The number of members, the caller included.
+int64_t ingot_pool_threads(const ingot_pool *pool);
+/// The `parallel` of `ingot_context`. A caller that finds the pool busy runs its loop itself.
+void ingot_parallel(const ingot_context *context, ingot_body body, const void *closure, int64_t count);
+
+// MARK: Digest
+
+/// State of a digest that is fed piece by piece.
+typedef struct ingot_hash {
+  uint64_t lanes[8];
+  uint64_t byte_count;
+  uint8_t pending[64];
+} ingot_hash;
+
+typedef struct ingot_digest {
+  ingot_hash segment;
+  ingot_hash tree;
+  uint64_t byte_count;
+} ingot_digest;
+
+void ingot_digest_begin(ingot_digest *digest);
+void ingot_digest_update(ingot_digest *digest, const void *bytes, size_t count);
+void ingot_digest_end(ingot_digest *digest, uint64_t result[2]);
+/// The same value as begin, update, end over the whole, computed by up to `threads` threads.
+/// `populate` asks the kernel to map each segment before it is read, for mapped files.
+void ingot_digest_whole(const void *bytes, size_t count, int threads, int populate, uint64_t result[2]);
+
+// MARK: The machine
+
+/// The four registers of `cpuid`; zeros on machines that have no such instruction.
+void ingot_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t registers[4]);
+/// The extended control register that says which register files the system saves; 0 where there is none.
+uint64_t ingot_xcr0(void);
+/// The time-stamp counter (nanoseconds where there is none).
+int64_t ingot_cycles(void);
+/// Nanoseconds of the monotonic clock.
+int64_t ingot_nanoseconds(void);
+/// Reads memory once, as fast as one core can, and returns a sum that depends on every byte.
+uint64_t ingot_read_memory(const void *bytes, size_t count);
+/// The number of CPUs in the affinity mask of the calling thread; 0 if it cannot be read.
+int64_t ingot_affinity_count(void);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,142 @@
+internal import TensorTypes
+
+extension Manifest {
+  /// The text that artifacts store: one line, members in a fixed order, so that equal manifests give equal bytes.
+  public var json: JSON {
+    var members: [JSON.Member] = [
+      .init("model", .object([.init("name", .string(modelName)), .init("version", .string(modelVersion))])),
+      .init("inputs", .array(inputs.map(\.json))),
+      .init("outputs", .array(outputs.map(\.json))),
+      .init("symbols", .array(symbols.map { .string($0) })),
+    ]
+    if !computedSymbols.isEmpty {
+      members.append(
+        .init("computedSymbols", .array(computedSymbols.map { ["name": .string($0.name), "upperBound": .string($0.upperBound.description)] })))
+    }
+    members += [
+      .init("arenaBytes", .string(arenaBytes.description)),
+      .init("entryOffset", .integer(entryOffset)),
+      .init("target", ["name": .string(target.name), "requiredFeatures": .array(target.requiredFeatures.map { .string($0) })]),
+      .init("pipeline", .string(pipeline)),
+      .init("sourceDigest", .string(sourceDigest)),
+      .init("toolVersion", .string(toolVersion)),
+      .init("steps", .array(steps.map(\.json))),
+    ]
+    if !failures.isEmpty { members.append(.init("failures", .array(failures.map { .string($0) }))) }
+    if !labels.isEmpty { members.append(.init("labels", .array(labels.map { .string($0) }))) }
+    if let threads { members.append(.init("threads", .integer(threads))) }
+    return .object(members)
+  }
+
+  /// Reads what `json` gives. Members it does not know are skipped.
+  public init(json: JSON) throws(ManifestError) {
+    let root = JSONObject(json, path: "manifest")
+    let model = try root.object("model")
+    let target = try root.object("target")
+    self.init(
+      modelName: try model.string("name"),
+      inputs: try root.objects("inputs").map { port throws(ManifestError) in try Port(port) },
+      outputs: try root.objects("outputs").map { port throws(ManifestError) in try Port(port) },
+      target: Target(name: try target.string("name"), requiredFeatures: try target.strings("requiredFeatures")))
+    modelVersion = try model.string("version")
+    symbols = try root.strings("symbols")
+    computedSymbols = try root.objects("computedSymbols", isOptional: true).map { symbol throws(ManifestError) in
+      ComputedSymbol(name: try symbol.string("name"), upperBound: try symbol.extent("upperBound"))
+    }
+    arenaBytes = try root.extent("arenaBytes")
+    entryOffset = try root.integer("entryOffset")
+    pipeline = try root.string("pipeline")
+    sourceDigest = try root.string("sourceDigest")
+    toolVersion = try root.string("toolVersion")
+    steps = try root.objects("steps").map { step throws(ManifestError) in try Step(step) }
+    failures = try root.strings("failures", isOptional: true)
+    labels = try root.strings("labels", isOptional: true)
+    threads = json["threads"] == nil ? nil : try root.integer("threads")
+    if let contradiction { throw ManifestError(problem: contradiction) }
+  }
+}
+
+/// What is wrong with the text of a manifest.
+public struct ManifestError: Error, Sendable, Hashable, CustomStringConvertible {
+  public var problem: String
+  public var description: String { problem }
+}
+
+extension Manifest.Port {
+  fileprivate var json: JSON {
+    [
+      "name": .string(name), "element": .string(type.element.name),
+      "shape": .array(type.shape.map { $0.constant.map { .integer($0) } ?? .string($0.description) }),
+    ]
+  }
+
+  fileprivate init(_ object: JSONObject) throws(ManifestError) {
+    let elementName = try object.string("element")
+    guard let element = ElementType(name: elementName) else { throw object.failure("unknown element type `\(elementName)`") }
+    let extents = try object.array("shape").map { value throws(ManifestError) in try object.extent(value, "shape") }
+    self.init(name: try object.string("name"), type: TensorType(element, Shape(extents)))
+  }
+}
+
+extension Manifest.Step {
+  fileprivate var json: JSON {
+    ["name": .string(name), "origin": .string(origin), "flops": .string(flops.description), "bytes": .string(bytes.description)]
+  }
+
+  fileprivate init(_ object: JSONObject) throws(ManifestError) {
+    self.init(
+      name: try object.string("name"), origin: try object.string("origin"), flops: try object.extent("flops"),
+      bytes: try object.extent("bytes"))
+  }
+}
+
+/// Typed access to the members of one object, with messages that say where the text is wrong.
+private struct JSONObject {
+  let json: JSON
+  let path: String
+
+  init(_ json: JSON, path: String) {
+    self.json = json
+    self.path = path
+  }
+
+  func failure(_ problem: String) -> ManifestError { ManifestError(problem: "\(path): \(problem)") }
+
+  private func member<Value>(_ name: String, _ expected: String, _ convert: (JSON) -> Value?) throws(ManifestError) -> Value {
+    guard let value = json[name] else { throw failure("member `\(name)` is missing") }
+    guard let converted = convert(value) else { throw failure("`\(name)` is \(value.kind), not \(expected)") }
+    return converted
+  }
+
+  func string(_ name: String) throws(ManifestError) -> String { try member(name, "a string", \.string) }
+  func integer(_ name: String) throws(ManifestError) -> Int { try member(name, "an integer", \.integer) }
+  func array(_ name: String) throws(ManifestError) -> [JSON] { try member(name, "an array", \.array) }
+
+  func object(_ name: String) throws(ManifestError) -> JSONObject {
+    JSONObject(try member(name, "an object") { $0.object == nil ? nil : $0 }, path: "\(path).\(name)")
+  }
+
+  func objects(_ name: String, isOptional: Bool = false) throws(ManifestError) -> [JSONObject] {
+    if isOptional, json[name] == nil { return [] }
+    var objects: [JSONObject] = []
+    for (position, value) in try array(name).enumerated() { objects.append(JSONObject(value, path: "\(path).\(name)[\(position)]")) }
+    return objects
+  }
+
+  func strings(_ name: String, isOptional: Bool = false) throws(ManifestError) -> [String] {
+    if isOptional, json[name] == nil { return [] }
+    return try array(name).map { value throws(ManifestError) in
+      guard let string = value.string else { throw failure("`\(name)` holds \(value.kind), not only strings") }
+      return string
+    }
+  }
+
+  func extent(_ name: String) throws(ManifestError) -> Extent { try extent(try member(name, "an extent") { $0 }, name) }
+
+  func extent(_ value: JSON, _ name: String) throws(ManifestError) -> Extent {
+    if let integer = value.integer { return Extent(integer) }
+    guard let text = value.string else { throw failure("`\(name)` holds \(value.kind), not an extent") }
+    guard let extent = Extent(text: text) else { throw failure("`\(text)` is not an extent") }
+    return extent
+  }
+}

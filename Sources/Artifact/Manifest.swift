@@ -1,0 +1,119 @@
+public import TensorTypes
+
+/// What an artifact says about itself: the model's signature, what its code expects, and where it came from.
+public struct Manifest: Sendable, Hashable {
+  /// One input or output.
+  public struct Port: Sendable, Hashable {
+    public var name: String
+    /// Its extents may name symbols of the manifest.
+    public var type: TensorType
+
+    public init(name: String, type: TensorType) {
+      self.name = name
+      self.type = type
+    }
+  }
+
+  /// A symbol whose value only the code can find, such as the number of boxes that survive non-maximum suppression.
+  public struct ComputedSymbol: Sendable, Hashable {
+    public var name: String
+    /// In symbols that the inputs define. Outputs are given this much room.
+    public var upperBound: Extent
+
+    public init(name: String, upperBound: Extent) {
+      self.name = name
+      self.upperBound = upperBound
+    }
+  }
+
+  /// One kernel call, for profiles: what it is, where in the model it comes from, and what it ought to cost.
+  public struct Step: Sendable, Hashable {
+    public var name: String
+    /// The nodes of the model that it computes, as text.
+    public var origin: String
+    public var flops: Extent
+    public var bytes: Extent
+
+    public init(name: String, origin: String, flops: Extent, bytes: Extent) {
+      self.name = name
+      self.origin = origin
+      self.flops = flops
+      self.bytes = bytes
+    }
+  }
+
+  /// The machine that the code was compiled for.
+  public struct Target: Sendable, Hashable {
+    /// Such as `znver4` or `x86-64-v3`.
+    public var name: String
+    /// Names as LLVM spells them. The code runs on any machine that has all of them.
+    public var requiredFeatures: [String]
+
+    public init(name: String, requiredFeatures: [String]) {
+      self.name = name
+      self.requiredFeatures = requiredFeatures
+    }
+  }
+
+  public var modelName: String
+  public var modelVersion = "1"
+  public var inputs: [Port]
+  public var outputs: [Port]
+  /// Every symbol, in the order in which the code wants their values.
+  public var symbols: [String] = []
+  /// Those of `symbols` that the code finds out itself.
+  public var computedSymbols: [ComputedSymbol] = []
+  /// Scratch memory of one run.
+  public var arenaBytes: Extent = 0
+  /// Where in the code image the entry point is.
+  public var entryOffset = 0
+  public var steps: [Step] = []
+  /// What the code's result codes mean: code `k` is `failures[k - 1]`.
+  public var failures: [String] = []
+  public var target: Target
+  /// The passes that made it, as text.
+  public var pipeline = ""
+  /// Digest of the model file, as text.
+  public var sourceDigest = ""
+  public var toolVersion = ""
+  /// Names of the classes that a classifier's output positions stand for.
+  public var labels: [String] = []
+  /// Threads of a run unless the user says otherwise; nil means as many as the process may use.
+  public var threads: Int?
+
+  public init(modelName: String, inputs: [Port], outputs: [Port], target: Target) {
+    self.modelName = modelName
+    self.inputs = inputs
+    self.outputs = outputs
+    self.target = target
+  }
+
+  /// What contradicts itself in it, or nil.
+  public var contradiction: String? {
+    if Set(symbols).count != symbols.count { return "a symbol is listed twice" }
+    let computed = computedSymbols.map(\.name)
+    if Set(computed).count != computed.count { return "a computed symbol is listed twice" }
+    let known = Set(symbols)
+    let bound = known.subtracting(computed)
+    if let name = computed.first(where: { !known.contains($0) }) { return "computed symbol `\(name)` is not among the symbols" }
+    func unknown(_ extent: Extent, beside allowed: Set<String>) -> String? {
+      if extent == .overflow { return "an extent that overflows" }
+      return extent.symbols.first { !allowed.contains($0) }.map { "an extent with the unknown symbol `\($0)`" }
+    }
+    for port in inputs {
+      for extent in port.type.shape { if let fact = unknown(extent, beside: bound) { return "input `\(port.name)` has \(fact)" } }
+    }
+    for port in outputs {
+      for extent in port.type.shape { if let fact = unknown(extent, beside: known) { return "output `\(port.name)` has \(fact)" } }
+    }
+    for symbol in computedSymbols { if let fact = unknown(symbol.upperBound, beside: bound) { return "computed symbol `\(symbol.name)` has \(fact)" } }
+    if let fact = unknown(arenaBytes, beside: bound) { return "the arena has \(fact)" }
+    for step in steps {
+      if let fact = unknown(step.flops, beside: known) ?? unknown(step.bytes, beside: known) { return "step `\(step.name)` has \(fact)" }
+    }
+    if entryOffset < 0 { return "the entry offset is negative" }
+    if Set(inputs.map(\.name)).count != inputs.count { return "two inputs have one name" }
+    if let threads, threads < 1 { return "threads is below 1" }
+    return nil
+  }
+}
