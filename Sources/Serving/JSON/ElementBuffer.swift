@@ -1,0 +1,114 @@
+import Glibc
+import TensorTypes
+
+/// Elements on their way from a request into a tensor: memory that grows up to a stated number of elements.
+///
+/// Numbers are converted and stored as they are read, so a request costs its element bytes and nothing boxed.
+struct ElementBuffer: ~Copyable {
+  let element: ElementType
+  /// The number of elements stored so far.
+  private(set) var count = 0
+  private let maximumCount: Int
+  private var capacity: Int
+  private var base: UnsafeMutableRawPointer
+
+  /// - Parameters:
+  ///   - expectedCount: How many elements will probably come.
+  ///   - maximumCount: More elements than this are refused.
+  init(_ element: ElementType, expectedCount: Int, maximumCount: Int) {
+    self.element = element
+    self.maximumCount = max(0, min(maximumCount, Int.max / 16))
+    capacity = max(16, min(expectedCount, self.maximumCount))
+    base = .allocate(byteCount: capacity * element.byteCount, alignment: 64)
+  }
+
+  deinit { base.deallocate() }
+
+  /// Makes room for one element and returns its address.
+  @inline(__always) private mutating func slot() throws(RequestError) -> UnsafeMutableRawPointer {
+    if count == capacity { try grow() }
+    let address = base + count &* element.byteCount
+    count &+= 1
+    return address
+  }
+
+  private mutating func grow() throws(RequestError) {
+    guard count < maximumCount else { throw .shape("more than \(maximumCount) elements") }
+    let larger = min(maximumCount, capacity * 2)
+    let moved = UnsafeMutableRawPointer.allocate(byteCount: larger * element.byteCount, alignment: 64)
+    moved.copyMemory(from: base, byteCount: count * element.byteCount)
+    base.deallocate()
+    (base, capacity) = (moved, larger)
+  }
+
+  /// Reads one number or boolean and appends it.
+  @inline(__always) mutating func append(from scanner: inout JSONScanner) throws(RequestError) {
+    if element == .bool {
+      let value = try scanner.boolean()
+      try slot().storeBytes(of: value ? 1 : 0, as: UInt8.self)
+      return
+    }
+    let number: JSONNumber
+    let first = scanner.next()
+    if first == UInt8(ascii: "-") || first &- 48 < 10 || first == UInt8(ascii: "N") || first == UInt8(ascii: "I") {
+      number = try scanner.number()
+    } else {
+      throw notANumber(scanner, first)
+    }
+    switch element {
+    case .f32:
+      guard let value = number.float else { throw outOfRange(number) }
+      try slot().storeBytes(of: value, as: Float.self)
+    case .f64:
+      guard let value = number.double else { throw outOfRange(number) }
+      try slot().storeBytes(of: value, as: Double.self)
+    case .f16:
+      guard let value = number.double, Float16(value).isFinite || number.kind != .finite else { throw outOfRange(number) }
+      try slot().storeBytes(of: Float16(value), as: Float16.self)
+    case .bf16:
+      guard let value = number.float else { throw outOfRange(number) }
+      let bits = Tensor.bfloat16(value)
+      guard bits & 0x7fff != 0x7f80 || number.kind != .finite else { throw outOfRange(number) }
+      try slot().storeBytes(of: bits, as: UInt16.self)
+    case .u64:
+      guard let value = number.unsigned else { throw outOfRange(number) }
+      try slot().storeBytes(of: value, as: UInt64.self)
+    case .i8, .i16, .i32, .i64, .u8, .u16, .u32:
+      guard let value = number.integer(in: element.integerRange ?? 0...0) else { throw outOfRange(number) }
+      let address = try slot()
+      switch element.byteCount {
+      case 1: address.storeBytes(of: UInt8(truncatingIfNeeded: value), as: UInt8.self)
+      case 2: address.storeBytes(of: UInt16(truncatingIfNeeded: value), as: UInt16.self)
+      case 4: address.storeBytes(of: UInt32(truncatingIfNeeded: value), as: UInt32.self)
+      default: address.storeBytes(of: UInt64(truncatingIfNeeded: value), as: UInt64.self)
+      }
+    case .bool: break
+    }
+  }
+
+  private func outOfRange(_ number: JSONNumber) -> RequestError {
+    let text = String(decoding: number.text.prefix(40), as: UTF8.self)
+    let shown = number.kind == .finite ? text : number.kind == .notANumber ? "NaN" : number.isNegative ? "-Infinity" : "Infinity"
+    return .invalid("element \(count): \(shown) is not a value of \(element.protocolName)")
+  }
+
+  private func notANumber(_ scanner: JSONScanner, _ first: UInt8) -> RequestError {
+    let found: String
+    switch first {
+    case UInt8(ascii: "\""): found = "a string"
+    case UInt8(ascii: "t"), UInt8(ascii: "f"): found = "a boolean"
+    case UInt8(ascii: "n"): found = "null"
+    case UInt8(ascii: "{"): found = "an object"
+    default: return scanner.failure("expected a number")
+    }
+    return .invalid("element \(count): expected a number (\(element.protocolName)), got \(found)")
+  }
+
+  /// A tensor of what was read; nil if the dimensions do not hold exactly `count` elements.
+  func tensor(_ dimensions: [Int]) -> Tensor? {
+    guard elementCount(of: dimensions) == count else { return nil }
+    return Tensor(element, dimensions) { bytes in
+      bytes.copyMemory(from: UnsafeRawBufferPointer(start: base, count: count * element.byteCount))
+    }
+  }
+}
