@@ -1,0 +1,50 @@
+internal import CRuntime
+
+/// Owns the arrays that a call of compiled code takes, so that calling it again allocates nothing.
+///
+/// All pointers of the C boundary are here: `Session` decides what they point to.
+struct CallFrame: ~Copyable {
+  private let context: UnsafeMutablePointer<ingot_context>
+  private let inputs: UnsafeMutablePointer<UnsafeRawPointer?>
+  private let outputs: UnsafeMutablePointer<UnsafeMutableRawPointer?>
+  private let symbols: UnsafeMutablePointer<Int64>
+  private let profile: UnsafeMutablePointer<Int64>
+  let stepCount: Int
+
+  init(inputCount: Int, outputCount: Int, symbolCount: Int, stepCount: Int, pool: ThreadPool?, threads: Int) {
+    context = .allocate(capacity: 1)
+    context.initialize(to: ingot_context(parallel: ingot_parallel, pool: pool?.raw.map { UnsafeMutableRawPointer($0) }, threads: Int64(threads), profile: nil))
+    inputs = .allocate(capacity: max(inputCount, 1))
+    inputs.initialize(repeating: nil, count: max(inputCount, 1))
+    outputs = .allocate(capacity: max(outputCount, 1))
+    outputs.initialize(repeating: nil, count: max(outputCount, 1))
+    symbols = .allocate(capacity: max(symbolCount, 1))
+    symbols.initialize(repeating: 0, count: max(symbolCount, 1))
+    profile = .allocate(capacity: max(stepCount, 1))
+    profile.initialize(repeating: 0, count: max(stepCount, 1))
+    self.stepCount = stepCount
+  }
+
+  deinit {
+    context.deallocate()
+    inputs.deallocate()
+    outputs.deallocate()
+    symbols.deallocate()
+    profile.deallocate()
+  }
+
+  func setInput(_ index: Int, _ address: UnsafeRawPointer) { inputs[index] = address }
+  func setOutput(_ index: Int, _ address: UnsafeMutableRawPointer) { outputs[index] = address }
+  func setSymbol(_ index: Int, _ value: Int) { symbols[index] = Int64(value) }
+  func symbol(_ index: Int) -> Int { Int(symbols[index]) }
+
+  /// Starts or stops counting cycles per step.
+  func setProfiling(_ isOn: Bool) { context.pointee.profile = isOn ? profile : nil }
+  func cycles(ofStep step: Int) -> Int { Int(profile[step]) }
+  func clearProfile() { profile.update(repeating: 0, count: max(stepCount, 1)) }
+
+  /// Runs the code; 0 or 1 + the index of a failure.
+  func call(_ entry: UnsafeRawPointer, constants: UnsafeRawPointer, arena: UnsafeMutableRawPointer) -> Int {
+    Int(ingot_call(entry, context, inputs, outputs, constants, arena, symbols))
+  }
+}

@@ -1,0 +1,44 @@
+public import TensorTypes
+
+/// Why a model cannot be run on some inputs.
+public enum RunError: Error, Sendable, Hashable {
+  case inputCount(expected: [String], got: Int)
+  case elementType(input: String, expected: TensorType, got: TensorType)
+  case shape(input: String, expected: TensorType, got: [Int])
+  /// Two inputs give one symbol different values.
+  case conflict(symbol: String, value: Int, of: String, otherValue: Int, ofOther: String)
+  /// An expression such as `2*n` cannot have the length of the input's axis.
+  case extent(input: String, axis: Int, expression: String, expected: Int?, got: Int)
+  case undetermined(symbol: String)
+  case tooLarge(what: String, bytes: Int?, limit: Int)
+  case outOfMemory(bytes: Int)
+  /// The code gave up: an index out of range, a division of an integer by zero.
+  case failed(code: Int, reason: String?)
+  /// The code says something impossible about its own result.
+  case inconsistentResult(String)
+  case notPrepared
+  case cannotLoadCode(bytes: Int)
+}
+
+extension RunError: CustomStringConvertible {
+  public var description: String {
+    switch self {
+    case .inputCount(let expected, let got):
+      "the model takes \(expected.count) input\(expected.count == 1 ? "" : "s") (\(expected.joined(separator: ", "))), got \(got)"
+    case .elementType(let input, let expected, let got): "input `\(input)` is \(got); the model takes \(expected)"
+    case .shape(let input, let expected, let got): "input `\(input)` has shape \(Shape(got)); the model takes \(expected)"
+    case .conflict(let symbol, let value, let input, let otherValue, let otherInput):
+      "inputs `\(input)` and `\(otherInput)` disagree: `\(symbol)` is \(value) in one and \(otherValue) in the other"
+    case .extent(let input, let axis, let expression, let expected, let got):
+      "axis \(axis) of input `\(input)` has length \(got); the model takes \(expression)" + (expected.map { ", which is \($0) here" } ?? "")
+    case .undetermined(let symbol): "no input determines `\(symbol)`"
+    case .tooLarge(let what, let bytes, let limit):
+      "\(what) would take \(bytes.map { "\($0) bytes" } ?? "more bytes than 63 bits can count"), above the limit of \(limit)"
+    case .outOfMemory(let bytes): "the system has no \(bytes) bytes of memory"
+    case .failed(let code, let reason): reason ?? "the compiled code failed with code \(code)"
+    case .inconsistentResult(let fact): "the compiled code returned \(fact)"
+    case .notPrepared: "a session was invoked before inputs were bound to it"
+    case .cannotLoadCode(let bytes): "the system refuses to map \(bytes) bytes of code"
+    }
+  }
+}

@@ -1,0 +1,179 @@
+internal import Artifact
+public import TensorTypes
+
+/// Runs a model, one run at a time, and keeps what a run needs: arena, output buffers, argument arrays.
+///
+/// `run` does everything. For measuring and serving there are its parts: `prepare` binds inputs, `invoke` runs without allocating
+/// as long as shapes stay the same, `withOutput` reads a result where the code wrote it.
+public final class Session {
+  public let model: Model
+  /// Threads of one run, the caller included.
+  public let threads: Int
+  /// The most memory that arena and outputs may take together.
+  public let maximumBytes: Int
+
+  private let pool: ThreadPool?
+  private let frame: CallFrame
+  private var arena = Arena()
+  private var outputMemory = Arena()
+  /// Kept alive until other inputs are bound: the frame points into them.
+  private var boundInputs: [Tensor] = []
+  private var boundDimensions: [[Int]]?
+  private var binding: SymbolBinding?
+  private var outputOffsets: [Int]
+  private var outputDimensions: [[Int]]
+
+  init(model: Model, threads wanted: Int, maximumBytes: Int) throws(RunError) {
+    let manifest = model.manifest
+    let pool = wanted > 1 && Allowance.cpus > 1 ? ThreadPool.shared : nil
+    self.model = model
+    self.pool = pool
+    self.maximumBytes = min(maximumBytes, Int.max / 4)
+    threads = max(1, min(wanted, pool?.threads ?? 1))
+    frame = CallFrame(
+      inputCount: manifest.inputs.count, outputCount: manifest.outputs.count, symbolCount: manifest.symbols.count,
+      stepCount: manifest.steps.count, pool: pool, threads: threads)
+    outputOffsets = Array(repeating: 0, count: manifest.outputs.count)
+    outputDimensions = Array(repeating: [], count: manifest.outputs.count)
+    // A model without symbols has one size, known now: better refused here than at the first request.
+    let dimensions = manifest.inputs.compactMap(\.type.shape.constants)
+    if manifest.symbols.isEmpty, dimensions.count == manifest.inputs.count { try bind(dimensions: dimensions) }
+  }
+
+  /// Runs the model.
+  ///
+  /// - Parameter inputs: In the order of the manifest.
+  /// - Returns: New tensors in the order of the manifest.
+  public func run(_ inputs: [Tensor]) throws(RunError) -> [Tensor] {
+    try prepare(inputs)
+    try invoke()
+    return outputs
+  }
+
+  /// Checks the inputs, binds symbols to their dimensions and makes room for the results.
+  public func prepare(_ inputs: [Tensor]) throws(RunError) {
+    let ports = model.manifest.inputs
+    guard inputs.count == ports.count else { throw .inputCount(expected: ports.map(\.name), got: inputs.count) }
+    var isSameShape = boundDimensions != nil
+    for (index, (tensor, port)) in zip(inputs, ports).enumerated() {
+      guard tensor.element == port.type.element else { throw .elementType(input: port.name, expected: port.type, got: tensor.type) }
+      if isSameShape, let boundDimensions, boundDimensions[index] != tensor.dimensions { isSameShape = false }
+    }
+    if !isSameShape { try bind(dimensions: inputs.map(\.dimensions)) }
+    boundInputs = inputs
+    for (index, tensor) in inputs.enumerated() {
+      // The address stays valid after the closure because `boundInputs` holds the storage.
+      tensor.withBytes { bytes in if let base = bytes.baseAddress { frame.setInput(index, base) } }
+    }
+  }
+
+  /// Runs the code on the bound inputs.
+  public func invoke() throws(RunError) {
+    guard boundInputs.count == model.manifest.inputs.count, boundDimensions != nil, let binding else { throw .notPrepared }
+    let manifest = model.manifest
+    for computed in manifest.computedSymbols {
+      if let index = manifest.symbols.firstIndex(of: computed.name) { frame.setSymbol(index, try binding.value(of: computed.name)) }
+    }
+    let code = frame.call(model.code.entry, constants: model.constants.base, arena: arena.base)
+    guard code == 0 else {
+      throw .failed(code: code, reason: manifest.failures.indices.contains(code - 1) ? manifest.failures[code - 1] : nil)
+    }
+    if !manifest.computedSymbols.isEmpty { try readComputedSymbols() }
+  }
+
+  // MARK: Results
+
+  /// Copies of the results, in the order of the manifest.
+  public var outputs: [Tensor] {
+    model.manifest.outputs.indices.map { index in
+      Tensor(model.manifest.outputs[index].type.element, outputDimensions[index]) { target in
+        withOutput(index) { source in target.copyMemory(from: source) }
+      }
+    }
+  }
+
+  /// The dimensions of a result of the last run.
+  public func dimensions(ofOutput index: Int) -> [Int] { outputDimensions[index] }
+
+  /// The elements of a result where the code wrote them. The buffer must not leave `body`.
+  public func withOutput<Result, Failure: Error>(
+    _ index: Int, _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    let elements = elementCount(of: outputDimensions[index]) ?? 0
+    let byteCount = elements * model.manifest.outputs[index].type.element.byteCount
+    return try body(UnsafeRawBufferPointer(start: outputMemory.base + outputOffsets[index], count: byteCount))
+  }
+
+  // MARK: Profile
+
+  /// True while runs count the cycles of every step.
+  public var isProfiling = false {
+    didSet { frame.setProfiling(isProfiling) }
+  }
+
+  /// Time-stamp cycles of every step of the manifest, summed over the runs since profiling began or was cleared.
+  public var stepCycles: [Int] { (0..<frame.stepCount).map { frame.cycles(ofStep: $0) } }
+
+  public func clearProfile() { frame.clearProfile() }
+
+  /// Bytes of scratch memory that the bound shapes need.
+  public private(set) var arenaBytes = 0
+
+  // MARK: Binding
+
+  private func bind(dimensions: [[Int]]) throws(RunError) {
+    boundDimensions = nil
+    let manifest = model.manifest
+    var binding = try SymbolBinding(manifest.inputs, dimensions: dimensions)
+    for computed in manifest.computedSymbols {
+      guard let bound = computed.upperBound.evaluated(binding.values), bound >= 0 else {
+        throw .tooLarge(what: "`\(computed.name)`", bytes: nil, limit: maximumBytes)
+      }
+      binding.set(computed.name, to: bound)
+    }
+    for (index, symbol) in manifest.symbols.enumerated() { frame.setSymbol(index, try binding.value(of: symbol)) }
+
+    guard let arenaBytes = manifest.arenaBytes.evaluated(binding.values), arenaBytes >= 0 else {
+      throw .tooLarge(what: "the arena", bytes: nil, limit: maximumBytes)
+    }
+    guard arenaBytes <= maximumBytes else { throw .tooLarge(what: "the arena", bytes: arenaBytes, limit: maximumBytes) }
+    var end = 0
+    for (index, port) in manifest.outputs.enumerated() {
+      guard let lengths = port.type.shape.evaluated(binding.values), let elements = elementCount(of: lengths) else {
+        throw .tooLarge(what: "output `\(port.name)`", bytes: nil, limit: maximumBytes)
+      }
+      let (bytes, overflowed) = elements.multipliedReportingOverflow(by: port.type.element.byteCount)
+      guard !overflowed, bytes <= maximumBytes - arenaBytes - end else {
+        throw .tooLarge(what: "output `\(port.name)`", bytes: overflowed ? nil : bytes, limit: maximumBytes)
+      }
+      outputOffsets[index] = end
+      outputDimensions[index] = lengths
+      end += (bytes + 63) / 64 * 64
+    }
+    try arena.grow(to: arenaBytes)
+    try outputMemory.grow(to: end)
+    for index in manifest.outputs.indices { frame.setOutput(index, outputMemory.base + outputOffsets[index]) }
+    self.arenaBytes = arenaBytes
+    self.binding = binding
+    boundDimensions = dimensions
+  }
+
+  /// Takes the true values of symbols that the code computed into the dimensions of the results.
+  private func readComputedSymbols() throws(RunError) {
+    guard var exact = binding else { throw .notPrepared }
+    let manifest = model.manifest
+    for computed in manifest.computedSymbols {
+      guard let index = manifest.symbols.firstIndex(of: computed.name) else { continue }
+      let (value, bound) = (frame.symbol(index), try exact.value(of: computed.name))
+      guard value >= 0, value <= bound else { throw .inconsistentResult("\(value) for `\(computed.name)`, which is at most \(bound)") }
+      exact.set(computed.name, to: value)
+    }
+    for (index, port) in manifest.outputs.enumerated() {
+      // Not larger than the room that the upper bound gave: the code is trusted to be monotone only after this check.
+      guard let lengths = port.type.shape.evaluated(exact.values), let elements = elementCount(of: lengths),
+        let room = binding.flatMap({ port.type.shape.evaluated($0.values) }).flatMap({ elementCount(of: $0) }), elements <= room
+      else { throw .inconsistentResult("dimensions of `\(port.name)` that leave its memory") }
+      outputDimensions[index] = lengths
+    }
+  }
+}
