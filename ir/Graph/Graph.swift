@@ -153,6 +153,13 @@ public struct Graph: Sendable {
     users[new.index].append(Use(node: node, operand: operand))
   }
 
+  /// Takes a node that nobody reads any more out of its operands' use lists, so that `uses` counts only what is left.
+  ///
+  /// The node keeps its id until `removeDeadNodes`.
+  public mutating func disconnect(_ id: NodeID) {
+    for operand in Set(nodes[id.index].operands) { users[operand.index].removeAll { $0.node == id } }
+  }
+
   /// Drops every node that no output needs, and renumbers what is left in topological order.
   ///
   /// Ids from before are void. Inputs stay, used or not: they are the model's interface.
