@@ -21,4 +21,25 @@ public final class ThreadPool: @unchecked Sendable {
 
   /// Members, the caller of a loop included.
   public var threads: Int { Int(ingot_pool_threads(raw)) }
+
+  /// Runs a loop over 0 ..< count in contiguous ranges; returns when all of it is done. A caller that finds the
+  /// pool busy runs the loop itself.
+  ///
+  /// - Parameter threads: The most members that take part; nil means all.
+  public func parallel(threads: Int? = nil, count: Int, _ body: @Sendable (Range<Int>) -> Void) {
+    // The closure travels through C as the address of this copy, which outlives the loop.
+    withoutActuallyEscaping(body) { body in
+      withUnsafePointer(to: LoopBody(run: body)) { closure in
+        var context = ingot_context(
+          parallel: ingot_parallel, pool: raw.map { UnsafeMutableRawPointer($0) }, threads: Int64(threads ?? self.threads), profile: nil)
+        ingot_parallel(
+          &context, { closure, begin, end in closure?.assumingMemoryBound(to: LoopBody.self).pointee.run(Int(begin)..<Int(end)) }, closure,
+          Int64(count))
+      }
+    }
+  }
+}
+
+private struct LoopBody {
+  let run: @Sendable (Range<Int>) -> Void
 }

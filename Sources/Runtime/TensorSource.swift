@@ -1,0 +1,51 @@
+public import Artifact
+public import TensorTypes
+
+/// Where the data of an input comes from, as a user names it: a file or `random[:seed]`.
+public enum TensorSource: Sendable, Hashable {
+  case numpy(path: String)
+  case proto(path: String)
+  case json(path: String)
+  case random(seed: UInt64)
+
+  /// Reads a name such as `photo.npy`, `input_0.pb`, `row.json`, `random`, `random:7`; nil if it is none of them.
+  public init?(_ text: String) {
+    if text == "random" {
+      self = .random(seed: 0)
+    } else if text.hasPrefix("random:") {
+      guard let seed = UInt64(text.dropFirst(7)) else { return nil }
+      self = .random(seed: seed)
+    } else if text.hasSuffix(".npy") {
+      self = .numpy(path: text)
+    } else if text.hasSuffix(".pb") {
+      self = .proto(path: text)
+    } else if text.hasSuffix(".json") {
+      self = .json(path: text)
+    } else {
+      return nil
+    }
+  }
+
+  /// Loads a tensor for an input.
+  ///
+  /// - Parameter symbols: Lengths of symbolic axes, for random data; symbols that are missing count as 1.
+  public func load(for port: Manifest.Port, symbols: [String: Int] = [:]) throws(TensorFileError) -> Tensor {
+    switch self {
+    case .numpy(let path): return try NumPyFile.read(path)
+    case .proto(let path): return try TensorProto.read(path).tensor
+    case .json(let path):
+      let bytes = try FileSystem.read(path)
+      let json: JSON
+      do { json = try JSON(parsing: bytes, options: .init(allowsNonFiniteNumbers: true)) } catch {
+        throw TensorFileError(path, .malformed("not JSON: \(error)"))
+      }
+      return try JSONTensor.decode(json, port.type.element, dimensions: port.type.shape.constants, source: path)
+    case .random(let seed):
+      let bindings = port.type.shape.symbols.reduce(into: symbols) { bound, symbol in bound[symbol] = bound[symbol] ?? 1 }
+      guard let dimensions = port.type.shape.evaluated(bindings), let count = elementCount(of: dimensions), count <= 1 << 36 else {
+        throw TensorFileError("random", .mismatch("input `\(port.name)` has no usable size under \(bindings)"))
+      }
+      return RandomTensor.make(port.type.element, dimensions, seed: seed)
+    }
+  }
+}
