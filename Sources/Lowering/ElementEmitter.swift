@@ -119,11 +119,11 @@ struct ElementEmitter {
     case let operation as Concatenate: return try concatenate(operation, node, index)
     case let operation as Gather:
       let rank = graph.type(of: operands[1]).rank
-      let chosen = try position(operands[1], Array(index[operation.axis..<operation.axis + rank]), within: graph.type(of: operands[0]).shape[operation.axis])
+      let chosen = try boundedIndex(operands[1], Array(index[operation.axis..<operation.axis + rank]), within: graph.type(of: operands[0]).shape[operation.axis])
       return try element(operands[0], Array(index[..<operation.axis]) + [chosen] + Array(index[(operation.axis + rank)...]))
     case let operation as GatherElements:
       var source = index
-      source[operation.axis] = try position(operands[1], index, within: graph.type(of: operands[0]).shape[operation.axis])
+      source[operation.axis] = try boundedIndex(operands[1], index, within: graph.type(of: operands[0]).shape[operation.axis])
       return try element(operands[0], source)
     case let operation as GatherND: return try gatherND(operation, node, index)
     default:
@@ -151,7 +151,7 @@ struct ElementEmitter {
   }
 
   /// A runtime index, clamped to an axis.
-  private mutating func position(_ indices: ValueID, _ index: [Expression], within extent: Extent) throws(CompileError) -> Expression {
+  mutating func boundedIndex(_ indices: ValueID, _ index: [Expression], within extent: Extent) throws(CompileError) -> Expression {
     let loaded = try element(indices, index)
     let wide = loaded.element == .i64 ? loaded : .convert(loaded, .i64)
     if let range = ranges.range(wide), range.lower >= 0, let limit = extent.constant, range.upper < limit { return wide }
@@ -163,7 +163,7 @@ struct ElementEmitter {
     let depth = tuples[tuples.rank - 1].constant ?? 0
     let outer = Array(index[..<(tuples.rank - 1)])
     var source = Array(index[..<operation.batchAxes])
-    for component in 0..<depth { source.append(try position(node.operands[1], outer + [.index(component)], within: x[operation.batchAxes + component])) }
+    for component in 0..<depth { source.append(try boundedIndex(node.operands[1], outer + [.index(component)], within: x[operation.batchAxes + component])) }
     return try element(node.operands[0], source + Array(index[(tuples.rank - 1)...]))
   }
 

@@ -47,7 +47,9 @@ struct FusionLowering {
   /// Lowers the fusion with the template it names.
   mutating func run() throws(CompileError) {
     switch fusion.template {
-    case .loop: try single("loop") { emitter, output throws(CompileError) in try LoopTemplate(target: target).emit(&emitter, into: output) }
+    case .loop:
+      let template = LoopTemplate(target: target)
+      try single("loop") { emitter, output throws(CompileError) in try template.emit(&emitter, into: output) }
     case .reduction: try ReductionTemplate(target: target).lower(&self)
     case .dot: try DotTemplate(target: target).lower(&self)
     case .convolution: try ConvolutionTemplate(target: target).lower(&self)

@@ -1,0 +1,255 @@
+import GraphIR
+import KernelIR
+import TensorTypes
+
+/// Lowers a graph of fusions to kernels and calls.
+///
+/// - Parameters:
+///   - graph: What `form-fusion-groups` left: constants, fusions, plain reshapes, scans.
+///   - progress: Told about each node before it is lowered: its number and how many there are.
+/// - Returns: A program whose arena is not planned yet.
+/// - Throws: `CompileError` at stage `.lower`, naming the node.
+public func lower(
+  _ graph: Graph, for target: LoweringTarget, progress: (Int, Int) -> Void = { _, _ in }
+) throws(CompileError) -> KernelProgram {
+  var lowering = GraphLowering(graph, target, progress)
+  try lowering.run()
+  return lowering.program
+}
+
+private struct GraphLowering {
+  let graph: Graph
+  let target: LoweringTarget
+  let progress: (Int, Int) -> Void
+  var program: KernelProgram
+  private var constants: [ConstantKey: Int] = [:]
+  private var loopCount = 0
+
+  /// Constants over the same bytes are stored once.
+  private struct ConstantKey: Hashable {
+    var storage: ObjectIdentifier
+    var offset: Int
+    var byteCount: Int
+  }
+
+  /// The places of one graph's values.
+  private struct Scope {
+    let graph: Graph
+    var views: [ValueID: KernelProgram.View] = [:]
+    /// Where the graph wants an output to be written.
+    var destinations: [ValueID: KernelProgram.View] = [:]
+  }
+
+  init(_ graph: Graph, _ target: LoweringTarget, _ progress: @escaping (Int, Int) -> Void) {
+    (self.graph, self.target, self.progress) = (graph, target, progress)
+    let inputs = graph.inputs.map { KernelProgram.Port(name: graph.value($0).name, type: graph.type(of: $0)) }
+    let outputs = zip(graph.outputNames, graph.outputs).map { KernelProgram.Port(name: $0, type: graph.type(of: $1)) }
+    program = KernelProgram(name: graph.name, inputs: inputs, outputs: outputs, symbols: graph.symbols)
+  }
+
+  mutating func run() throws(CompileError) {
+    let definable = Set(graph.inputs.flatMap { graph.type(of: $0).shape.compactMap(\.symbol) })
+    for symbol in program.symbols where !definable.contains(symbol) {
+      throw CompileError(
+        .unsupported, "the extent `\(symbol)` is not the length of any input axis", stage: .lower, origin: NodeOrigin(file: graph.name),
+        hint: "bind it with `--dim \(symbol)=N`")
+    }
+    var scope = Scope(graph: graph)
+    for (number, input) in graph.inputs.enumerated() {
+      scope.views[input] = buffer(graph.value(input).name, graph.type(of: input), .input(number))
+    }
+    for (number, output) in graph.outputs.enumerated() {
+      scope.destinations[output] = buffer(graph.outputNames[number], graph.type(of: output), .output(number))
+    }
+    program.steps = try steps(&scope)
+  }
+
+  private mutating func buffer(_ name: String, _ type: TensorType, _ placement: KernelProgram.Placement) -> KernelProgram.View {
+    program.buffers.append(.init(name: name, element: type.element, elementCount: type.shape.elementCount, placement: placement))
+    return KernelProgram.View(program.buffers.count - 1)
+  }
+
+  /// The calls that compute one graph's outputs.
+  private mutating func steps(_ scope: inout Scope) throws(CompileError) -> [KernelProgram.Step] {
+    var steps: [KernelProgram.Step] = []
+    let order = scope.graph.topologicalOrder()
+    for (number, id) in order.enumerated() {
+      progress(number, order.count)
+      let node = scope.graph.node(id)
+      switch node.operation {
+      case is Constant: continue
+      case is Reshape: scope.views[node.results[0]] = try view(node.operands[0], scope, node)
+      case let fusion as Fusion: steps += try lower(fusion, node, &scope)
+      case let scan as Scan: steps += try lower(scan, node, &scope)
+      default:
+        throw CompileError(
+          .unsupported, "`\(node.operation.mnemonic)` was left out of every fusion", stage: .lower, origin: node.origin,
+          operands: scope.graph.types(of: node.operands))
+      }
+    }
+    return steps
+  }
+
+  /// Where a value lies; constants get their place when they are first read.
+  private mutating func view(_ value: ValueID, _ scope: Scope, _ node: Node) throws(CompileError) -> KernelProgram.View {
+    if let view = scope.views[value] { return view }
+    guard let tensor = scope.graph.constant(value) else {
+      throw CompileError(.unsupported, "a value is read before it is computed", stage: .lower, origin: node.origin)
+    }
+    return constant(tensor, name: scope.graph.value(value).name)
+  }
+
+  private mutating func constant(_ tensor: Tensor, name: String) -> KernelProgram.View {
+    let key = ConstantKey(storage: ObjectIdentifier(tensor.storage), offset: tensor.byteOffset, byteCount: tensor.byteCount)
+    let number: Int
+    if let known = constants[key] { number = known } else {
+      number = program.constants.count
+      program.constants.append(.init(name: name, tensor: tensor))
+      constants[key] = number
+    }
+    if let known = program.buffers.firstIndex(where: { $0.placement == .constant(number) && $0.element == tensor.element }) { return .init(known) }
+    return buffer(name, tensor.type, .constant(number))
+  }
+
+  // MARK: Fusions
+
+  private mutating func lower(_ fusion: Fusion, _ node: Node, _ scope: inout Scope) throws(CompileError) -> [KernelProgram.Step] {
+    var tensors: [Int: Tensor] = [:]
+    for (position, operand) in node.operands.enumerated() { tensors[position] = scope.graph.constant(operand) }
+    var lowering = FusionLowering(fusion, origin: node.origin, target: target, constants: tensors)
+    try lowering.run()
+    var results: [KernelProgram.View] = []
+    for result in node.results {
+      let name = scope.graph.value(result).name
+      let place = scope.destinations[result] ?? buffer(name, scope.graph.type(of: result), .arena(offset: nil))
+      scope.views[result] = place
+      results.append(place)
+    }
+    var scratch: [KernelProgram.View] = []
+    for need in lowering.scratch { scratch.append(buffer("scratch", TensorType(need.element, [need.count]), .arena(offset: nil))) }
+
+    var steps: [KernelProgram.Step] = []
+    let origin = Self.describe(fusion, node)
+    for lowered in lowering.kernels {
+      do throws(KernelError) { try lowered.kernel.verify() } catch {
+        preconditionFailure("lowering \(node.origin) made an invalid kernel: \(error)\n\(lowered.kernel.text)")
+      }
+      var arguments: [KernelProgram.View] = []
+      var bytes: Extent = 0
+      for (parameter, argument) in zip(lowered.kernel.parameters, lowered.arguments) {
+        let place: KernelProgram.View
+        switch argument {
+        case .operand(let number): place = try view(node.operands[number], scope, node)
+        case .packed(let tensor): place = constant(tensor, name: parameter.name)
+        case .result(let number): place = results[number]
+        case .scratch(let number): place = scratch[number]
+        }
+        arguments.append(place)
+        // A gather reads a part only; the size of the result bounds it.
+        bytes = bytes + program.buffers[place.buffer].byteCount
+      }
+      let symbols = lowered.kernel.symbols.map { Extent(symbol: $0) }
+      let work = lowered.flops == 0 ? elementwiseWork(fusion) : lowered.flops
+      steps.append(
+        .call(
+          .init(kernel: program.add(lowered.kernel), arguments: arguments, symbols: symbols, origin: origin, flops: work, bytes: bytes, note: lowered.note)))
+    }
+    return steps
+  }
+
+  /// One operation for each element of each elementwise node and reduction.
+  private func elementwiseWork(_ fusion: Fusion) -> Extent {
+    var work: Extent = 0
+    for id in fusion.body.topologicalOrder() {
+      let node = fusion.body.node(id)
+      switch node.operation {
+      case is Unary, is Binary, is Compare, is Select, is Convert: work = work + fusion.body.type(of: node.results[0]).shape.elementCount
+      case is Reduce: work = work + fusion.body.type(of: node.operands[0]).shape.elementCount
+      default: continue
+      }
+    }
+    return work
+  }
+
+  /// The operators whose work a fusion does, the anchor's first.
+  private static func describe(_ fusion: Fusion, _ node: Node) -> String {
+    var names: [String] = []
+    for id in fusion.body.topologicalOrder() {
+      let name = fusion.body.node(id).origin.operatorName
+      if !name.isEmpty, names.last != name { names.append(name) }
+    }
+    let node = node.origin
+    let rest = names.filter { $0 != node.operatorName }
+    return ([node.node.isEmpty ? node.operatorName : "\(node.node) (\(node.operatorName))"] + rest.prefix(6)).joined(separator: " + ")
+  }
+
+  // MARK: Scan
+
+  private mutating func lower(_ scan: Scan, _ node: Node, _ scope: inout Scope) throws(CompileError) -> [KernelProgram.Step] {
+    let body = scan.body
+    loopCount += 1
+    let symbol = "%step\(loopCount)"
+    var inner = Scope(graph: body)
+    var before: [KernelProgram.Step] = []
+
+    // The carried values live in buffers of their own, read and replaced by every step.
+    var states: [KernelProgram.View] = []
+    for position in 0..<scan.carried {
+      let input = body.inputs[position]
+      let state: KernelProgram.View
+      if let place = scope.destinations[node.results[position]] { state = place } else {
+        state = buffer("state", body.type(of: input), .arena(offset: nil))
+      }
+      states.append(state)
+      inner.views[input] = state
+      scope.views[node.results[position]] = state
+      before.append(try copy(try view(node.operands[position], scope, node), to: state, body.type(of: input), node))
+    }
+    for position in scan.carried..<body.inputs.count {
+      let input = body.inputs[position]
+      var place = try view(node.operands[position], scope, node)
+      if position < scan.carried + scan.scanned {
+        place.elementOffset = place.elementOffset + Extent(symbol: symbol) * body.type(of: input).shape.elementCount
+      }
+      inner.views[input] = place
+    }
+    // Stacked results are written in place where the body computes them.
+    var slices: [(value: ValueID, place: KernelProgram.View)] = []
+    for position in scan.carried..<body.outputs.count {
+      let result = node.results[position]
+      let whole = scope.destinations[result] ?? buffer("stack", scope.graph.type(of: result), .arena(offset: nil))
+      scope.views[result] = whole
+      var slice = whole
+      slice.elementOffset = slice.elementOffset + Extent(symbol: symbol) * body.type(of: body.outputs[position]).shape.elementCount
+      slices.append((body.outputs[position], slice))
+      let isCarried = body.outputs[..<scan.carried].contains(body.outputs[position])
+      if inner.destinations[body.outputs[position]] == nil, !isCarried { inner.destinations[body.outputs[position]] = slice }
+    }
+    var steps = try steps(&inner)
+    for (value, place) in slices {
+      let computed = try view(value, inner, node)
+      if computed != place { steps.append(try copy(computed, to: place, body.type(of: value), node)) }
+    }
+    // All next values are computed before the first state is replaced.
+    for position in 0..<scan.carried {
+      let next = try view(body.outputs[position], inner, node)
+      if next != states[position] { steps.append(try copy(next, to: states[position], body.type(of: body.outputs[position]), node)) }
+    }
+    return before + [.loop(symbol: symbol, count: scan.extent, body: steps)]
+  }
+
+  /// A call that copies a whole tensor.
+  private mutating func copy(_ source: KernelProgram.View, to place: KernelProgram.View, _ type: TensorType, _ node: Node) throws(CompileError) -> KernelProgram.Step {
+    var emitter = ElementEmitter(graph: Graph())
+    let from = emitter.builder.buffer("x", type.element, .read)
+    let to = emitter.builder.buffer("y", type.element, .write)
+    let loop = try emitter.loop("i", to: type.shape.elementCount, .vectorized) { _, index throws(CompileError) in
+      [.store(to, index: index, value: .load(from, index))]
+    }
+    let kernel = emitter.builder.kernel("copy", [loop])
+    return .call(
+      .init(
+        kernel: program.add(kernel), arguments: [source, place], symbols: kernel.symbols.map { Extent(symbol: $0) }, origin: "\(node.origin.node) (copy)",
+        bytes: type.byteCount * 2, note: "copy"))
+  }
+}
