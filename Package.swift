@@ -87,7 +87,7 @@ let package = Package(
       name: "ingot",
       dependencies: ["Compiler", "CImageCodecs", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
     .executableTarget(
-      name: "ingot-runtime", dependencies: ["Serving"],
+      name: "ingot-runtime", dependencies: ["TensorTypes", "Artifact", "Runtime", "Serving"],
       linkerSettings: [.unsafeFlags(["-static-stdlib"])]),
   ]
 )

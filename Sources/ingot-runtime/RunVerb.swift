@@ -1,0 +1,57 @@
+import Artifact
+import Glibc
+import Runtime
+import TensorTypes
+
+/// `run`: one run on given inputs; results as text, or as `.npy` files.
+enum RunVerb {
+  static let verb = Verb(
+    name: "run", summary: "Runs the model once and prints or writes its outputs.", operands: nil,
+    options: [
+      InputArguments.option, InputArguments.dimension,
+      Option(name: "--output", value: "DIR", help: "write every output to DIR/NAME.npy instead of printing it"),
+      Option(name: "--threads", value: "N", help: "kernel threads (all cores this process may use)"),
+    ],
+    examples: ["run --input data=photo.npy", "run --input data=random:7 --output results"], run: run)
+
+  private static func run(_ arguments: Arguments) throws(Failure) -> Int32 {
+    let model = try OwnModel.load()
+    let inputs = try InputArguments(arguments, for: model.manifest).tensors(for: model.manifest)
+    let threads = try arguments.integer("--threads", in: 1...4096)
+    let outputs: [Tensor]
+    do throws(RunError) { outputs = try model.makeSession(threads: threads).run(inputs) } catch { throw .failed("\(error)") }
+    for (port, output) in zip(model.manifest.outputs, outputs) {
+      guard let folder = arguments.text("--output") else {
+        Console.print(describe(port, output, model.manifest.labels))
+        continue
+      }
+      try write(port, output, to: folder)
+    }
+    return 0
+  }
+
+  private static func write(_ port: Manifest.Port, _ tensor: Tensor, to folder: String) throws(Failure) {
+    guard mkdir(folder, 0o777) == 0 || errno == EEXIST else { throw .failed("\(folder): cannot create the folder: \(String(cString: strerror(errno)))") }
+    // Output names come from the model; none of them may leave the folder.
+    let name = String(port.name.map { $0 == "/" || $0 == "\0" ? "_" : $0 })
+    let path = folder + "/" + (name.isEmpty || name.hasPrefix(".") ? "_" + name : name) + ".npy"
+    do throws(TensorFileError) { try NumPyFile.write(tensor, to: path) } catch { throw .failed("\(error)") }
+    Console.print("\(path)  \(tensor.type)")
+  }
+
+  /// The first elements, and for a classifier the five largest.
+  private static func describe(_ port: Manifest.Port, _ tensor: Tensor, _ labels: [String]) -> String {
+    let shown = 8
+    let values = (0..<min(shown, tensor.count)).map { position in
+      tensor.withBytes { bytes in
+        tensor.element.isFloatingPoint ? "\(Float(Tensor.double(bytes, tensor.element, position)))" : "\(Tensor.integer(bytes, tensor.element, position))"
+      }
+    }
+    var text = "\(port.name)  \(tensor.type)  \(values.joined(separator: " "))" + (tensor.count > shown ? " …" : "")
+    if !labels.isEmpty, tensor.count == labels.count {
+      let best = tensor.doubles.enumerated().sorted { $0.element > $1.element }.prefix(5)
+      for (position, value) in best { text += "\n  \(Float(value))  \(labels[position])" }
+    }
+    return text
+  }
+}
