@@ -89,5 +89,14 @@ let package = Package(
     .executableTarget(
       name: "ingot-runtime", dependencies: ["TensorTypes", "Artifact", "Runtime", "Serving"],
       linkerSettings: [.unsafeFlags(["-static-stdlib"])]),
+
+    // Tests.
+    .testTarget(
+      name: "ServingTests",
+      dependencies: [
+        "Serving", "Artifact", "TensorTypes",
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+      ]),
   ]
 )

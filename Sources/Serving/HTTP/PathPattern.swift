@@ -48,8 +48,11 @@ package struct PathPattern: Sendable {
       throw RequestError(.uriTooLong, code: "target_too_long", "the request target is longer than \(longestTarget) bytes")
     }
     var path = Substring(target)
-    if !path.hasPrefix("/"), let scheme = path.firstRange(of: "://") {
-      path = path[scheme.upperBound...].drop { $0 != "/" }
+    if !path.hasPrefix("/") {
+      // The absolute form that proxies send: the scheme and the authority are left out.
+      let rest = path.drop { $0 != ":" }
+      guard rest.hasPrefix("://") else { return [target] }
+      path = rest.dropFirst(3).drop { $0 != "/" }
     }
     path = path.prefix { $0 != "?" && $0 != "#" }
     var parts: [String] = []
