@@ -91,6 +91,9 @@ let package = Package(
       linkerSettings: [.unsafeFlags(["-static-stdlib"])]),
 
     // Tests.
+    .target(name: "TestSupport", path: "Tests/TestSupport"),
+    .testTarget(name: "ArtifactTests", dependencies: ["TensorTypes", "Artifact", "TestSupport"]),
+    .testTarget(name: "RuntimeTests", dependencies: ["TensorTypes", "Artifact", "Runtime", "TestSupport"]),
     .testTarget(
       name: "ServingTests",
       dependencies: [

@@ -43,7 +43,8 @@ public struct ArtifactReader: Sendable {
   /// Opens an artifact.
   ///
   /// - Parameter threads: How many threads may compute digests.
-  /// - Complexity: One pass over the file, at about 10 GB/s per thread when it is in the page cache.
+  /// - Complexity: One pass over the file. Measured: 100 MiB in the page cache take 4 to 5 ms on two threads; asking the
+  ///   system to map the pages ahead (`MAP_POPULATE`, `MADV_POPULATE_READ`) made that no faster.
   public init(path: String, checking check: Check = .everything, threads: Int = 2) throws(ArtifactError) {
     let file = try OpenFile(reading: path)
     let shownPath = path == "/proc/self/exe" ? (Self.ownPath ?? path) : path
@@ -70,7 +71,7 @@ public struct ArtifactReader: Sendable {
     for (name, section, end) in layout.sections {
       if check == .description && (name == .runtime || name == .constants) { continue }
       let part = whole.part(offset: section.offset, byteCount: end - section.offset)
-      let digest = part.withBytes { Digest(of: $0, threads: threads, isMappedFile: true) }
+      let digest = part.withBytes { Digest(of: $0, threads: threads) }
       guard digest == section.digest else { throw ArtifactError(shownPath, .altered(name)) }
     }
 

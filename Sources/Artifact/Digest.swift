@@ -13,15 +13,13 @@ public struct Digest: Sendable, Hashable, CustomStringConvertible {
     self.high = high
   }
 
-  /// - Parameters:
-  ///   - threads: How many threads may read at once.
-  ///   - isMappedFile: Asks the system to map the pages in large steps before they are read.
-  public init(of bytes: UnsafeRawBufferPointer, threads: Int = 1, isMappedFile: Bool = false) {
+  /// - Parameter threads: How many threads may read at once.
+  public init(of bytes: UnsafeRawBufferPointer, threads: Int = 1) {
     var words: (UInt64, UInt64) = (0, 0)
     withUnsafeMutableBytes(of: &words) { result in
       // An empty buffer may have no address; the C side reads nothing then.
       ingot_digest_whole(
-        bytes.baseAddress, bytes.count, Int32(clamping: threads), isMappedFile ? 1 : 0, result.assumingMemoryBound(to: UInt64.self).baseAddress)
+        bytes.baseAddress, bytes.count, Int32(clamping: threads), result.assumingMemoryBound(to: UInt64.self).baseAddress)
     }
     self.init(low: words.0, high: words.1)
   }

@@ -71,5 +71,10 @@ public struct JSONError: Error, Sendable, Hashable, CustomStringConvertible {
   public var byteOffset: Int
   public var problem: String
 
+  public init(byteOffset: Int, problem: String) {
+    self.byteOffset = byteOffset
+    self.problem = problem
+  }
+
   public var description: String { "\(problem) at byte \(byteOffset)" }
 }

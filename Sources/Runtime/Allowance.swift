@@ -24,17 +24,17 @@ public enum Allowance {
 }
 
 /// The limits of the control group that the process is in, version 2 or 1.
-struct ControlGroup {
+package struct ControlGroup {
   /// CPUs per period; nil means no limit.
-  var cpuQuota: Double?
-  var memoryBytes: Int?
+  package var cpuQuota: Double?
+  package var memoryBytes: Int?
 
   static let own = ControlGroup(membership: readSmallFile("/proc/self/cgroup") ?? "", read: readSmallFile)
 
   /// - Parameters:
   ///   - membership: The text of `/proc/self/cgroup`.
   ///   - read: Gives the text of a file, or nil.
-  init(membership: String, read: (String) -> String?) {
+  package init(membership: String, read: (String) -> String?) {
     for line in membership.split(separator: "\n") {
       let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
       guard fields.count == 3 else { continue }

@@ -18,6 +18,11 @@ public struct Benchmark: Sendable {
     public var samples: [Double]
     public var runsPerSample: Int
 
+    public init(samples: [Double], runsPerSample: Int) {
+      self.samples = samples
+      self.runsPerSample = runsPerSample
+    }
+
     public var median: Double { quantile(0.5) }
     public var p99: Double { quantile(0.99) }
     public var minimum: Double { samples.first ?? 0 }
@@ -85,7 +90,7 @@ public enum MachineLimits {
         guard let base = UnsafeRawPointer(bitPattern: address) else { return }
         _ = ingot_read_memory(base + range.lowerBound * 65536, range.count * 65536)
       }
-      best = max(best, Double(byteCount >> 16 << 16) / Double(max(1, ingot_nanoseconds() - start)) * 1e9)
+      best = max(best, Double((byteCount >> 16) << 16) / Double(max(1, ingot_nanoseconds() - start)) * 1e9)
     }
     return best
   }

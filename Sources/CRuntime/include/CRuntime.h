@@ -74,8 +74,7 @@ void ingot_digest_begin(ingot_digest *digest);
 void ingot_digest_update(ingot_digest *digest, const void *bytes, size_t count);
 void ingot_digest_end(ingot_digest *digest, uint64_t result[2]);
 /// The same value as begin, update, end over the whole, computed by up to `threads` threads.
-/// `populate` asks the kernel to map each segment before it is read, for mapped files.
-void ingot_digest_whole(const void *bytes, size_t count, int threads, int populate, uint64_t result[2]);
+void ingot_digest_whole(const void *bytes, size_t count, int threads, uint64_t result[2]);
 
 // MARK: The machine
 

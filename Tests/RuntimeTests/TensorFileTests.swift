@@ -1,0 +1,115 @@
+import Artifact
+import Runtime
+import TensorTypes
+import TestSupport
+import Testing
+
+@Suite("tensor files") struct TensorFileTests {
+  static let shapes = [[], [1], [0], [3], [2, 0, 3], [2, 3, 4]]
+
+  @Test(arguments: ElementType.allCases, shapes)
+  func npyAndProtoRoundTrip(_ element: ElementType, _ dimensions: [Int]) throws {
+    let tensor = RandomTensor.make(element, dimensions, seed: 3)
+    let proto = try TensorProto(decoding: TensorProto(name: "x", tensor: tensor).encoded)
+    #expect(proto.name == "x" && proto.tensor.isIdentical(to: tensor))
+    if element == .bf16 {
+      #expect(throws: TensorFileError.self) { try NumPyFile.encode(tensor) }
+    } else {
+      let bytes = try NumPyFile.encode(tensor)
+      #expect((bytes.count - tensor.byteCount) % 64 == 0)
+      #expect(try NumPyFile.decode(bytes).isIdentical(to: tensor))
+    }
+  }
+
+  static func npy(_ header: String, _ data: [UInt8], version: UInt8 = 1) -> [UInt8] {
+    let text = Array((header + "\n").utf8)
+    let length = [UInt8(text.count & 0xff), UInt8(text.count >> 8)] + (version == 1 ? [] : [0, 0])
+    return [0x93] + Array("NUMPY".utf8) + [version, 0] + length + text + data
+  }
+
+  @Test func readsWhatOthersWrite() throws {
+    let fortran = try NumPyFile.decode(Self.npy("{'shape': (2L, 3L), 'fortran_order': True, 'descr': '>i2'}", [0, 1, 0, 4, 0, 2, 0, 5, 0, 3, 0, 6], version: 2))
+    #expect(fortran.dimensions == [2, 3] && fortran.integers == [1, 2, 3, 4, 5, 6])
+    #expect(try NumPyFile.decode(Self.npy("{\"descr\": \"|b1\", \"fortran_order\": False, \"shape\": ()}", [2], version: 3)).integers == [1])
+  }
+
+  @Test(arguments: [
+    ("{'descr': '<f4', 'fortran_order': False, 'shape': (2,)}", 4), ("{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}", 4),
+    ("{'descr': '<f4', 'fortran_order': False, 'shape': (9223372036854775807, 9223372036854775807)}", 4),
+    ("{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904,)}", 0), ("{'descr': '<U4', 'fortran_order': False, 'shape': ()}", 16),
+    ("{'descr': '', 'fortran_order': False, 'shape': ()}", 4), ("{'fortran_order': False, 'shape': ()}", 4), ("", 4),
+    ("{'descr': '<f4', 'fortran_order': False, 'shape': (2", 8), ("{'descr': '<f4', 'fortran_order': maybe, 'shape': (2)}", 8),
+  ])
+  func refusesBadNpy(_ header: String, _ dataBytes: Int) {
+    #expect(throws: TensorFileError.self) { try NumPyFile.decode(Self.npy(header, [UInt8](repeating: 0, count: dataBytes))) }
+  }
+
+  @Test func survivesEveryTruncatedOrAlteredFile() throws {
+    let tensor = RandomTensor.make(.f32, [2, 3], seed: 1)
+    let npy = try NumPyFile.encode(tensor), proto = TensorProto(name: "x", tensor: tensor).encoded
+    for length in npy.indices { #expect(throws: TensorFileError.self) { try NumPyFile.decode(Array(npy.prefix(length))) } }
+    for bytes in [npy, proto] {
+      for position in bytes.indices {
+        for value: UInt8 in [0, 1, 0x7f, 0x80, 0xff, bytes[position] &+ 1] {
+          var altered = bytes
+          altered[position] = value
+          _ = try? NumPyFile.decode(altered)
+          _ = try? TensorProto(decoding: altered)
+        }
+      }
+    }
+    // A cut message may be a shorter valid one only where the data is complete, which is at its end.
+    for length in proto.indices { #expect(throws: TensorFileError.self) { try TensorProto(decoding: Array(proto.prefix(length))) } }
+  }
+
+  @Test func readsTypedFields() throws {
+    // dims 2, data_type, then the values in their own field.
+    #expect(try TensorProto(decoding: [8, 2, 16, 1, 34, 8, 0, 0, 0x80, 0x3f, 0, 0, 0, 0x40]).tensor.doubles == [1, 2])
+    #expect(try TensorProto(decoding: [8, 2, 16, 7, 56, 5, 56, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]).tensor.integers == [5, -1])
+    #expect(try TensorProto(decoding: [10, 1, 2, 16, 3, 42, 11, 5, 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]).tensor.integers == [5, -2])
+    #expect(try TensorProto(decoding: [8, 1, 16, 10, 42, 2, 0x80, 0x78]).tensor.doubles == [1])
+    // Packed 4-bit integers, low half first; the last half byte is padding.
+    let nibbles = try TensorProto(decoding: [8, 3, 16, 22, 74, 2, 0x8f, 0x07])
+    #expect(nibbles.tensor.element == .i8 && nibbles.tensor.integers == [-1, -8, 7] && nibbles.stored == .int4)
+    #expect(try TensorProto(decoding: [8, 3, 16, 21, 42, 3, 0xff, 0x01, 0x07]).tensor.integers == [15, 15, 7])
+    #expect(try TensorProto(decoding: [8, 4, 16, 26, 74, 1, 0b11_10_01_00]).tensor.integers == [0, 1, -2, -1])
+    #expect(try TensorProto(decoding: [8, 4, 16, 17, 74, 4, 0x38, 0xb8, 0x01, 0x7e]).tensor.doubles == [1, -1, 0x1p-9, 448])
+    #expect(try TensorProto(decoding: [8, 3, 16, 19, 74, 3, 0x3c, 0x7c, 0x01]).tensor.doubles == [1, .infinity, 0x1p-16])
+  }
+
+  @Test func refusesWhatIsNoTensorHere() {
+    let cases: [([UInt8], String)] = [
+      ([16, 8, 50, 1, 65], "a tensor of string"), ([16, 1, 112, 1], "data lies in another file"), ([16, 99], "ONNX data type 99"),
+      ([8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 8, 8, 16, 1], "impossible dimensions"),
+      ([8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 16, 1], "impossible dimensions"),
+      ([8, 0x80, 0x80, 0x80, 0x80, 0x80, 0x20, 16, 1], "0 values"), ([11], "wire type 3"), ([74, 0xff, 0xff, 0xff, 0xff, 0xf], "are left"),
+    ]
+    for (bytes, fact) in cases {
+      let error = #expect(throws: TensorFileError.self) { try TensorProto(decoding: bytes, source: "t") }
+      #expect(error?.description.contains(fact) == true, "\(error?.description ?? "") should say \(fact)")
+    }
+  }
+
+  @Test func readsJSONArrays() throws {
+    #expect(try JSONTensor.decode(JSON(parsing: "[[1,2.5],[3,4]]"), .f32).doubles == [1, 2.5, 3, 4])
+    #expect(try JSONTensor.decode(JSON(parsing: "[1,2,3,4]"), .i64, dimensions: [2, 2]).dimensions == [2, 2])
+    #expect(try JSONTensor.decode(JSON(parsing: "9223372036854775807"), .i64).integers == [.max])
+    for text in ["[[1],[2,3]]", "[1,[2]]", "[[1],2]", "[\"a\"]", "[null]", "{}"] {
+      #expect(throws: TensorFileError.self) { try JSONTensor.decode(JSON(parsing: text), .f32) }
+    }
+    for text in ["[300]", "[-1]", "[1.5]", "[1e30]"] { #expect(throws: TensorFileError.self) { try JSONTensor.decode(JSON(parsing: text), .u8) } }
+    let tensor = Tensor(.f32, [2, 2], [0.1, 2, 3, 4])
+    #expect(JSONTensor.encode(tensor).text() == "[[0.1,2.0],[3.0,4.0]]")
+    #expect(JSONTensor.encode(Tensor(zeros: .i32, [0])).text() == "[]")
+  }
+
+  @Test func namesSources() throws {
+    #expect(TensorSource("random") == .random(seed: 0) && TensorSource("random:9") == .random(seed: 9))
+    #expect(TensorSource("a.npy") == .numpy(path: "a.npy") && TensorSource("random:x") == nil && TensorSource("a.txt") == nil)
+    let port = Manifest.Port(name: "x", type: TensorType(.f16, [Extent(symbol: "n"), 3]))
+    #expect(try TensorSource.random(seed: 1).load(for: port).dimensions == [1, 3])
+    let tensor = try TensorSource.random(seed: 1).load(for: port, symbols: ["n": 500])
+    #expect(tensor.dimensions == [500, 3] && tensor.doubles.allSatisfy { $0 >= 0 && $0 < 1 })
+    #expect(throws: TensorFileError.self) { try TensorSource.random(seed: 1).load(for: port, symbols: ["n": .max]) }
+  }
+}
