@@ -10,7 +10,7 @@ import TensorTypes
 /// - Returns: A program whose arena is not planned yet.
 /// - Throws: `CompileError` at stage `.lower`, naming the node.
 public func lower(
-  _ graph: Graph, for target: LoweringTarget, progress: (Int, Int) -> Void = { _, _ in }
+  _ graph: Graph, for target: LoweringTarget, progress: @escaping (Int, Int) -> Void = { _, _ in }
 ) throws(CompileError) -> KernelProgram {
   var lowering = GraphLowering(graph, target, progress)
   try lowering.run()

@@ -1,0 +1,245 @@
+import GraphIR
+import TensorTypes
+
+extension Graph {
+  /// The graph with every node inside a `Fusion`, but for constants, plain reshapes and scans.
+  ///
+  /// Three decisions, in this order: each anchor (contraction, reduction, window, special) takes along what its
+  /// template can compute behind it; each remaining value gets memory only if it must, or if computing it again for
+  /// each reader costs more; everything else is inlined into its readers.
+  public func formingFusionGroups() throws(CompileError) -> Graph {
+    var former = FusionFormer(graph: self)
+    former.claimRegions()
+    former.chooseMaterialized()
+    return try former.build()
+  }
+}
+
+private struct FusionFormer {
+  let graph: Graph
+  let sequence: [NodeID]
+  let order: [NodeID: Int]
+  /// The region of each node that an anchor has claimed.
+  private var regionOf: [NodeID: Int] = [:]
+  private var regions: [FusionRegion] = []
+  /// Values that get memory.
+  private var materialized: Set<ValueID> = []
+
+  init(graph: Graph) {
+    self.graph = graph
+    sequence = graph.topologicalOrder()
+    order = Dictionary(uniqueKeysWithValues: sequence.enumerated().map { ($1, $0) })
+  }
+
+  static func template(of operation: any Operation) -> Fusion.Template? {
+    switch operation {
+    case is Dot: .dot
+    case is Convolution: .convolution
+    case is ReduceWindow: .window
+    case is Reduce: .reduction
+    case is ArgReduce, is Cumulative, is TopK, is ScatterElements, is ScatterND: .special
+    default: nil
+    }
+  }
+
+  // MARK: Anchors
+
+  mutating func claimRegions() {
+    for id in sequence where regionOf[id] == nil {
+      let node = graph.node(id)
+      guard let template = Self.template(of: node.operation) else { continue }
+      let region = FusionRegion(anchor: node, template: template, graph: graph, order: order) { regionOf[$0] != nil }
+      for member in region.members { regionOf[member] = regions.count }
+      regions.append(region)
+    }
+  }
+
+  // MARK: Memory
+
+  mutating func chooseMaterialized() {
+    materialized = Set(graph.inputs)
+    for output in graph.outputs { materialized.insert(output) }
+    for region in regions { materialized.formUnion(region.template == .special ? region.anchor.results : [region.root]) }
+    for id in sequence {
+      let node = graph.node(id)
+      if node.operation is Scan {
+        materialized.formUnion(node.results)
+        materialized.formUnion(node.operands)
+      }
+      for operand in operandsThatNeedMemory(node) { materialized.insert(operand) }
+    }
+    // From the outputs up: where does each inlined value end?
+    var cost: [ValueID: Int] = [:]
+    for id in sequence {
+      let node = graph.node(id)
+      let own = FusionCost.arithmetic(node.operation)
+      let inherited = node.operands.reduce(0) { $0 + (materialized.contains($1) ? 0 : cost[$1] ?? 0) }
+      for result in node.results { cost[result] = min(own + inherited, 1 << 20) }
+    }
+    var sinks: [ValueID: Set<ValueID>] = [:]
+    var size: [ValueID: Int] = [:]
+    for id in sequence.reversed() {
+      let node = graph.node(id)
+      guard FusionCost.isInlinable(node.operation), regionOf[id] == nil, let result = node.results.first, !(node.operation is Constant) else { continue }
+      var sink: Set<ValueID> = []
+      for use in graph.uses(of: result) where order[use.node] != nil { sink.formUnion(sinkOf(use.node, sinks)) }
+      if !materialized.contains(result) {
+        let price = cost[result] ?? 0
+        let isRepeated = sink.count > 1 && price > FusionCost.cheapEnoughToRepeat
+        if isRepeated || isBroadcastDear(result, price) || (size[result] ?? 0) > FusionCost.mostNodes { materialized.insert(result) }
+      }
+      sinks[result] = materialized.contains(result) ? [result] : sink
+      let depth = materialized.contains(result) ? 1 : (size[result] ?? 0) + 1
+      for operand in node.operands { size[operand] = max(size[operand] ?? 0, depth) }
+    }
+  }
+
+  private func sinkOf(_ node: NodeID, _ sinks: [ValueID: Set<ValueID>]) -> Set<ValueID> {
+    if let region = regionOf[node] { return [regions[region].root] }
+    let result = graph.node(node).results[0]
+    return sinks[result] ?? [result]
+  }
+
+  /// Read many times over through a broadcast (or a gather of more than there is), and not cheap.
+  private func isBroadcastDear(_ value: ValueID, _ price: Int) -> Bool {
+    guard price > FusionCost.cheapEnoughToBroadcast else { return false }
+    let count = graph.type(of: value).shape.elementCount
+    return graph.uses(of: value).contains { use in
+      let user = graph.node(use.node)
+      guard user.operation is Broadcast || user.operation is Gather || user.operation is GatherElements || user.operation is GatherND else { return false }
+      return graph.type(of: user.results[0]).shape.elementCount != count
+    }
+  }
+
+  /// The operands that a node's template reads many times, seen through views.
+  private func operandsThatNeedMemory(_ node: Node) -> [ValueID] {
+    switch node.operation {
+    case is Dot, is Convolution: node.operands.map { base(of: $0) }
+    case is ReduceWindow, is TopK: [base(of: node.operands[0])]
+    default: []
+    }
+  }
+
+  private func base(of value: ValueID) -> ValueID {
+    var value = value
+    while let node = graph.producer(of: value), FusionCost.isView(node.operation), regionOf[node.id] == nil { value = node.operands[0] }
+    return value
+  }
+
+  // MARK: Building
+
+  func build() throws(CompileError) -> Graph {
+    var builder = FusedGraph(graph)
+    for id in sequence {
+      let node = graph.node(id)
+      if let scan = node.operation as? Scan {
+        let body = try scan.body.formingFusionGroups()
+        try builder.add(Scan(carried: scan.carried, scanned: scan.scanned, extent: scan.extent, body: body), like: node)
+      } else if node.operation is Constant {
+        continue
+      } else if let number = regionOf[id] {
+        let region = regions[number]
+        let isLast = region.template == .special ? node.id == region.anchor.id : node.results.contains(region.root)
+        if isLast { try builder.addFusion(of: region.template == .special ? node.results : [region.root], region.template, region.anchor.origin, materialized) }
+      } else if let result = node.results.first, materialized.contains(result) {
+        if node.operation is Reshape, materialized.contains(node.operands[0]), !graph.isOutput(result) { try builder.add(node.operation, like: node) } else {
+          try builder.addFusion(of: [result], .loop, node.origin, materialized)
+        }
+      }
+    }
+    return try builder.finished()
+  }
+}
+
+/// The new graph while it grows: values of the old graph that have memory, and their places in the new one.
+private struct FusedGraph {
+  let old: Graph
+  var new: Graph
+  private var renamed: [ValueID: ValueID] = [:]
+
+  init(_ old: Graph) {
+    self.old = old
+    new = Graph(name: old.name)
+    for input in old.inputs { renamed[input] = new.addInput(old.value(input).name, old.type(of: input)) }
+  }
+
+  /// The value in the new graph; constants are added when they are first read.
+  private mutating func value(_ id: ValueID) throws(CompileError) -> ValueID {
+    if let known = renamed[id] { return known }
+    guard let node = old.producer(of: id), node.operation is Constant else {
+      throw CompileError(.unsupported, "a value that a kernel reads was given no memory", stage: .pass("form-fusion-groups"), origin: old.producer(of: id)?.origin ?? NodeOrigin())
+    }
+    let added = try insert(node.operation, [], node.origin, name: old.value(id).name)[0]
+    renamed[id] = added
+    return added
+  }
+
+  private mutating func insert(_ operation: any Operation, _ operands: [ValueID], _ origin: NodeOrigin, name: String) throws(CompileError) -> [ValueID] {
+    do throws(TypeError) { return try new.add(operation, operands, origin: origin, name: name) } catch {
+      throw CompileError(error, stage: .pass("form-fusion-groups"), origin: origin, operands: new.types(of: operands))
+    }
+  }
+
+  mutating func add(_ operation: any Operation, like node: Node) throws(CompileError) {
+    var operands: [ValueID] = []
+    for operand in node.operands { operands.append(try value(operand)) }
+    let results = try insert(operation, operands, node.origin, name: old.value(node.results[0]).name)
+    for (before, after) in zip(node.results, results) { renamed[before] = after }
+  }
+
+  /// Adds a fusion that computes `results`, with everything inlined down to values that have memory.
+  mutating func addFusion(of results: [ValueID], _ template: Fusion.Template, _ origin: NodeOrigin, _ materialized: Set<ValueID>) throws(CompileError) {
+    var body = Graph(name: template.rawValue)
+    var inner: [ValueID: ValueID] = [:]
+    var operands: [ValueID] = []
+    func isRead(_ id: ValueID) -> Bool {
+      guard let node = old.producer(of: id) else { return true }
+      if let constant = node.operation as? Constant { return constant.tensor.count != 1 }
+      return materialized.contains(id) && !results.contains(id)
+    }
+    // Depth first without recursion: chains in a model may be long.
+    var stack = results.map { (value: $0, isReady: false) }
+    while let (id, isReady) = stack.popLast() {
+      if inner[id] != nil { continue }
+      if isRead(id) {
+        operands.append(try value(id))
+        inner[id] = body.addInput(old.value(id).name, old.type(of: id))
+        continue
+      }
+      guard let node = old.producer(of: id) else { continue }
+      if !isReady {
+        stack.append((id, true))
+        for operand in node.operands.reversed() where inner[operand] == nil { stack.append((operand, false)) }
+        continue
+      }
+      let mapped = node.operands.compactMap { inner[$0] }
+      do throws(TypeError) {
+        let values = try body.add(node.operation, mapped, origin: node.origin, name: old.value(node.results[0]).name)
+        for (before, after) in zip(node.results, values) { inner[before] = after }
+      } catch { throw CompileError(error, stage: .pass("form-fusion-groups"), origin: node.origin, operands: body.types(of: mapped)) }
+    }
+    body.setOutputs(results.compactMap { result in inner[result].map { (old.value(result).name, $0) } })
+    let fusion = Fusion(template, body: body, reason: "\(body.topologicalOrder().count) nodes")
+    let added = try insert(fusion, operands, origin, name: old.value(results[0]).name)
+    for (before, after) in zip(results, added) { renamed[before] = after }
+  }
+
+  /// Sets the outputs. Each is written by a fusion of its own, so that no two share memory with each other or an input.
+  mutating func finished() throws(CompileError) -> Graph {
+    var outputs: [(name: String, value: ValueID)] = []
+    var taken: Set<ValueID> = []
+    for (name, output) in zip(old.outputNames, old.outputs) {
+      var place = try value(output)
+      if !(new.producer(of: place)?.operation is Fusion) || !taken.insert(place).inserted {
+        var body = Graph(name: "copy")
+        let input = body.addInput("x", new.type(of: place))
+        body.setOutputs([("y", input)])
+        place = try insert(Fusion(.loop, body: body, reason: "an output needs memory of its own"), [place], NodeOrigin(node: name, operatorName: "copy"), name: name)[0]
+        taken.insert(place)
+      }
+      outputs.append((name, place))
+    }
+    new.setOutputs(outputs)
+    return new
+  }
+}

@@ -1,0 +1,60 @@
+import GraphIR
+import TensorTypes
+
+/// Which operations fusion may inline, and what inlining costs.
+enum FusionCost {
+  /// True for operations of which one element is computed from a few elements of the operands.
+  static func isInlinable(_ operation: any Operation) -> Bool {
+    switch operation {
+    case is Unary, is Binary, is Compare, is Select, is Convert, is Iota, is ExtentVector: true
+    case is Broadcast, is Reshape, is Transpose, is Slice, is Reverse, is Pad, is Concatenate, is Gather, is GatherElements, is GatherND: true
+    case let constant as Constant: constant.tensor.count == 1
+    default: false
+    }
+  }
+
+  static func isElementwise(_ operation: any Operation) -> Bool {
+    switch operation {
+    case is Unary, is Binary, is Compare, is Select, is Convert: true
+    default: false
+    }
+  }
+
+  /// Operations that only say where an element lies; reading through them costs an index.
+  static func isView(_ operation: any Operation) -> Bool {
+    switch operation {
+    case is Reshape, is Transpose, is Slice, is Broadcast, is Reverse: true
+    default: false
+    }
+  }
+
+  /// Rough arithmetic per element, in additions.
+  static func arithmetic(_ operation: any Operation) -> Int {
+    switch operation {
+    case let unary as Unary:
+      switch unary.function {
+      case .negate, .absolute, .not, .isNaN, .isInfinite, .sign, .floor, .ceiling, .round: 1
+      case .squareRoot, .reciprocal: 4
+      default: 12
+      }
+    case let binary as Binary:
+      switch binary.function {
+      case .divide, .remainder, .modulo: 4
+      case .power: 20
+      default: 1
+      }
+    case is Compare, is Select: 1
+    case is Convert: 1
+    case is Gather, is GatherElements, is GatherND: 2
+    case is Pad, is Concatenate: 1
+    default: 0
+    }
+  }
+
+  /// A value that several kernels read is computed again in each up to this much arithmetic; above, it gets memory.
+  static let cheapEnoughToRepeat = 2
+  /// The same for a value that one kernel reads many times over, through a broadcast.
+  static let cheapEnoughToBroadcast = 8
+  /// More nodes than this in one kernel only make it slow to compile.
+  static let mostNodes = 96
+}
