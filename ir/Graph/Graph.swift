@@ -133,6 +133,9 @@ public struct Graph: Sendable {
 
   // MARK: Editing
 
+  /// Gives a value a name for people.
+  public mutating func setName(_ name: String, of id: ValueID) { values[id.index].name = name }
+
   /// Makes every reader of one value, and the outputs, read another one of the same type.
   public mutating func replaceAllUses(of old: ValueID, with new: ValueID) {
     precondition(type(of: old) == type(of: new), "a replacement must keep the type: \(type(of: old)) by \(type(of: new))")

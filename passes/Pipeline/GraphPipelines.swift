@@ -1,0 +1,35 @@
+import GraphIR
+
+extension Pipeline<Graph> {
+  /// Rewrites that hold on every machine; the result prints, reloads and names no target. Composites stay.
+  public static let portable = Pipeline("portable") {
+    eliminateDeadNodes
+    eliminateCommonSubexpressions
+    simplifying
+  }
+
+  /// What every other graph pass leaves behind is cleaned up by this.
+  public static let simplifying = Pipeline("simplifying") {
+    fixpoint(atMost: 8) {
+      foldConstants
+      removeIdentities
+      simplifyMovement
+      simplifyIndexing
+      simplifyAlgebra
+      sinkBroadcasts
+      simplifyReductions
+      flattenBatches
+      foldPadding
+      foldScaleAndShift
+    }
+    eliminateCommonSubexpressions
+    eliminateDeadNodes
+  }
+
+  /// Channels-last convolutions, and the simplifications that this makes possible. For graphs that were simplified.
+  public static let layout = Pipeline("layout") {
+    channelsLast
+    absorbTransposes
+    simplifying
+  }
+}
