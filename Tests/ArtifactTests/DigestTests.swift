@@ -5,12 +5,12 @@ import Testing
   /// Two segments and a bit, nothing a multiple of anything.
   static let bytes: [UInt8] = (0..<(2 << 20) + 77).map { UInt8(truncatingIfNeeded: $0 &* 31 ^ $0 >> 8) }
 
-  @Test(arguments: [1, 7, 64, 4096, 1 << 20, 3 << 20])
+  @Test(arguments: [7, 64, 4096, 40_009, 1 << 20, 3 << 20])
   func doesNotDependOnThePieces(_ pieceBytes: Int) {
     var stream = DigestStream()
     var start = 0
     while start < Self.bytes.count {
-      let end = min(start + (pieceBytes == 1 ? 40_009 : pieceBytes), Self.bytes.count)
+      let end = min(start + pieceBytes, Self.bytes.count)
       Array(Self.bytes[start..<end]).withUnsafeBytes { stream.update($0) }
       start = end
     }
@@ -44,6 +44,6 @@ import Testing
 
   /// Artifacts store digests: the function must never change without a new format version.
   @Test func staysTheSame() {
-    #expect(Digest(of: Self.bytes).description == "BLESS")
+    #expect(Digest(of: Self.bytes).description == "bca3e4c38640dab935f088d6b5d1134c")
   }
 }

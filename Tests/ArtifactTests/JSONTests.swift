@@ -13,7 +13,7 @@ import Testing
   @Test func readsEscapesAndBlanks() throws {
     #expect(try JSON(parsing: " [ \"\\u00fc\\ud83d\\ude00\\/\\b\\f\" ,\t2.50E+1 ]\r\n") == ["ü😀/\u{8}\u{c}", 25.0])
     #expect(try JSON(parsing: "-0") == .number(-0.0))
-    #expect(try JSON(parsing: "18446744073709551615") == .number(18446744073709551615))
+    #expect(try JSON(parsing: "18446744073709551615") == .number(18446744073709551616))
   }
 
   @Test(arguments: [
