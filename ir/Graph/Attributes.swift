@@ -18,7 +18,11 @@ public struct Attributes: Sendable, Hashable {
 
   public init() {}
 
-  public mutating func set(_ name: String, _ value: Attribute) { entries.append((name, value)) }
+  /// Adds an attribute. A list of constant extents is kept as integers, which is how the text form reads it.
+  public mutating func set(_ name: String, _ value: Attribute) {
+    if case .extents(let list) = value, let numbers = Shape(list).constants { return entries.append((name, .integers(numbers))) }
+    entries.append((name, value))
+  }
   public mutating func set<T: Equatable>(_ name: String, _ value: T, unless usual: T, as wrap: (T) -> Attribute) {
     if value != usual { set(name, wrap(value)) }
   }

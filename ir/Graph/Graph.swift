@@ -57,6 +57,9 @@ public struct Graph: Sendable {
     return id
   }
 
+  /// Gives a value a name for people.
+  public mutating func rename(_ id: ValueID, _ name: String) { values[id.index].name = name }
+
   /// Declares what the graph returns.
   public mutating func setOutputs(_ outputs: [(name: String, value: ValueID)]) {
     self.outputs = outputs.map(\.value)

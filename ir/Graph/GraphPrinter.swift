@@ -31,6 +31,12 @@ struct GraphPrinter {
     !name.isEmpty && name.utf8.allSatisfy { ($0 >= 48 && $0 <= 57) || ($0 >= 65 && $0 <= 90) || ($0 >= 97 && $0 <= 122) || $0 == 95 || $0 == 46 }
   }
 
+  /// True for text that reads back as a word without quotes: not as a number, a flag or an element type.
+  static func isWord(_ text: String) -> Bool {
+    guard isPlain(text), let first = text.utf8.first, first > 57 else { return false }
+    return !["true", "false", "inf", "nan"].contains(text) && ElementType(name: text) == nil
+  }
+
   static func quote(_ text: String) -> String {
     var quoted = "\""
     for scalar in text.unicodeScalars {
@@ -105,7 +111,7 @@ struct GraphPrinter {
     case .integers(let values): "[" + values.map(String.init).joined(separator: ", ") + "]"
     case .number(let value): TensorText.print(value)
     case .flag(let value): "\(value)"
-    case .word(let value): isPlain(value) ? value : quote(value)
+    case .word(let value): isWord(value) ? value : quote(value)
     case .element(let value): value.name
     case .extents(let values): "[" + values.map(\.description).joined(separator: ", ") + "]"
     }
@@ -126,7 +132,8 @@ enum TensorText {
   static func print(_ value: Double) -> String {
     if value.isNaN { return "nan" }
     if value.isInfinite { return value < 0 ? "-inf" : "inf" }
-    return value == value.rounded() && abs(value) < 1e15 ? "\(Int(value)).0" : "\(value)"
+    // Zero keeps its sign.
+    return value == value.rounded() && value != 0 && abs(value) < 1e15 ? "\(Int(value)).0" : "\(value)"
   }
 
   private static func element(_ tensor: Tensor, _ position: Int) -> String {

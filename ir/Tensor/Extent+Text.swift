@@ -24,7 +24,7 @@ extension Extent: CustomStringConvertible {
 extension Extent.Atom: CustomStringConvertible {
   public var description: String {
     switch self {
-    case .symbol(let name): ExtentParser.isPlain(name) ? name : "'\(name)'"
+    case .symbol(let name): ExtentParser.isPlain(name) ? name : ExtentParser.quote(name)
     case .floorDiv(let a, let b): "floordiv(\(a), \(b))"
     case .modulo(let a, let b): "mod(\(a), \(b))"
     case .maximum(let a, let b): "max(\(a), \(b))"
@@ -38,7 +38,7 @@ struct ExtentParser {
   var text: [UInt8]
   var position = 0
   /// Deeper nesting than this is refused, so that hostile text cannot exhaust the stack.
-  static let maximumDepth = 32
+  static let maximumDepth = Extent.maximumDepth + 2
 
   init(text: [UInt8]) { self.text = text }
 
@@ -47,6 +47,9 @@ struct ExtentParser {
     guard let first = name.utf8.first, !isDigit(first) else { return false }
     return name.utf8.allSatisfy(isNameByte) && !["floordiv", "mod", "max", "min", "overflow"].contains(name)
   }
+
+  /// The name in single quotes; a quote inside is doubled.
+  static func quote(_ name: String) -> String { "'" + name.unicodeScalars.map { $0 == "'" ? "''" : String($0) }.joined() + "'" }
 
   private static func isDigit(_ byte: UInt8) -> Bool { byte >= 48 && byte <= 57 }
   private static func isNameByte(_ byte: UInt8) -> Bool {
@@ -108,10 +111,19 @@ struct ExtentParser {
       return inner
     }
     if take("'") {
-      let nameStart = position
-      while position < text.count, text[position] != 39 { position += 1 }
-      let name = String(decoding: text[nameStart..<position], as: UTF8.self)
-      return take("'") && !name.isEmpty ? Extent(symbol: name) : nil
+      var bytes: [UInt8] = []
+      while position < text.count {
+        position += 1
+        if text[position - 1] != 39 {
+          bytes.append(text[position - 1])
+        } else if position < text.count, text[position] == 39 {
+          bytes.append(39)
+          position += 1
+        } else {
+          return bytes.isEmpty ? nil : Extent(symbol: String(decoding: bytes, as: UTF8.self))
+        }
+      }
+      return nil
     }
     while position < text.count, Self.isNameByte(text[position]) { position += 1 }
     let name = String(decoding: text[start..<position], as: UTF8.self)

@@ -88,6 +88,36 @@ public struct Extent: Sendable, Hashable, ExpressibleByIntegerLiteral {
     }
   }
 
+  // MARK: Size
+
+  /// An expression with more terms or factors, more atoms, or a deeper nesting than any real model has becomes `overflow`:
+  /// hostile shape arithmetic could otherwise double in size at every step.
+  static let maximumTerms = 64, maximumAtoms = 1000, maximumDepth = 48
+
+  /// How many atoms an expression is made of, and how deep they are nested.
+  private var size: (atoms: Int, depth: Int) {
+    var (atoms, depth) = (0, 0)
+    for term in terms {
+      for atom in term.factors {
+        atoms += 1
+        switch atom {
+        case .symbol: break
+        case .floorDiv(let a, let b), .modulo(let a, let b), .maximum(let a, let b), .minimum(let a, let b):
+          let (x, y) = (a.size, b.size)
+          atoms += x.atoms + y.atoms
+          depth = max(depth, x.depth + 1, y.depth + 1)
+        }
+      }
+    }
+    return (atoms, depth)
+  }
+
+  /// An atom made of two expressions.
+  private static func bounded(_ atom: Atom, _ a: Extent, _ b: Extent) -> Extent {
+    let (x, y) = (a.size, b.size)
+    return x.atoms + y.atoms > maximumAtoms || max(x.depth, y.depth) >= maximumDepth ? .overflow : Extent(atom: atom)
+  }
+
   // MARK: Arithmetic
 
   public static func + (a: Extent, b: Extent) -> Extent {
@@ -98,12 +128,13 @@ public struct Extent: Sendable, Hashable, ExpressibleByIntegerLiteral {
   public static func - (a: Extent, b: Extent) -> Extent { a + b * Extent(-1) }
 
   public static func * (a: Extent, b: Extent) -> Extent {
-    if a.isOverflow || b.isOverflow { return .overflow }
+    if a.isOverflow || b.isOverflow || a.terms.count * b.terms.count > maximumTerms * maximumTerms { return .overflow }
     var products: [Term] = []
     for x in a.terms {
       for y in b.terms {
         let (coefficient, overflowed) = x.coefficient.multipliedReportingOverflow(by: y.coefficient)
         if overflowed { return .overflow }
+        if x.factors.count + y.factors.count > maximumTerms { return .overflow }
         products.append(Term(coefficient: coefficient, factors: (x.factors + y.factors).sorted()))
       }
     }
@@ -117,6 +148,7 @@ public struct Extent: Sendable, Hashable, ExpressibleByIntegerLiteral {
       if overflowed { return .overflow }
       coefficients[term.factors] = total
     }
+    if coefficients.count > maximumTerms { return .overflow }
     let kept = coefficients.filter { $0.value != 0 }.map { Term(coefficient: $0.value, factors: $0.key) }
     return Extent(terms: kept.sorted { precedes($0.factors, $1.factors) })
   }
@@ -141,7 +173,7 @@ public struct Extent: Sendable, Hashable, ExpressibleByIntegerLiteral {
       }
       if !whole.terms.isEmpty { return whole + rest.floorDivided(by: divisor) }
     }
-    return Extent(atom: .floorDiv(self, divisor))
+    return Self.bounded(.floorDiv(self, divisor), self, divisor)
   }
 
   /// Quotient rounded toward plus infinity.
@@ -151,7 +183,7 @@ public struct Extent: Sendable, Hashable, ExpressibleByIntegerLiteral {
     if isOverflow || divisor.isOverflow || divisor.constant == 0 { return .overflow }
     if divisor.constant == 1 || dividedExactly(by: divisor) != nil { return 0 }
     if let a = constant, let b = divisor.constant { return Self.floorDivide(a, b).map { Extent($0.remainder) } ?? .overflow }
-    return Extent(atom: .modulo(self, divisor))
+    return Self.bounded(.modulo(self, divisor), self, divisor)
   }
 
   /// `self / divisor` if it leaves no remainder whatever the symbols are.
@@ -185,13 +217,13 @@ public struct Extent: Sendable, Hashable, ExpressibleByIntegerLiteral {
   public static func maximum(_ a: Extent, _ b: Extent) -> Extent {
     if a.isOverflow || b.isOverflow { return .overflow }
     if let difference = (a - b).constant { return difference >= 0 ? a : b }
-    return Extent(atom: a.description <= b.description ? .maximum(a, b) : .maximum(b, a))
+    return bounded(a.description <= b.description ? .maximum(a, b) : .maximum(b, a), a, b)
   }
 
   public static func minimum(_ a: Extent, _ b: Extent) -> Extent {
     if a.isOverflow || b.isOverflow { return .overflow }
     if let difference = (a - b).constant { return difference <= 0 ? a : b }
-    return Extent(atom: a.description <= b.description ? .minimum(a, b) : .minimum(b, a))
+    return bounded(a.description <= b.description ? .minimum(a, b) : .minimum(b, a), a, b)
   }
 
   static func floorDivide(_ a: Int, _ b: Int) -> (quotient: Int, remainder: Int)? {

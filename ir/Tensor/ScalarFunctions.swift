@@ -71,6 +71,7 @@ public enum BinaryFunction: String, Sendable, Hashable, CaseIterable {
   case maximum, minimum
   /// Logical on `bool`, bitwise on integers.
   case and, or, xor
+  /// By the width of the type, by more, or by a negative amount: 0. To the right, signed integers keep their sign.
   case shiftLeft, shiftRight
 
   public var mnemonic: String {

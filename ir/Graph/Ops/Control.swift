@@ -37,7 +37,7 @@ public struct Scan: Operation {
     self.init(carried: try attributes.integer("carried"), scanned: try attributes.integer("scanned"), extent: extent, body: regions[0])
   }
   public func resultTypes(for operands: [TensorType]) throws(TypeError) -> [TensorType] {
-    guard carried >= 0, scanned >= 0, carried + scanned <= operands.count, carried <= body.outputs.count else {
+    guard carried >= 0, scanned >= 0, carried <= operands.count, scanned <= operands.count - carried, carried <= body.outputs.count else {
       throw TypeError("`scan` counts \(carried) carried and \(scanned) scanned values but has \(operands.count) operands")
     }
     for (position, input) in body.inputs.enumerated() {

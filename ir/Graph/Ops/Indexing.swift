@@ -76,7 +76,7 @@ public struct GatherND: Operation {
   public func resultTypes(for operands: [TensorType]) throws(TypeError) -> [TensorType] {
     try requireIndices(operands[1])
     let (x, indices) = (operands[0].shape.extents, operands[1].shape.extents)
-    guard let last = indices.last, let depth = last.constant, depth >= 0, batchAxes >= 0, batchAxes < indices.count, batchAxes + depth <= x.count
+    guard let last = indices.last, let depth = last.constant, depth >= 0, batchAxes >= 0, batchAxes < indices.count, batchAxes <= x.count, depth <= x.count - batchAxes
     else { throw TypeError("`gather_nd` of \(operands[0]) by \(operands[1]) with \(batchAxes) batch axes") }
     guard x[..<batchAxes] == indices[..<batchAxes] else { throw TypeError("`gather_nd` has batch axes that differ: \(operands[0]), \(operands[1])") }
     return [TensorType(operands[0].element, Shape(indices.dropLast() + x[(batchAxes + depth)...]))]
@@ -112,6 +112,7 @@ public struct ScatterElements: Operation {
       throw TypeError("`scatter_elements` has updates \(operands[2]) for \(operands[1]) into \(operands[0])")
     }
     try requireWithin(operands[1].shape, operands[0].shape, except: axis)
+    if let combine { try requireReducible(operands[0].element, by: combine) }
     return [operands[0]]
   }
 }
@@ -142,6 +143,7 @@ public struct ScatterND: Operation {
     guard let depth = indices.last?.constant, depth >= 0, depth <= x.count,
       operands[2] == TensorType(operands[0].element, Shape(indices.dropLast() + x[depth...]))
     else { throw TypeError("`scatter_nd` has updates \(operands[2]) for \(operands[1]) into \(operands[0])") }
+    if let combine { try requireReducible(operands[0].element, by: combine) }
     return [operands[0]]
   }
 }
@@ -149,6 +151,17 @@ public struct ScatterND: Operation {
 extension Operation {
   func requireIndices(_ type: TensorType) throws(TypeError) {
     guard type.element == .i64 || type.element == .i32 else { throw TypeError("the indices of `\(mnemonic)` are \(type), not i32 or i64") }
+  }
+
+  /// Logical reducers take `bool` and integers, arithmetic ones numbers; `max` and `min` take everything.
+  func requireReducible(_ element: ElementType, by reducer: Reducer) throws(TypeError) {
+    let fits =
+      switch reducer {
+      case .and, .or: element == .bool || element.isInteger
+      case .sum, .product: element != .bool
+      case .maximum, .minimum: true
+      }
+    guard fits else { throw TypeError("`\(mnemonic)` with \(reducer.rawValue) does not take \(element.name)") }
   }
 
   func requireWithin(_ inner: Shape, _ outer: Shape, except axis: Int) throws(TypeError) {

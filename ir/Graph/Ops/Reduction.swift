@@ -40,6 +40,7 @@ public struct Reduce: Operation {
 ///     %i = arg_reduce %x {of = max, axis = 1} : i64[1]
 ///
 /// - Operands: `x`, with at least one element along the axis. Result: i64, `x` without the axis. Ties: the first, or the last with `last`.
+///   A NaN is more extreme than any number, for `max` and `min`, as in `reduce`.
 /// - Source: ONNX `ArgMax`, `ArgMin`.
 public struct ArgReduce: Operation {
   public enum Extreme: String, Sendable, Hashable, CaseIterable { case max, min }
@@ -101,6 +102,7 @@ public struct Cumulative: Operation {
   public func resultTypes(for operands: [TensorType]) throws(TypeError) -> [TensorType] {
     try requireAxis(axis, of: operands[0])
     guard operands[0].element != .bool else { throw TypeError("`cumulative` does not take bool") }
+    try requireReducible(operands[0].element, by: reducer)
     return [operands[0]]
   }
 }
@@ -110,6 +112,7 @@ public struct Cumulative: Operation {
 ///     %values, %indices = top_k %x {k = 5, axis = 1} : f32[1,5], i64[1,5]
 ///
 /// - Operands: `x`. Results: values; i64 indices. Equal elements keep their order. `ascending` gives the smallest first.
+///   NaN counts as larger than any number.
 /// - Source: ONNX `TopK`; a whole sort is `k` equal to the extent.
 public struct TopK: Operation {
   public var k: Extent

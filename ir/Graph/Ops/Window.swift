@@ -86,6 +86,7 @@ public struct ReduceWindow: Operation {
   }
   public func resultTypes(for operands: [TensorType]) throws(TypeError) -> [TensorType] {
     guard operands[0].element != .bool else { throw TypeError("`reduce_window` does not take bool") }
+    try requireReducible(operands[0].element, by: reducer)
     return [TensorType(operands[0].element, Shape(try window.output(operands[0].shape.extents, size: size)))]
   }
 }
