@@ -106,8 +106,7 @@ public struct ArtifactReader: Sendable {
       let region = MappedRegion.file(
         descriptor: file.descriptor, offset: layout.code.offset, byteCount: layout.code.byteCount, access: .readAndExecute)
     else { throw file.failure("map its code") }
-    let isSame = region.withBytes { a in code.withBytes { b in a.elementsEqual(b) } }
-    guard isSame else { throw ArtifactError(path, .inconsistent("it was replaced while it was read")) }
+    guard memcmp(region.base, code.base, layout.code.byteCount) == 0 else { throw ArtifactError(path, .inconsistent("it was replaced while it was read")) }
     return region
   }
 

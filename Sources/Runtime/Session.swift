@@ -19,7 +19,11 @@ public final class Session {
   /// Kept alive until other inputs are bound: the frame points into them.
   private var boundInputs: [Tensor] = []
   private var boundDimensions: [[Int]]?
+  /// True if inputs of the bound dimensions are there.
+  private var isPrepared = false
   private var binding: SymbolBinding?
+  /// Positions of the symbols that the code computes, with their upper bounds.
+  private var computedSlots: [(position: Int, bound: Int)] = []
   private var outputOffsets: [Int]
   private var outputDimensions: [[Int]]
 
@@ -61,6 +65,7 @@ public final class Session {
     }
     if !isSameShape { try bind(dimensions: inputs.map(\.dimensions)) }
     boundInputs = inputs
+    isPrepared = true
     for (index, tensor) in inputs.enumerated() {
       // The address stays valid after the closure because `boundInputs` holds the storage.
       tensor.withBytes { bytes in if let base = bytes.baseAddress { frame.setInput(index, base) } }
@@ -69,16 +74,14 @@ public final class Session {
 
   /// Runs the code on the bound inputs.
   public func invoke() throws(RunError) {
-    guard boundInputs.count == model.manifest.inputs.count, boundDimensions != nil, let binding else { throw .notPrepared }
-    let manifest = model.manifest
-    for computed in manifest.computedSymbols {
-      if let index = manifest.symbols.firstIndex(of: computed.name) { frame.setSymbol(index, try binding.value(of: computed.name)) }
-    }
+    guard isPrepared else { throw .notPrepared }
+    for slot in computedSlots { frame.setSymbol(slot.position, slot.bound) }
     let code = frame.call(model.code.entry, constants: model.constants.base, arena: arena.base)
     guard code == 0 else {
-      throw .failed(code: code, reason: manifest.failures.indices.contains(code - 1) ? manifest.failures[code - 1] : nil)
+      let reasons = model.manifest.failures
+      throw .failed(code: code, reason: reasons.indices.contains(code - 1) ? reasons[code - 1] : nil)
     }
-    if !manifest.computedSymbols.isEmpty { try readComputedSymbols() }
+    if !computedSlots.isEmpty { try readComputedSymbols() }
   }
 
   // MARK: Results
@@ -123,6 +126,7 @@ public final class Session {
 
   private func bind(dimensions: [[Int]]) throws(RunError) {
     boundDimensions = nil
+    isPrepared = false
     let manifest = model.manifest
     var binding = try SymbolBinding(manifest.inputs, dimensions: dimensions)
     for computed in manifest.computedSymbols {
@@ -132,6 +136,12 @@ public final class Session {
       binding.set(computed.name, to: bound)
     }
     for (index, symbol) in manifest.symbols.enumerated() { frame.setSymbol(index, try binding.value(of: symbol)) }
+    computedSlots = []
+    for computed in manifest.computedSymbols {
+      if let position = manifest.symbols.firstIndex(of: computed.name) {
+        computedSlots.append((position, try binding.value(of: computed.name)))
+      }
+    }
 
     guard let arenaBytes = manifest.arenaBytes.evaluated(binding.values), arenaBytes >= 0 else {
       throw .tooLarge(what: "the arena", bytes: nil, limit: maximumBytes)
@@ -162,11 +172,10 @@ public final class Session {
   private func readComputedSymbols() throws(RunError) {
     guard var exact = binding else { throw .notPrepared }
     let manifest = model.manifest
-    for computed in manifest.computedSymbols {
-      guard let index = manifest.symbols.firstIndex(of: computed.name) else { continue }
-      let (value, bound) = (frame.symbol(index), try exact.value(of: computed.name))
-      guard value >= 0, value <= bound else { throw .inconsistentResult("\(value) for `\(computed.name)`, which is at most \(bound)") }
-      exact.set(computed.name, to: value)
+    for slot in computedSlots {
+      let (name, value) = (manifest.symbols[slot.position], frame.symbol(slot.position))
+      guard value >= 0, value <= slot.bound else { throw .inconsistentResult("\(value) for `\(name)`, which is at most \(slot.bound)") }
+      exact.set(name, to: value)
     }
     for (index, port) in manifest.outputs.enumerated() {
       // Not larger than the room that the upper bound gave: the code is trusted to be monotone only after this check.
