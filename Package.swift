@@ -81,7 +81,7 @@ let package = Package(
       ]),
 
     // Executables.
-    .systemLibrary(name: "CImageCodecs"),
+    .target(name: "CImageCodecs", linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("png16")]),
     .systemLibrary(name: "COpenBLAS"),
     .executableTarget(
       name: "ingot",
@@ -92,6 +92,9 @@ let package = Package(
 
     // Tests.
     .target(name: "TestSupport", path: "Tests/TestSupport"),
+    .target(name: "GraphTestSupport", dependencies: ["TensorTypes", "GraphIR", "Interpreter", "Passes"], path: "Tests/GraphTestSupport"),
+    .testTarget(name: "PassesTests", dependencies: ["TensorTypes", "GraphIR", "Interpreter", "Passes", "GraphTestSupport"]),
+    .executableTarget(name: "kernel-bench", dependencies: ["TensorTypes", "KernelIR", "LLVMCodegen", "CRuntime"], path: "Tests/KernelBench"),
     .testTarget(name: "ArtifactTests", dependencies: ["TensorTypes", "Artifact", "TestSupport"]),
     .testTarget(name: "RuntimeTests", dependencies: ["TensorTypes", "Artifact", "Runtime", "TestSupport"]),
     .testTarget(

@@ -1,0 +1,56 @@
+internal import CLLVM
+import TensorTypes
+
+extension FunctionBuilder {
+  /// The graph's `convert`: floating point to integer truncates and clamps, NaN gives 0; integers wrap; narrower floating
+  /// point rounds to nearest even; to bool tests against zero.
+  func convert(_ x: IRValue, _ from: ElementType, _ to: ElementType) -> IRValue {
+    if from == to { return x }
+    let result = registerType(to)
+    if to == .bool { return from.isFloatingPoint ? compare(LLVMRealUNE, x, 0) : compare(LLVMIntNE, x, 0) }
+    if from.isFloatingPoint {
+      if to.isFloatingPoint { return convertFloat(x, from, to) }
+      return floatToInteger(x, to)
+    }
+    if to.isFloatingPoint {
+      let opcode = from.isSignedInteger ? LLVMSIToFP : LLVMUIToFP
+      return rounded(cast(opcode, x, to: result), to: to)
+    }
+    let (narrow, wide) = (x.type.bitWidth, result.bitWidth)
+    if narrow == wide { return x }
+    return cast(narrow > wide ? LLVMTrunc : from.isSignedInteger ? LLVMSExt : LLVMZExt, x, to: result)
+  }
+
+  private func convertFloat(_ x: IRValue, _ from: ElementType, _ to: ElementType) -> IRValue {
+    switch (from, to) {
+    case (.f64, .f32): cast(LLVMFPTrunc, x, to: f32)
+    case (.f64, _): rounded(truncatedToOdd(x), to: to)
+    case (_, .f64): cast(LLVMFPExt, x, to: f64)
+    default: rounded(x, to: to)
+    }
+  }
+
+  /// An f64 as the f32 next to it whose last bit is odd unless it is exact, so that rounding it once more is right.
+  private func truncatedToOdd(_ x: IRValue) -> IRValue {
+    let nearest = cast(LLVMFPTrunc, x, to: f32)
+    let back = cast(LLVMFPExt, nearest, to: f64)
+    let word = bits(nearest)
+    let isTooLarge = compare(LLVMRealOGT, fabs(back), fabs(x))
+    let toward = select(isTooLarge, sub(word, integer(1, word.type)), word)
+    let isInexact = compare(LLVMRealONE, back, x)
+    return float(select(isInexact, or(toward, 1), word))
+  }
+
+  private func floatToInteger(_ x: IRValue, _ to: ElementType) -> IRValue {
+    let type = registerType(to).vector(x.type.lanes)
+    // Small types through i32: the clamp is two instructions, and the conversion one.
+    if let range = to.integerRange, to.byteCount < 4 {
+      let low = maximumOrSecond(real(Double(range.lowerBound), x.type), x)
+      let clamped = minimumOrSecond(real(Double(range.upperBound), x.type), low)
+      let isNaN = compare(LLVMRealUNO, x, x)
+      let word = cast(LLVMFPToSI, select(isNaN, 0, clamped), to: i32)
+      return cast(LLVMTrunc, word, to: type.scalar)
+    }
+    return intrinsic(to.isSignedInteger ? "llvm.fptosi.sat" : "llvm.fptoui.sat", [type, x.type], [x])
+  }
+}

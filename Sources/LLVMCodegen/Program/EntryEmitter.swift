@@ -1,0 +1,142 @@
+internal import CLLVM
+import KernelIR
+import TensorTypes
+
+/// Emits the program's entry point: addresses of buffers, calls in order, loops over steps.
+///
+/// `int32_t entry(const ingot_context *, const void *const *inputs, void *const *outputs, const void *constants, void *arena, int64_t *symbols)`
+///
+/// There are two bodies. The measured one, taken if the context has a `profile`, adds each step's cycles to its counter
+/// and calls small kernels instead of containing them; the other one pays nothing for it.
+struct EntryEmitter: ~Copyable {
+  let program: KernelProgram
+  let module: ModuleReference
+  let target: Target
+  let constantOffsets: [Int]
+  /// The function of each kernel, by its number.
+  let kernels: [KernelEmitter.FunctionParts]
+  private let b: FunctionBuilder
+  private let isMeasured: Bool
+  private var callNumber = 0
+
+  static let symbolName = "ingot_entry"
+
+  /// Emits both bodies.
+  static func emit(
+    _ program: KernelProgram, constantOffsets: [Int], kernels: [KernelEmitter.FunctionParts], in module: ModuleReference, for target: Target
+  ) throws(CodegenError) {
+    let pointer = IRType(LLVMPointerTypeInContext(module.context, 0))
+    let type = module.functionType(Array(repeating: pointer, count: 6), returning: IRType(LLVMIntTypeInContext(module.context, 32)))
+    let plain = module.function(symbolName, type, .image, for: target)
+    let measured = module.function(symbolName + ".measured", type, .module, for: target)
+    for (function, isMeasured) in [(measured, true), (plain, false)] {
+      var emitter = EntryEmitter(program, function, isMeasured: isMeasured, constantOffsets: constantOffsets, kernels: kernels, in: module, for: target)
+      if !isMeasured { emitter.emitDispatch(to: measured, type) }
+      try emitter.emit()
+    }
+  }
+
+  private init(
+    _ program: KernelProgram, _ function: IRValue, isMeasured: Bool, constantOffsets: [Int], kernels: [KernelEmitter.FunctionParts], in module: ModuleReference,
+    for target: Target
+  ) {
+    (self.program, self.module, self.target, self.constantOffsets, self.kernels, self.isMeasured) = (program, module, target, constantOffsets, kernels, isMeasured)
+    b = FunctionBuilder(function, in: module, for: target)
+    for position in 1..<6 { module.add(attribute: "noalias", to: function, parameter: position) }
+  }
+
+  /// Hands over to the measured body if the run wants a profile.
+  private func emitDispatch(to measured: IRValue, _ type: IRType) {
+    let profile = b.load(b.pointer, b.element(b.parameter(0), b.i64, at: 3), alignment: 8)
+    let (take, plain) = (b.block("measure"), b.block("plain"))
+    b.branch(if: b.compare(LLVMIntEQ, profile, b.null), to: plain, else: take)
+    b.position(atEndOf: take)
+    let result = b.call(measured, type, (0..<6).map { b.parameter($0) })
+    LLVMBuildRet(b.raw, result.raw)
+    b.position(atEndOf: plain)
+  }
+
+  private mutating func emit() throws(CodegenError) {
+    var symbols: [String: IRValue] = [:]
+    for (position, name) in program.symbols.enumerated() {
+      symbols[name] = b.load(b.i64, b.element(b.parameter(5), b.i64, at: position), alignment: 8)
+    }
+    var ports: [KernelProgram.Placement: IRValue] = [:]
+    for buffer in program.buffers where ports[buffer.placement] == nil {
+      switch buffer.placement {
+      case .input(let number): ports[buffer.placement] = b.load(b.pointer, b.element(b.parameter(1), b.i64, at: number), alignment: 8)
+      case .output(let number): ports[buffer.placement] = b.load(b.pointer, b.element(b.parameter(2), b.i64, at: number), alignment: 8)
+      case .constant, .arena: break
+      }
+    }
+    try emit(program.steps, symbols, ports)
+    b.finish(returning: b.integer(0, b.i32))
+  }
+
+  private mutating func emit(_ steps: [KernelProgram.Step], _ symbols: [String: IRValue], _ ports: [KernelProgram.Placement: IRValue]) throws(CodegenError) {
+    for step in steps {
+      switch step {
+      case .call(let call): try emit(call, symbols, ports)
+      case .loop(let symbol, let count, let body):
+        let rounds = try b.emit(count, symbols)
+        // By hand: the builder's `loop` takes a closure, and this walk counts calls as it goes.
+        let (entry, start, exit) = (b.currentBlock, b.block("steps"), b.block("steps.exit"))
+        b.branch(if: b.compare(LLVMIntSLT, b.index(0), rounds), to: start, else: exit)
+        b.position(atEndOf: start)
+        let index = b.phi(b.i64, "step")
+        var inner = symbols
+        inner[symbol] = index
+        try emit(body, inner, ports)
+        let next = b.add(index, 1)
+        let latch = b.currentBlock
+        b.branch(if: b.compare(LLVMIntSLT, next, rounds), to: start, else: exit)
+        b.addIncoming(index, b.index(0), from: entry)
+        b.addIncoming(index, next, from: latch)
+        b.position(atEndOf: exit)
+      }
+    }
+  }
+
+  private mutating func emit(_ call: KernelProgram.Call, _ symbols: [String: IRValue], _ ports: [KernelProgram.Placement: IRValue]) throws(CodegenError) {
+    guard program.kernels.indices.contains(call.kernel) else { throw CodegenError(.malformed("a call names kernel \(call.kernel), which does not exist")) }
+    let kernel = program.kernels[call.kernel]
+    guard call.arguments.count == kernel.parameters.count, call.symbols.count == kernel.symbols.count else {
+      throw CodegenError(.malformed("a call has \(call.arguments.count) buffers and \(call.symbols.count) symbols"), kernel: kernel.name)
+    }
+    var arguments = [b.parameter(0)]
+    for view in call.arguments { arguments.append(try address(of: view, symbols, ports)) }
+    for symbol in call.symbols { arguments.append(try b.emit(symbol, symbols)) }
+    let function = kernels[call.kernel]
+    let number = callNumber
+    callNumber += 1
+    guard isMeasured else {
+      b.call(function.value, function.type, arguments)
+      return
+    }
+    let before = b.intrinsic("llvm.readcyclecounter", [], [])
+    let result = b.call(function.value, function.type, arguments)
+    module.add(attribute: "noinline", toCall: result)
+    let elapsed = b.sub(b.intrinsic("llvm.readcyclecounter", [], []), before)
+    let counter = b.element(b.load(b.pointer, b.element(b.parameter(0), b.i64, at: 3), alignment: 8), b.i64, at: number)
+    b.store(b.add(b.load(b.i64, counter, alignment: 8), elapsed), counter, alignment: 8)
+  }
+
+  private func address(of view: KernelProgram.View, _ symbols: [String: IRValue], _ ports: [KernelProgram.Placement: IRValue]) throws(CodegenError) -> IRValue {
+    guard program.buffers.indices.contains(view.buffer) else { throw CodegenError(.malformed("a call names buffer \(view.buffer), which does not exist")) }
+    let buffer = program.buffers[view.buffer]
+    let base: IRValue
+    switch buffer.placement {
+    case .input, .output:
+      guard let port = ports[buffer.placement] else { throw CodegenError(.malformed("buffer `\(buffer.name)` has no address")) }
+      base = port
+    case .constant(let number):
+      guard constantOffsets.indices.contains(number) else { throw CodegenError(.malformed("buffer `\(buffer.name)` names constant \(number), which does not exist")) }
+      base = b.offset(b.parameter(3), bytes: b.index(constantOffsets[number]))
+    case .arena(let offset):
+      guard let offset else { throw CodegenError(.malformed("buffer `\(buffer.name)` has no place in the arena")) }
+      base = b.offset(b.parameter(4), bytes: try b.emit(offset, symbols))
+    }
+    let elements = try b.emit(view.elementOffset, symbols)
+    return b.offset(base, bytes: b.mul(elements, buffer.element.byteCount))
+  }
+}

@@ -1,0 +1,113 @@
+internal import CLLVM
+import KernelIR
+
+/// How a program is cut into LLVM modules: one for the entry point and everything small, one for each other kernel.
+struct Units: Sendable {
+  let program: KernelProgram
+  let target: Target
+  let constants: ConstantLayout
+  /// For each kernel the first one with the same code.
+  let canonical: [Int]
+  /// The kernels that are part of the entry's module.
+  let inlined: Set<Int>
+  /// The kernels with a module of their own, largest first so that no worker is left with it.
+  let separate: [Int]
+
+  /// Nodes of small kernels in the entry's module; beyond it they get modules of their own.
+  private static let inliningBudget = 40_000
+
+  init(_ program: KernelProgram, for target: Target) throws(CodegenError) {
+    for kernel in program.kernels {
+      do { try kernel.verify() } catch { throw CodegenError(.malformed(error.message), kernel: kernel.name) }
+    }
+    self.program = program
+    self.target = target
+    constants = try ConstantLayout(program)
+    var canonical: [Int] = []
+    for (number, kernel) in program.kernels.enumerated() {
+      canonical.append(program.kernels[..<number].firstIndex { $0.hasSameCode(as: kernel) } ?? number)
+    }
+    self.canonical = canonical
+    var calls: [Int: Int] = [:]
+    for call in program.calls where canonical.indices.contains(call.kernel) { calls[canonical[call.kernel], default: 0] += 1 }
+    var (inlined, separate): (Set<Int>, [(number: Int, code: Int)]) = ([], [])
+    var budget = Self.inliningBudget
+    for number in canonical.indices where canonical[number] == number {
+      let size = KernelSize(program.kernels[number])
+      let code = size.code * max(1, calls[number] ?? 1)
+      if size.isSmall && code <= budget {
+        inlined.insert(number)
+        budget -= code
+      } else {
+        separate.append((number, size.code))
+      }
+    }
+    self.inlined = inlined
+    self.separate = separate.sorted { ($1.code, $0.number) < ($0.code, $1.number) }.map(\.number)
+  }
+
+  /// Modules, the entry's first.
+  var count: Int { 1 + separate.count }
+
+  private func symbolName(_ kernel: Int) -> String {
+    let name = program.kernels[kernel].name.map { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "_") ? $0 : "_" }
+    return "k\(kernel)." + String(name.prefix(80))
+  }
+
+  /// Emits, verifies and optimizes a module, and hands it to `body` with its machine.
+  func withModule<Result>(
+    _ number: Int, _ body: (borrowing LLVMModule, borrowing TargetMachine) throws(CodegenError) -> Result
+  ) throws(CodegenError) -> Result {
+    let machine = try TargetMachine(target)
+    let name = number == 0 ? EntryEmitter.symbolName : symbolName(separate[number - 1])
+    let module = LLVMModule(name, for: target)
+    machine.prepare(module)
+    if number == 0 { try emitEntry(in: module.reference) } else { try emitKernel(separate[number - 1], in: module.reference) }
+    do {
+      try module.verify()
+    } catch {
+      // Our own fault, so show both sides of it.
+      let source = number == 0 ? program.text : program.kernels[separate[number - 1]].text
+      throw CodegenError(.invalidModule("\(error)\n\(source)\n\(module.text)"))
+    }
+    try module.optimize(with: machine)
+    return try body(module, machine)
+  }
+
+  private func emitKernel(_ kernel: Int, in module: ModuleReference) throws(CodegenError) {
+    _ = try KernelEmitter.emit(program.kernels[kernel], symbolName: symbolName(kernel), visibility: .image, in: module, for: target)
+  }
+
+  private func emitEntry(in module: ModuleReference) throws(CodegenError) {
+    var functions: [Int: KernelEmitter.FunctionParts] = [:]
+    for number in canonical.indices where canonical[number] == number {
+      if inlined.contains(number) {
+        let function = try KernelEmitter.emit(program.kernels[number], symbolName: symbolName(number), visibility: .module, in: module, for: target)
+        module.add(attribute: "alwaysinline", to: function.value)
+        functions[number] = function
+      } else {
+        functions[number] = KernelEmitter.declare(program.kernels[number], symbolName: symbolName(number), visibility: .image, in: module, for: target)
+      }
+    }
+    var ordered: [KernelEmitter.FunctionParts] = []
+    for number in canonical { if let function = functions[number] { ordered.append(function) } }
+    try EntryEmitter.emit(program, constantOffsets: constants.offsets, kernels: ordered, in: module, for: target)
+    MemoryRoutines.emit(in: module, for: target)
+  }
+}
+
+/// Where each constant lies: in order, each at a multiple of 64 bytes.
+struct ConstantLayout: Sendable {
+  var offsets: [Int] = []
+  var byteCount = 0
+
+  init(_ program: KernelProgram) throws(CodegenError) {
+    for constant in program.constants {
+      let (padded, overflowed) = byteCount.addingReportingOverflow(-byteCount & 63)
+      let (end, overflowedAgain) = padded.addingReportingOverflow(constant.tensor.byteCount)
+      guard !overflowed, !overflowedAgain else { throw CodegenError(.malformed("the constants leave 63 bits")) }
+      offsets.append(padded)
+      byteCount = end
+    }
+  }
+}
