@@ -1,0 +1,94 @@
+import ArgumentParser
+import Compiler
+import Foundation
+import GraphIR
+import Passes
+
+/// The options of every verb that compiles.
+struct CompileArguments: ParsableArguments {
+  @Option(help: ArgumentHelp("The machine to compile for: native, x86-64-v2, x86-64-v3, x86-64-v4, or a CPU's name such as znver4.", valueName: "target"))
+  var target = "native"
+
+  @Option(name: .customLong("shape"), help: ArgumentHelp("Fix the shape of an input, such as image=1x3x224x224. May be repeated.", valueName: "name=1x3x..."))
+  var shapes: [ShapeArgument] = []
+
+  @Option(
+    name: .customLong("dim"),
+    help: ArgumentHelp("Fix a symbolic dimension, such as batch=1. Constant shapes make faster code; what is not fixed stays variable.", valueName: "symbol=n"))
+  var dimensions: [DimensionArgument] = []
+
+  @Option(help: ArgumentHelp("Threads of one run (all cores that the process may use).", valueName: "n"))
+  var threads: Int?
+
+  @Option(name: .customLong("disable"), help: ArgumentHelp("Leave out a pass (see `ingot passes`). May be repeated; commas separate names.", valueName: "pass"))
+  var disabled: [String] = []
+
+  @Option(name: .customLong("print-after"), help: ArgumentHelp("Print the model after a pass.", valueName: "pass"))
+  var printAfter: [String] = []
+
+  @Flag(help: "After every pass, verify the graph and compare its numbers with the interpreter's: names the pass that breaks a model.")
+  var verifyEach = false
+
+  @Flag(help: "Print how long each stage and pass took (to standard error).")
+  var timePasses = false
+
+  func validate() throws {
+    if let threads, !(1...4096).contains(threads) { throw ValidationError("--threads takes a number from 1 to 4096, got \(threads)") }
+    if let name = Self.duplicate(shapes.map(\.name)) { throw ValidationError("--shape is given twice for '\(name)'") }
+    if let name = Self.duplicate(dimensions.map(\.name)) { throw ValidationError("--dim is given twice for '\(name)'") }
+  }
+
+  static func duplicate(_ names: [String]) -> String? {
+    var seen: Set<String> = []
+    return names.first { !seen.insert($0).inserted }
+  }
+
+  var options: CompileOptions {
+    var options = CompileOptions()
+    for shape in shapes { options.shapes[shape.name] = shape.dimensions }
+    for dimension in dimensions { options.dimensions[dimension.name] = dimension.length }
+    options.target = target
+    options.threads = threads
+    options.passes.disabled = Self.names(disabled)
+    options.passes.printAfter = Self.names(printAfter)
+    options.passes.verifiesEach = verifyEach
+    return options
+  }
+
+  private static func names(_ lists: [String]) -> Set<String> {
+    Set(lists.flatMap { $0.split(separator: ",").map(String.init) })
+  }
+
+  /// A compiler that shows its progress on a terminal.
+  func compiler(_ options: CompileOptions? = nil) -> Compiler {
+    let line = ProgressLine()
+    return Compiler(options: options ?? self.options, progress: { line.show($0.stage, $0.done, of: $0.of) }, print: { print($0) })
+  }
+
+  /// Compiles, and reports times if they were asked for.
+  func compile(_ path: String, options: CompileOptions? = nil) throws(CompileError) -> CompiledModel {
+    defer { ProgressLine.clear() }
+    let model = try compiler(options).compile(path)
+    if timePasses { Terminal.note(TimeReport(model).text) }
+    return model
+  }
+}
+
+/// The table of `--time-passes`: stages, then passes, slowest first.
+struct TimeReport {
+  let text: String
+
+  init(_ model: CompiledModel) {
+    var table = TextTable(leftAlignedFrom: 3)
+    for stage in model.stageSeconds { table.rows.append([String(format: "%.4f s", stage.seconds), "", "", "stage \(stage.name)"]) }
+    var totals: [String: (seconds: Double, runs: Int, nodes: Int)] = [:]
+    for record in model.records {
+      let old = totals[record.name] ?? (0, 0, 0)
+      totals[record.name] = (old.seconds + record.seconds, old.runs + 1, old.nodes + record.nodesAfter - record.nodesBefore)
+    }
+    for (name, total) in totals.sorted(by: { ($1.value.seconds, $0.key) < ($0.value.seconds, $1.key) }) {
+      table.rows.append([String(format: "%.4f s", total.seconds), "\(total.runs)x", "\(total.nodes > 0 ? "+" : "")\(total.nodes) nodes", "pass  \(name)"])
+    }
+    text = table.text
+  }
+}

@@ -1,0 +1,80 @@
+import ArgumentParser
+
+/// `SYMBOL=N`, such as `batch=8`.
+struct DimensionArgument: ExpressibleByArgument {
+  var name: String
+  var length: Int
+
+  init?(argument: String) {
+    guard let (name, value) = split(argument), let length = Int(value), length >= 1 else { return nil }
+    (self.name, self.length) = (name, length)
+  }
+}
+
+/// `NAME=1x3x224x224`; a scalar is `NAME=` with nothing behind it.
+struct ShapeArgument: ExpressibleByArgument {
+  var name: String
+  var dimensions: [Int]
+
+  init?(argument: String) {
+    guard let (name, value) = split(argument) else { return nil }
+    var dimensions: [Int] = []
+    for part in value.isEmpty ? [] : value.split(whereSeparator: { $0 == "x" || $0 == "," }, omittingEmptySubsequences: false) {
+      guard let length = Int(part), length >= 0 else { return nil }
+      dimensions.append(length)
+    }
+    (self.name, self.dimensions) = (name, dimensions)
+  }
+}
+
+/// `NAME=FILE` or `NAME=random[:SEED]`.
+struct InputArgument: ExpressibleByArgument {
+  var name: String
+  var source: String
+
+  init?(argument: String) {
+    guard let (name, value) = split(argument), !value.isEmpty else { return nil }
+    (self.name, self.source) = (name, value)
+  }
+}
+
+/// `256` or `240x320` (height x width).
+struct SideArgument: ExpressibleByArgument {
+  var height: Int
+  /// Nil if only one number was given.
+  var width: Int?
+
+  init?(argument: String) {
+    let parts = argument.split(separator: "x", omittingEmptySubsequences: false).map { Int($0) }
+    guard (1...2).contains(parts.count), let first = parts[0], first >= 1, first <= 1 << 20 else { return nil }
+    height = first
+    if parts.count == 2 {
+      guard let second = parts[1], second >= 1, second <= 1 << 20 else { return nil }
+      width = second
+    }
+  }
+}
+
+/// One number, or one for each channel: `127.5`, `1/255`, `123.675,116.28,103.53`.
+struct ChannelArgument: ExpressibleByArgument {
+  var values: [Double]
+
+  init?(argument: String) {
+    var values: [Double] = []
+    for part in argument.split(separator: ",", omittingEmptySubsequences: false) {
+      let fraction = part.split(separator: "/", omittingEmptySubsequences: false).map { Double($0) }
+      guard (1...2).contains(fraction.count), let numerator = fraction[0], let denominator = fraction.count == 2 ? fraction[1] : 1 else { return nil }
+      let value = numerator / denominator
+      guard value.isFinite else { return nil }
+      values.append(value)
+    }
+    guard values.count == 1 || values.count == 3 else { return nil }
+    self.values = values
+  }
+}
+
+/// The parts before and behind the last `=` whose left side is not empty: names of inputs may hold one.
+private func split(_ text: String) -> (name: String, value: String)? {
+  guard let equals = text.lastIndex(of: "="), equals > text.startIndex else { return nil }
+  return (String(text[..<equals]), String(text[text.index(after: equals)...]))
+}

@@ -1,0 +1,110 @@
+import ArgumentParser
+import Compiler
+import Foundation
+import GraphIR
+
+/// `compile`: a model file becomes an executable, a library, or text to read.
+struct CompileCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "compile", abstract: "Compiles a model into an executable that serves it (or a library, or text to read).",
+    discussion: """
+      The executable holds code and weights, needs nothing beside it, and has verbs of its own: serve, run, info, bench, verify.
+      The same model with the same options gives the same bytes.
+
+      Examples:
+        ingot compile model.onnx -o model && ./model serve
+        ingot compile model.onnx -o model --dim batch=1 --threads 1 --target x86-64-v3
+        ingot compile classifier.onnx -o classifier --labels classes.txt
+        ingot compile model.onnx -o libmodel.so --emit so        # and model.h, for C
+        ingot compile model.onnx --emit graph                    # text, to standard output
+      """)
+
+  enum Emission: String, CaseIterable, ExpressibleByArgument {
+    case exe, so, object, graph, kernels, llvm, asm
+
+    var isText: Bool {
+      switch self {
+      case .graph, .kernels, .llvm, .asm: true
+      case .exe, .so, .object: false
+      }
+    }
+  }
+
+  @Argument(help: ArgumentHelp("The model: .onnx, or .ingot.", valueName: "model"))
+  var path: String
+
+  @Option(name: .shortAndLong, help: ArgumentHelp("Where to write; text goes to standard output without it.", valueName: "file"))
+  var output: String?
+
+  @Option(help: "What to write: \(Emission.allCases.map(\.rawValue).joined(separator: ", ")).")
+  var emit = Emission.exe
+
+  @Option(help: ArgumentHelp("The name the model is served under (the file's name).", valueName: "name"))
+  var name: String?
+
+  @Option(help: ArgumentHelp("The version that the model states.", valueName: "version"))
+  var modelVersion = "1"
+
+  @Option(help: ArgumentHelp("Names of a classifier's classes, one a line.", valueName: "file"))
+  var labels: String?
+
+  @Option(help: ArgumentHelp("Write times, sizes and kernels as JSON.", valueName: "file"))
+  var report: String?
+
+  @OptionGroup(title: "Compilation") var arguments: CompileArguments
+
+  func validate() throws {
+    if output == nil, !emit.isText { throw ValidationError("--emit \(emit.rawValue) needs -o FILE") }
+    if modelVersion.isEmpty || modelVersion.contains("/") { throw ValidationError("--model-version '\(modelVersion)' cannot be part of a URL") }
+    if let name, name.isEmpty || name.contains("/") { throw ValidationError("--name '\(name)' cannot be part of a URL") }
+  }
+
+  func run() throws {
+    var options = arguments.options
+    options.modelName = name
+    options.modelVersion = modelVersion
+    if let labels { options.labels = try LabelFile.read(labels) }
+    let start = ContinuousClock.now
+    if emit == .graph {
+      try write(text: try arguments.compiler(options).portable(path).text())
+      ProgressLine.clear()
+      return
+    }
+    let model = try arguments.compile(path, options: options)
+    switch emit {
+    case .exe: if let output { try model.writeArtifact(to: output) }
+    case .so: if let output { try SharedLibrary(model).write(to: output) }
+    case .object: if let output { try OutputFile.write(try model.emit(.object), to: output) }
+    case .llvm: try write(bytes: try model.emit(.llvm))
+    case .asm: try write(bytes: try model.emit(.assembly))
+    case .kernels: try write(text: model.program.printed)
+    case .graph: break
+    }
+    let report = CompileReport(model, output: output, seconds: (ContinuousClock.now - start).seconds)
+    if let path = self.report { try OutputFile.write(report.json.text() + "\n", to: path) }
+    if output != nil { print(report.line) }
+  }
+
+  private func write(text: String) throws(CompileError) { try write(bytes: Array(text.utf8)) }
+
+  private func write(bytes: [UInt8]) throws(CompileError) {
+    if let output, output != "-" { return try OutputFile.write(bytes, to: output) }
+    FileHandle.standardOutput.write(Data(bytes))
+  }
+}
+
+extension Duration {
+  var seconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
+}
+
+/// A text file with one class name a line.
+enum LabelFile {
+  static func read(_ path: String) throws(CompileError) -> [String] {
+    guard let data = FileManager.default.contents(atPath: path) else { throw CompileError(.badInput, "cannot read the labels in `\(path)`", stage: .load) }
+    let lines = String(decoding: data, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false)
+    var labels = lines.map { $0.trimmingCharacters(in: .whitespacesAndNewlines) }
+    while labels.last?.isEmpty == true { labels.removeLast() }
+    guard !labels.isEmpty else { throw CompileError(.badInput, "`\(path)` names no classes", stage: .load) }
+    return labels
+  }
+}

@@ -1,0 +1,64 @@
+import ArgumentParser
+import Compiler
+import Interpreter
+import Runtime
+import TensorTypes
+
+/// `verify`: data sets with known results.
+struct VerifyCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "verify", abstract: "Runs a model on data sets with known results and compares.",
+    discussion: """
+      A data set is a folder in the layout of the ONNX backend tests: input_0.pb, input_1.pb, ..., output_0.pb, ...
+      The last line of standard output is JSON: {"passed":...,"max_abs_err":...,"max_rel_err":...}. Numbers match if
+      |got - want| <= atol + rtol * |want|. A file data.json beside the model may hold other tolerances ("rtol", "atol").
+
+      Example:
+        ingot verify model.onnx test_data_set_0 test_data_set_1
+      """)
+
+  @Argument(help: ArgumentHelp("A model (.onnx, .ingot) or a compiled artifact.", valueName: "model"))
+  var path: String
+
+  @Argument(help: ArgumentHelp("Folders of test data.", valueName: "dataset-dir"))
+  var folders: [String] = []
+
+  @Option(help: ArgumentHelp("Relative tolerance (1e-3).", valueName: "x"))
+  var rtol: Double?
+
+  @Option(help: ArgumentHelp("Absolute tolerance (1e-7).", valueName: "x"))
+  var atol: Double?
+
+  @Flag(help: "Use the interpreter, which defines what operations mean, instead of compiled code. Slow.")
+  var interpreter = false
+
+  @OptionGroup(title: "Compilation") var arguments: CompileArguments
+
+  func validate() throws {
+    if folders.isEmpty { throw ValidationError("verify needs at least one data set folder") }
+    for (name, value) in [("--rtol", rtol), ("--atol", atol)] {
+      if let value, !(value >= 0 && value.isFinite) { throw ValidationError("\(name) takes a number of at least 0, got \(value)") }
+    }
+  }
+
+  func run() throws {
+    let isArtifact = ArtifactFile.isNamed(path)
+    if isArtifact, interpreter { throw ValidationError("--interpreter needs a model file; an artifact holds machine code only") }
+    var tolerance = Verification.tolerance(besideModel: path) ?? .onnxBackendTest
+    tolerance.relative = rtol ?? tolerance.relative
+    tolerance.absolute = atol ?? tolerance.absolute
+    let report: Verification.Report
+    if interpreter {
+      let graph = try arguments.compiler().load(path)
+      ProgressLine.clear()
+      report = try Verification(tolerance: tolerance, outputNames: graph.outputNames).run(folders) { try Interpreter.evaluate(graph, inputs: $0) }
+    } else {
+      let model = try RunnableModel(path: path, arguments).model
+      let session = try model.makeSession(threads: arguments.threads)
+      report = try Verification(tolerance: tolerance, outputNames: model.manifest.outputs.map(\.name)).run(folders) { try session.run($0) }
+    }
+    for line in report.lines { print(line) }
+    print(report.json)
+    if !report.passed { throw ExitCode(1) }
+  }
+}

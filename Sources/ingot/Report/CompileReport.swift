@@ -1,0 +1,61 @@
+import Artifact
+import Compiler
+import Foundation
+import TensorTypes
+
+/// What a compilation made and cost.
+struct CompileReport {
+  let model: CompiledModel
+  let outputBytes: Int?
+  let output: String?
+  let seconds: Double
+  /// The most memory the process had in use.
+  let peakMemoryBytes: Int
+
+  init(_ model: CompiledModel, output: String?, seconds: Double) {
+    (self.model, self.output, self.seconds) = (model, output, seconds)
+    outputBytes = output.flatMap { (try? FileManager.default.attributesOfItem(atPath: $0))?[.size] as? Int }
+    var usage = rusage()
+    getrusage(RUSAGE_SELF, &usage)
+    peakMemoryBytes = usage.ru_maxrss * 1024
+  }
+
+  /// The line that ends a compilation.
+  var line: String {
+    let size = outputBytes.map { Quantity.bytes($0) } ?? "nothing"
+    return "\(output ?? model.manifest.modelName): \(size) (weights \(Quantity.bytes(model.constantsByteCount)), code \(Quantity.bytes(model.code.image.count))), "
+      + "\(model.manifest.steps.count) kernel\(model.manifest.steps.count == 1 ? "" : "s") for \(model.manifest.target.name), "
+      + "\(Quantity.time(seconds)), at most \(Quantity.bytes(peakMemoryBytes)) of memory"
+  }
+
+  var json: JSON {
+    let manifest = model.manifest
+    func number(_ extent: Extent) -> JSON { extent.constant.map { .integer($0) } ?? .string("\(extent)") }
+    let calls = model.program.calls
+    return .object([
+      .init("model", .string(manifest.modelName)), .init("target", .string(manifest.target.name)), .init("tool", .string(manifest.toolVersion)),
+      .init("seconds", .number(seconds)), .init("peak_memory_bytes", .integer(peakMemoryBytes)),
+      .init("output_bytes", outputBytes.map { .integer($0) } ?? .null), .init("weights_bytes", .integer(model.constantsByteCount)),
+      .init("code_bytes", .integer(model.code.image.count)), .init("arena_bytes", number(manifest.arenaBytes)),
+      .init("stages", .array(model.stageSeconds.map { .object([.init("name", .string($0.name)), .init("seconds", .number($0.seconds))]) })),
+      .init(
+        "passes",
+        .array(
+          model.records.map {
+            .object([
+              .init("name", .string($0.name)), .init("seconds", .number($0.seconds)), .init("nodes_before", .integer($0.nodesBefore)),
+              .init("nodes_after", .integer($0.nodesAfter)),
+            ])
+          })),
+      .init(
+        "kernels",
+        .array(
+          calls.map { call in
+            .object([
+              .init("name", .string(model.program.kernels[call.kernel].name)), .init("origin", .string(call.origin)), .init("flops", number(call.flops)),
+              .init("bytes", number(call.bytes)), .init("note", .string(call.note)),
+            ])
+          })),
+    ])
+  }
+}
