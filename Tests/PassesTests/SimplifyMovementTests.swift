@@ -1,0 +1,232 @@
+import GraphTestSupport
+import Passes
+import Testing
+
+@Suite("simplify-movement") struct SimplifyMovementTests {
+  private func chain(_ input: String, _ steps: [String]) -> String {
+    var text = "graph @main(%x: \(input)) {\n"
+    for (index, step) in steps.enumerated() { text += "%v\(index) = \(step.replacing("$", with: index == 0 ? "%x" : "%v\(index - 1)"))\n" }
+    return text + "return %v\(steps.count - 1)\n}"
+  }
+
+  @Test func mergesReshapes() throws {
+    try expectRewrite(
+      simplifyMovement, chain("f32[2,6]", ["reshape $ {shape = [3, 4]}", "reshape $ {shape = [12]}"]),
+      becomes: "// CHECK: reshape %x {shape = [12]}\n// CHECK-NEXT: return", within: .exact)
+    try expectRewrite(
+      simplifyMovement, chain("f32[n,6]", ["reshape $ {shape = [n, 2, 3]}", "reshape $ {shape = [n, 6]}"]), becomes: "// CHECK: graph\n// CHECK-NEXT: return %x",
+      within: .exact)
+    try expectUnchanged(simplifyMovement, chain("f32[2,6]", ["reshape $ {shape = [3, 4]}"]))
+  }
+
+  @Test func composesTransposes() throws {
+    try expectRewrite(
+      simplifyMovement, chain("f32[2,3,4,5]", ["transpose $ {permutation = [0, 2, 3, 1]}", "transpose $ {permutation = [0, 3, 1, 2]}"]),
+      becomes: "// CHECK: graph\n// CHECK-NEXT: return %x", within: .exact)
+    try expectRewrite(
+      simplifyMovement, chain("f32[2,3,4]", ["transpose $ {permutation = [1, 2, 0]}", "transpose $ {permutation = [0, 2, 1]}"]),
+      becomes: "// CHECK: transpose %x {permutation = [1, 0, 2]}\n// CHECK-NEXT: return", within: .exact)
+    try expectUnchanged(simplifyMovement, chain("f32[2,3]", ["transpose $ {permutation = [1, 0]}"]))
+  }
+
+  @Test func reshapesWhereOnlyUnitAxesMove() throws {
+    try expectRewrite(
+      simplifyMovement, chain("f32[1,64,1,7]", ["transpose $ {permutation = [0, 2, 3, 1]}", "transpose $ {permutation = [0, 3, 1, 2]}", "transpose $ {permutation = [1, 0, 2, 3]}"]),
+      becomes: "// CHECK: reshape %x {shape = [64, 1, 1, 7]}\n// CHECK-NEXT: return", within: .exact)
+  }
+
+  @Test func mergesBroadcasts() throws {
+    try expectRewrite(
+      simplifyMovement, chain("f32[4,1]", ["broadcast $ {shape = [4, 3]}", "broadcast $ {shape = [2, 4, 3]}"]),
+      becomes: "// CHECK: broadcast %x {shape = [2, 4, 3]}\n// CHECK-NEXT: return", within: .exact)
+    try expectRewrite(
+      simplifyMovement, chain("f32[4]", ["reshape $ {shape = [1, 1, 4]}", "broadcast $ {shape = [2, 3, 4]}"]), becomes: "// CHECK-NOT: reshape", within: .exact)
+    try expectUnchanged(simplifyMovement, chain("f32[4]", ["reshape $ {shape = [4, 1]}", "broadcast $ {shape = [4, 3]}"]))
+  }
+
+  @Test func mergesSlices() throws {
+    try expectRewrite(
+      simplifyMovement,
+      chain("f32[20,3]", ["slice $ {starts = [2, 0], sizes = [9, 3], steps = [2, 1]}", "slice $ {starts = [1, 1], sizes = [3, 2], steps = [3, 1]}"]),
+      becomes: "// CHECK: slice %x {starts = [4, 1], sizes = [3, 2], steps = [6, 1]}\n// CHECK-NEXT: return", within: .exact)
+    try expectRewrite(
+      simplifyMovement, chain("f32[n,3]", ["slice $ {starts = [0, 0], sizes = [n, 3]}"]), becomes: "// CHECK: graph\n// CHECK-NEXT: return %x", within: .exact)
+    try expectUnchanged(simplifyMovement, chain("f32[20]", ["slice $ {starts = [0], sizes = [19]}"]))
+  }
+
+  @Test func slicesTheOperandOfAConcatenation() throws {
+    func model(_ start: Int, _ size: Int) -> String {
+      """
+      graph @main(%x: f32[2,3], %y: f32[2,4]) {
+        %c = concatenate %x, %y {axis = 1} : f32[2,7]
+        %s = slice %c {starts = [0, \(start)], sizes = [2, \(size)]} : f32[2,\(size)]
+        return %s
+      }
+      """
+    }
+    try expectRewrite(simplifyMovement, model(3, 4), becomes: "// CHECK: graph\n// CHECK-NEXT: return %y", within: .exact)
+    try expectRewrite(simplifyMovement, model(4, 2), becomes: "// CHECK: slice %y {starts = [0, 1], sizes = [2, 2]", within: .exact)
+    try expectUnchanged(simplifyMovement, model(2, 2))
+  }
+
+  @Test func removesEmptyPads() throws {
+    func model(_ low: String) -> String {
+      """
+      graph @main(%x: f32[2,3]) {
+        %z = constant dense [0] : f32[]
+        %p = pad %x, %z {low = [\(low)], high = [0, 0]}
+        return %p
+      }
+      """
+    }
+    try expectRewrite(simplifyMovement, model("0, 0"), becomes: "// CHECK: graph\n// CHECK-NEXT: return %x", within: .exact)
+    try expectUnchanged(simplifyMovement, model("0, 1"))
+  }
+
+  @Test func mergesPadsByOneValue() throws {
+    func model(_ second: String) -> String {
+      """
+      graph @main(%x: f32[2,3]) {
+        %z = constant dense [0] : f32[]
+        %w = constant dense [\(second)] : f32[]
+        %p = pad %x, %z {low = [0, 1], high = [1, 0]}
+        %q = pad %p, %w {low = [0, 1], high = [1, 1]}
+        return %q
+      }
+      """
+    }
+    try expectRewrite(simplifyMovement, model("0"), becomes: "// CHECK: pad %x, %{{.*}} {low = [0, 2], high = [2, 1]}", within: .exact)
+    try expectUnchanged(simplifyMovement, model("1"))
+    try expectUnchanged(simplifyMovement, model("-0.0"))
+  }
+
+  @Test func flattensConcatenations() throws {
+    try expectRewrite(
+      simplifyMovement,
+      """
+      graph @main(%x: f32[2,3], %y: f32[2,4], %e: f32[2,0]) {
+        %a = concatenate %x, %y {axis = 1}
+        %b = concatenate %a, %e, %x {axis = 1}
+        %c = concatenate %b {axis = 0}
+        return %c
+      }
+      """, becomes: "// CHECK: concatenate %x, %y, %x {axis = 1}\n// CHECK-NEXT: return", within: .exact)
+    try expectUnchanged(
+      simplifyMovement,
+      """
+      graph @main(%x: f32[2,3], %y: f32[2,3]) {
+        %a = concatenate %x, %y {axis = 1}
+        %b = concatenate %a, %a {axis = 0}
+        return %b
+      }
+      """)
+  }
+
+  @Test func cancelsReversals() throws {
+    try expectRewrite(
+      simplifyMovement, chain("f32[2,3,1]", ["reverse $ {axes = [0, 2]}", "reverse $ {axes = [0, 1]}"]),
+      becomes: "// CHECK: reverse %x {axes = [1]}\n// CHECK-NEXT: return", within: .exact)
+    try expectUnchanged(simplifyMovement, chain("f32[2,3]", ["reverse $ {axes = [0]}"]))
+  }
+}
+
+@Suite("simplify-indexing") struct SimplifyIndexingTests {
+  private func model(_ x: String, _ indices: String, _ axis: Int) -> String {
+    """
+    graph @main(%x: \(x)) {
+      %i = \(indices)
+      %y = gather %x, %i {axis = \(axis)}
+      return %y
+    }
+    """
+  }
+
+  @Test func slicesRunsOfIndices() throws {
+    try expectRewrite(
+      simplifyIndexing, model("f32[3,9]", "constant dense [1, 3, 5] : i64[3]", 1),
+      becomes: "// CHECK: slice %x {starts = [0, 1], sizes = [3, 3], steps = [1, 2]}", within: .exact)
+    try expectRewrite(
+      simplifyIndexing, model("f32[3,9]", "constant dense [2] : i64[]", 0), becomes: "// CHECK: slice %x {starts = [2, 0]\n// CHECK-NEXT: reshape {{.*}} {shape = [9]}",
+      within: .exact)
+    try expectRewrite(
+      simplifyIndexing, model("f32[3,2]", "constant dense [0, 1, 2] : i32[3]", 0), becomes: "// CHECK: graph\n// CHECK-NEXT: return %x", within: .exact)
+  }
+
+  @Test func slicesSymbolicAxes() throws {
+    try expectRewrite(
+      simplifyIndexing, model("f32[n,2]", "constant dense [0] : i64[]", 0), becomes: "// CHECK: slice %x {starts = [0, 0], sizes = [1, 2]", within: .exact)
+    try expectRewrite(
+      simplifyIndexing, model("f32[n,2]", "extents {values = [n - 1]} : i64[1]", 0), becomes: "// CHECK: slice %x {starts = [n - 1, 0]", within: .exact)
+    try expectUnchanged(simplifyIndexing, model("f32[n,2]", "constant dense [1] : i64[]", 0))
+    try expectUnchanged(simplifyIndexing, model("f32[n,2]", "extents {values = [n]} : i64[1]", 0))
+  }
+
+  @Test(arguments: ["constant dense [0, 1, 3] : i64[3]", "constant dense [2, 1] : i64[2]", "constant dense [8, 9] : i64[2]", "constant dense [-1] : i64[1]", "constant dense [0, 1, 2, 3] : i64[2,2]"])
+  func keepsOtherIndices(_ indices: String) throws { try expectUnchanged(simplifyIndexing, model("f32[9,2]", indices, 0)) }
+}
+
+@Suite("simplify-reductions") struct SimplifyReductionsTests {
+  @Test func reducesBeforeTransposing() throws {
+    try expectRewrite(
+      simplifyReductions,
+      """
+      graph @main(%x: f32[2,3,4,5]) {
+        %t = transpose %x {permutation = [0, 3, 2, 1]} : f32[2,5,4,3]
+        %a = reduce %t {with = sum, axes = [1, 2]} : f32[2,3]
+        %b = reduce %t {with = max, axes = [0, 2]} : f32[5,3]
+        return %a, %b
+      }
+      """,
+      becomes: """
+        // CHECK: reduce %x {with = sum, axes = [2, 3]}
+        // CHECK: reduce %x {with = max, axes = [0, 2]} : f32[3,5]
+        // CHECK-NEXT: transpose {{.*}} : f32[5,3]
+        """)
+  }
+
+  @Test func reducesBeforeReshaping() throws {
+    try expectRewrite(
+      simplifyReductions,
+      """
+      graph @main(%x: f32[n,8,3,3]) {
+        %r = reshape %x {shape = [n, 8, 9]}
+        %s = reduce %r {with = sum, axes = [2]}
+        return %s
+      }
+      """, becomes: "// CHECK: reduce %x {with = sum, axes = [2, 3]}\n// CHECK-NEXT: return")
+    try expectUnchanged(
+      simplifyReductions,
+      """
+      graph @main(%x: f32[2,12]) {
+        %r = reshape %x {shape = [2, 3, 4]}
+        %s = reduce %r {with = sum, axes = [2]}
+        return %s
+      }
+      """)
+  }
+
+  @Test func mergesReductionsOfOneKind() throws {
+    func model(_ second: String) -> String {
+      """
+      graph @main(%x: f32[2,3,4,5]) {
+        %a = reduce %x {with = sum, axes = [1]} : f32[2,4,5]
+        %b = reduce %a {with = \(second), axes = [0, 2]} : f32[4]
+        return %b
+      }
+      """
+    }
+    try expectRewrite(simplifyReductions, model("sum"), becomes: "// CHECK: reduce %x {with = sum, axes = [0, 1, 3]}")
+    try expectUnchanged(simplifyReductions, model("max"))
+  }
+
+  @Test func reshapesWhereThereIsOneElement() throws {
+    try expectRewrite(
+      simplifyReductions,
+      """
+      graph @main(%x: f32[4,1,2]) {
+        %a = reduce %x {with = max, axes = [1]} : f32[4,2]
+        return %a
+      }
+      """, becomes: "// CHECK: reshape %x\n// CHECK-NOT: reduce", within: .exact)
+  }
+}
