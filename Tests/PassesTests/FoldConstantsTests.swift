@@ -119,7 +119,7 @@ import Testing
         // CHECK: %[[A:.*]] = add %x, %y
         // CHECK-NEXT: %[[E:.*]] = exp %[[A]]
         // CHECK-NEXT: %[[Z:.*]] = mul %[[E]], %[[E]]
-        // CHECK-NEXT: return %[[Z]], %[[E]]
+        // CHECK-NEXT: return %[[Z]] as {{.*}}, %[[E]]
         """, within: .exact)
   }
 

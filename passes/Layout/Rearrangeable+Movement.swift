@@ -86,10 +86,12 @@ extension Reshape: Rearrangeable {
     func place(_ group: ReshapeGroups.Group) -> Int { group.before.map { x.permutation[$0] }.min() ?? 0 }
     let order = groups.indices.sorted { place(groups[$0]) < place(groups[$1]) }
     if !groups.allSatisfy(isTogether) {
-      let sequence = order.flatMap { groups[$0].before }
-      let rest = before.indices.filter { before[$0] == 1 }
+      // Axes of extent 1 stay where they are.
+      let units = before.indices.filter { before[$0] == 1 }.map { (place: x.permutation[$0], axes: [$0]) }
+      let blocks = units + groups.map { (place: place($0), axes: $0.before) }
+      let sequence = blocks.sorted { $0.place < $1.place }.flatMap(\.axes)
       var target = x.permutation
-      for (position, axis) in (sequence + rest).enumerated() { target[axis] = position }
+      for (position, axis) in sequence.enumerated() { target[axis] = position }
       x = Arranged(try builder.value(x, heldAs: target), target)
     }
     // The result holds the groups in the operand's order; an axis of extent 1 follows the axis before it.
