@@ -193,7 +193,7 @@ import Testing
 
   @Test func putsBodiesInPlaceAtAnyDepth() throws {
     try expectRewrite(
-      expandComposites(), Self.model,
+      expandComposites, Self.model,
       becomes: """
         // CHECK: %[[E:.*]] = exp %x
         // CHECK-NEXT: %[[Y:.*]] = add %[[E]], %[[E]]
@@ -201,5 +201,5 @@ import Testing
         """, within: .exact)
   }
 
-  @Test func keepsTheNamedOnes() throws { try expectUnchanged(expandComposites(keeping: ["twice_exp"]), Self.model) }
+  @Test func keepsTheNamedOnes() throws { try expectUnchanged(expandingComposites(except: ["twice_exp"]), Self.model) }
 }

@@ -92,6 +92,35 @@ import Testing
       """, becomes: "// CHECK: mul %x\n// CHECK: add\n// CHECK-NEXT: return")
   }
 
+  @Test func foldsAScaleOfTheInput() throws {
+    try expectRewrite(
+      foldScaleAndShift,
+      """
+      graph @main(%x: f32[1,4,5,5], %c_f: f32[8,4,3,3], %c_s: f32[4,1,1], %y: f32[3,5], %c_w: f32[5,6], %c_k: f32[5]) {
+        %b = broadcast %c_s {shape = [1, 4, 5, 5]}
+        %m = mul %x, %b
+        %c = convolution %m, %c_f {strides = [1, 1], pads = [1, 1, 1, 1]}
+        %k = broadcast %c_k {shape = [3, 5]}
+        %n = mul %y, %k
+        %d = dot %n, %c_w
+        return %c, %d
+      }
+      """, becomes: "// CHECK-NOT: mul", within: .ulps(64))
+    try expectUnchanged(
+      foldScaleAndShift,
+      """
+      graph @main(%x: f32[1,4,5,5], %c_f: f32[8,2,3,3], %c_s: f32[4,1,1], %y: f32[3,5], %c_w: f32[5,6], %c_k: f32[3,1]) {
+        %b = broadcast %c_s {shape = [1, 4, 5, 5]}
+        %m = mul %x, %b
+        %c = convolution %m, %c_f {strides = [1, 1], pads = [1, 1, 1, 1], groups = 2}
+        %k = broadcast %c_k {shape = [3, 5]}
+        %n = mul %y, %k
+        %d = dot %n, %c_w
+        return %c, %d
+      }
+      """)
+  }
+
   @Test func keepsAConvolutionWithTwoUsers() throws {
     try expectUnchanged(
       foldScaleAndShift,

@@ -57,6 +57,25 @@ import Testing
       """, becomes: "// CHECK: constant {{.*}} : f32[3,1,1]\n// CHECK: mul %x\n// CHECK-NOT: div", within: .ulps(4))
   }
 
+  @Test func takesLeakyRectifiersAsMaxima() throws {
+    func model(_ slope: String) -> String {
+      """
+      graph @main(%x: f32[4]) {
+        %zero = constant dense [0] : f32[]
+        %z = broadcast %zero {shape = [4]}
+        %slope = constant dense [\(slope)] : f32[]
+        %s = broadcast %slope {shape = [4]}
+        %m = mul %x, %s
+        %t = compare %x, %z {is = lt}
+        %y = select %t, %m, %x
+        return %y
+      }
+      """
+    }
+    try expectRewrite(simplifyAlgebra, model("0.25"), becomes: "// CHECK: max %x, %m\n// CHECK-NEXT: return", within: .exact)
+    for slope in ["1.5", "-0.5", "0"] { try expectUnchanged(simplifyAlgebra, model(slope)) }
+  }
+
   @Test func turnsAddedNegationsIntoDifferences() throws {
     try expectRewrite(
       simplifyAlgebra,

@@ -19,6 +19,24 @@ import Testing
     try expectUnchanged(simplifyMovement, chain("f32[2,6]", ["reshape $ {shape = [3, 4]}"]))
   }
 
+  @Test func mergesReshapesAroundElementwiseWork() throws {
+    func model(_ number: String) -> String {
+      """
+      graph @main(%x: f32[2,6], %s: f32[]) {
+        %a = reshape %x {shape = [2, 6, 1]}
+        %n = constant dense [3] : f32[]
+        %b = broadcast \(number) {shape = [2, 6, 1]}
+        %m = mul %a, %b
+        %e = exp %m
+        %y = reshape %e {shape = [2, 6]}
+        return %y
+      }
+      """
+    }
+    try expectRewrite(simplifyMovement, model("%n"), becomes: "// CHECK: mul %x\n// CHECK: exp\n// CHECK-NOT: reshape", within: .exact)
+    try expectUnchanged(simplifyMovement, model("%s"))
+  }
+
   @Test func composesTransposes() throws {
     try expectRewrite(
       simplifyMovement, chain("f32[2,3,4,5]", ["transpose $ {permutation = [0, 2, 3, 1]}", "transpose $ {permutation = [0, 3, 1, 2]}"]),

@@ -7,8 +7,11 @@ import TensorTypes
 /// ->
 ///     the nodes of @gelu
 ///
-/// `keeping` names composites for which a kernel of their own exists. Numerics: exact; the body is what the composite means.
-public func expandComposites(keeping names: Set<String> = []) -> Pass<Graph> {
+/// Numerics: exact; the body is what the composite means.
+public let expandComposites = expandingComposites(except: [])
+
+/// `expandComposites`, without those for which a kernel of their own exists.
+public func expandingComposites(except names: Set<String>) -> Pass<Graph> {
   rewrite("expand-composites", "Puts the core operations of composites in their place.", Composite.self) { match, rewriter throws(TypeError) in
     if names.contains(match.operation.name) { return .unchanged }
     let body = match.operation.body

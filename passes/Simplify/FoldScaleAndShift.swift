@@ -14,6 +14,7 @@ import TensorTypes
 /// the value in between must have one user, otherwise work would be repeated.
 /// - A multiplication moves into the filter, and through an `add` of a constant in front of a contraction or of another multiplication.
 /// - Two additions of constants become one, two multiplications become one.
+/// - A multiplication in front of a contraction moves into the filter as well: a splat, or along the axis that is summed over.
 ///
 /// Numerics: reassociates (a few ulps). Each new constant is computed in f64 and rounded once; f32 and f64 only. Nothing is folded that
 /// would overflow or lose digits to underflow.
@@ -28,7 +29,17 @@ public let foldScaleAndShift = rewrite(
       case .add: return try ScaleAndShiftRules.add(match, type, &rewriter)
       default: return .unchanged
       }
-    }
+    },
+    .on(Convolution.self) { match, rewriter throws(TypeError) in
+      let convolution = match.operation
+      let rank = rewriter.type(of: match[0]).rank
+      let channel = convolution.groups == 1 ? convolution.axes(rank: rank).channel : nil
+      return try ScaleAndShiftRules.scaledInput(match.node, channel, convolution.filterAxes(rank: rank).input, &rewriter)
+    },
+    .on(Dot.self) { match, rewriter throws(TypeError) in
+      let rank = rewriter.type(of: match[0]).rank
+      return try ScaleAndShiftRules.scaledInput(match.node, rank - 1, rank - 2, &rewriter)
+    },
   ])
 
 private enum ScaleAndShiftRules {
@@ -66,6 +77,17 @@ private enum ScaleAndShiftRules {
     let sum = constant.combined(with: shift, +)
     guard sum.isOrdinary(in: type.element) else { return .unchanged }
     return .replaced(with: try rewriter.insert(Binary(.add), node.operands[0], try rewriter.insert(sum, along: common, as: type)))
+  }
+
+  /// A contraction of `mul(x, scale)` by a constant: the axis of the first operand that is summed over takes the scale along in the second.
+  static func scaledInput(_ node: Node, _ axis: Int?, _ filterAxis: Int, _ rewriter: inout Rewriter) throws(TypeError) -> Rewrite {
+    let element = rewriter.type(of: node.results[0]).element
+    guard element == .f32 || element == .f64, let filter = rewriter.constant(node.operands[1]), rewriter.hasOneUse(node.operands[0]),
+      let (product, inner) = rewriter.producer(of: node.operands[0], as: Binary.self), inner.function == .multiply,
+      let (scaleAxis, scale) = rewriter.graph.axisVector(product.operands[1]), scale.isSplat || scaleAxis == axis, scale.isOrdinary(in: element)
+    else { return .unchanged }
+    let folded = try rewriter.constant(filter.scaled(by: scale, along: filterAxis))
+    return .replaced(with: try rewriter.insert(node.operation, product.operands[0], folded))
   }
 
   /// The axis along which both vary, if it is one.

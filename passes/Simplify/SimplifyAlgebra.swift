@@ -8,6 +8,7 @@ import TensorTypes
 ///     %y = div %x, %constant   ->  mul %x, 1 / constant
 ///     %y = pow %x, 2           ->  mul %x, %x
 ///     %y = add %x, (neg %y)    ->  sub %x, %y
+///     %y = select (%x < 0), (mul %x, slope), %x  ->  max %x, (mul %x, slope)     (0 < slope <= 1)
 ///
 /// Numerics: exact but for these, each of which is stated where it is made: a division by a constant that is no power of two becomes a
 /// multiplication by the rounded reciprocal (1 ulp more); `pow(x, 0.5)` becomes `sqrt(x)`, which differs for -0.0 and for
@@ -17,6 +18,7 @@ public let simplifyAlgebra = rewrite(
   [
     .on(Binary.self) { match, rewriter throws(TypeError) in try AlgebraRules.splatOperand(match, &rewriter) },
     .on(Binary.self) { match, rewriter throws(TypeError) in try AlgebraRules.binary(match, &rewriter) },
+    .on(Select.self) { match, rewriter throws(TypeError) in try AlgebraRules.leakyMaximum(match, &rewriter) },
     .on(Unary.self) { match, rewriter throws(TypeError) in
       // exp(log(x)) and their like stay: they differ outside of the domain.
       guard match.operation.function == .negate, let (node, inner) = rewriter.producer(of: match[0], as: Binary.self),
@@ -80,10 +82,12 @@ private enum AlgebraRules {
   }
 
   private static func multiplyingByReciprocal(_ match: Match<Binary>, _ type: TensorType, _ rewriter: inout Rewriter) throws(TypeError) -> Rewrite {
-    guard let (axis, vector) = rewriter.graph.axisVector(match[1]), !vector.values.contains(0) else { return .unchanged }
-    let reciprocal = vector.map { 1 / $0 }
-    guard reciprocal.isOrdinary(in: type.element), vector.isOrdinary(in: type.element) else { return .unchanged }
-    return .replaced(with: try rewriter.insert(Binary(.multiply), match[0], try rewriter.insert(reciprocal, along: axis, as: type)))
+    guard let source = rewriter.graph.constantSource(match[1]), source.count > 0, source.count <= 1 << 20 else { return .unchanged }
+    let divisor = AxisVector(values: source.doubles)
+    let reciprocal = divisor.map { 1 / $0 }
+    guard !divisor.values.contains(0), divisor.isOrdinary(in: type.element), reciprocal.isOrdinary(in: type.element) else { return .unchanged }
+    let factor = try rewriter.constant(Tensor(type.element, source.dimensions, reciprocal.values))
+    return .replaced(with: try rewriter.insert(Binary(.multiply), match[0], try rewriter.broadcast(factor, to: type.shape)))
   }
 
   private static func power(_ base: ValueID, _ exponent: Double, _ rewriter: inout Rewriter) throws(TypeError) -> Rewrite {
@@ -97,5 +101,16 @@ private enum AlgebraRules {
     case -0.5: return .replaced(with: try rewriter.insert(Unary(.reciprocal), try rewriter.insert(Unary(.squareRoot), base)))
     default: return .unchanged
     }
+  }
+
+  /// A leaky ReLU as a maximum, which needs no comparison.
+  static func leakyMaximum(_ match: Match<Select>, _ rewriter: inout Rewriter) throws(TypeError) -> Rewrite {
+    guard let (test, compare) = rewriter.producer(of: match[0], as: Compare.self), [.less, .lessOrEqual].contains(compare.comparison),
+      test.operands[0] == match[2], rewriter.graph.splat(test.operands[1]) == 0,
+      let (scaled, product) = rewriter.producer(of: match[1], as: Binary.self), product.function == .multiply, scaled.operands[0] == match[2],
+      let slopes = rewriter.graph.constantSource(scaled.operands[1]), slopes.element.isFloatingPoint, slopes.count <= 1 << 20,
+      slopes.doubles.allSatisfy({ $0 > 0 && $0 <= 1 })
+    else { return .unchanged }
+    return .replaced(with: try rewriter.insert(Binary(.maximum), match[2], match[1]))
   }
 }
