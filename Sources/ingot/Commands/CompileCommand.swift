@@ -2,6 +2,8 @@ import ArgumentParser
 import Compiler
 import Foundation
 import GraphIR
+import LLVMCodegen
+import Passes
 
 /// `compile`: a model file becomes an executable, a library, or text to read.
 struct CompileCommand: ParsableCommand {
@@ -74,9 +76,9 @@ struct CompileCommand: ParsableCommand {
     switch emit {
     case .exe: if let output { try model.writeArtifact(to: output) }
     case .so: if let output { try SharedLibrary(model).write(to: output) }
-    case .object: if let output { try OutputFile.write(try model.emit(.object), to: output) }
-    case .llvm: try write(bytes: try model.emit(.llvm))
-    case .asm: try write(bytes: try model.emit(.assembly))
+    case .object: if let output { try RelocatableObject(model, prefix: EmbeddingSource.identifier(model.manifest.modelName)).write(to: output) }
+    case .llvm: try write(text: try emitLLVM(model.program, for: model.target))
+    case .asm: try write(text: try emitAssembly(model.program, for: model.target))
     case .kernels: try write(text: model.program.printed)
     case .graph: break
     }

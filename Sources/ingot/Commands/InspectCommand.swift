@@ -1,0 +1,48 @@
+import ArgumentParser
+import Artifact
+import Compiler
+import Runtime
+
+/// `inspect`: what a model takes, gives, contains and costs, and what becomes of it.
+struct InspectCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "inspect", abstract: "Describes a model: interface, operators, parameters, cost, and what fuses into what.",
+    discussion: """
+      A model that needs something unsupported is refused with every such operator named (exit status 3).
+
+      Examples:
+        ingot inspect model.onnx
+        ingot inspect model.onnx --dim batch=1 --svg model.svg
+        ingot inspect ./model                        # a compiled artifact
+      """)
+
+  @Argument(help: ArgumentHelp("A model (.onnx, .ingot) or a compiled artifact.", valueName: "model"))
+  var path: String
+
+  @Option(help: ArgumentHelp("Draw the graph.", valueName: "file"))
+  var svg: String?
+
+  @Option(help: ArgumentHelp("Write everything as JSON; - means standard output, instead of the text.", valueName: "file"))
+  var json: String?
+
+  @OptionGroup(title: "Compilation") var arguments: CompileArguments
+
+  func run() throws {
+    if ArtifactFile.isNamed(path) {
+      guard svg == nil else { throw ValidationError("--svg needs a model file; an artifact holds machine code only") }
+      let manifest = try ArtifactReader(path: path).manifest
+      return try report(ArtifactSummary(manifest).text, json: manifest.json)
+    }
+    let plan = try arguments.compiler().plan(path)
+    ProgressLine.clear()
+    let summary = ModelSummary(plan, path: path)
+    if let svg { try OutputFile.write(GraphDrawing(plan.graph).svg, to: svg) }
+    try report(summary.text, json: summary.json)
+  }
+
+  private func report(_ text: String, json value: JSON) throws {
+    if json == "-" { return print(value.text()) }
+    if let json { try OutputFile.write(value.text() + "\n", to: json) }
+    print(text)
+  }
+}

@@ -1,0 +1,129 @@
+import Artifact
+import Compiler
+import GraphIR
+import KernelIR
+import TensorTypes
+
+/// A model in figures: its interface, what is in the file, what the passes made of it.
+struct ModelSummary {
+  private let plan: Compiler.Plan
+  private let path: String
+  /// Operators of the file by name, most frequent first. Operators that are evaluated on import are not among them.
+  private let operators: [(name: String, count: Int)]
+  private let parameterCount: Int
+  private let parameterBytes: Int
+  private let work: (flops: Extent, bytes: Extent)
+
+  init(_ plan: Compiler.Plan, path: String) {
+    (self.plan, self.path) = (plan, path)
+    var seen: Set<NodeOrigin> = []
+    var counts: [String: Int] = [:]
+    var (elements, bytes) = (0, 0)
+    for id in plan.source.topologicalOrder() {
+      let node = plan.source.node(id)
+      if let constant = node.operation(as: Constant.self) {
+        elements += constant.tensor.count
+        bytes += constant.tensor.byteCount
+      }
+      let name = node.origin.operatorName.isEmpty ? node.operation.mnemonic : node.origin.operatorName
+      // One operator may have become several nodes of the same origin.
+      if node.operation is Constant || node.origin.isKnown && !seen.insert(node.origin).inserted { continue }
+      counts[name, default: 0] += 1
+    }
+    operators = counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map { ($0.key, $0.value) }
+    (parameterCount, parameterBytes) = (elements, bytes)
+    work = plan.program.calls.reduce((Extent(0), Extent(0))) { ($0.0 + $1.flops, $0.1 + $1.bytes) }
+  }
+
+  var text: String {
+    let graph = plan.source
+    var lines = ["\(path)"]
+    for input in graph.inputs { lines.append("  input       \(graph.value(input).name)  \(graph.type(of: input))") }
+    for (name, output) in zip(graph.outputNames, graph.outputs) { lines.append("  output      \(name)  \(graph.type(of: output))") }
+    if !graph.symbols.isEmpty { lines.append("  symbols     \(graph.symbols.joined(separator: ", ")) (fix them with --dim)") }
+    lines.append("  parameters  \(Quantity.count(parameterCount)) (\(Quantity.bytes(parameterBytes)))")
+    lines.append("  work        \(Self.figure(work.flops, "FLOP")), at least \(Self.figure(work.bytes, "B")) moved")
+    lines.append("  scratch     \(Self.figure(plan.program.arenaBytes, "B"))")
+    lines.append("  operators   " + operators.map { "\($0.name) \($0.count)" }.joined(separator: ", "))
+    let size = graph.topologicalOrder().count
+    lines.append("  passes      \(size) core operations become \(plan.program.calls.count) kernel calls of \(plan.program.kernels.count) kernels:")
+    var table = TextTable(leftAlignedFrom: 0)
+    for group in groups { table.rows.append([group.template, group.result, group.members, group.origin, group.reason]) }
+    return (lines + [table.text]).joined(separator: "\n")
+  }
+
+  var json: JSON {
+    func ports(_ ports: [KernelProgram.Port]) -> JSON { .array(ports.map { .object([.init("name", .string($0.name)), .init("type", .string("\($0.type)"))]) }) }
+    func number(_ extent: Extent) -> JSON { extent.constant.map { .integer($0) } ?? .string("\(extent)") }
+    return .object([
+      .init("model", .string(path)), .init("inputs", ports(plan.program.inputs)), .init("outputs", ports(plan.program.outputs)),
+      .init("symbols", .array(plan.program.symbols.map { .string($0) })), .init("parameters", .integer(parameterCount)),
+      .init("parameter_bytes", .integer(parameterBytes)), .init("flops", number(work.flops)), .init("bytes", number(work.bytes)),
+      .init("arena_bytes", number(plan.program.arenaBytes)), .init("operators", .object(operators.map { .init($0.name, .integer($0.count)) })),
+      .init(
+        "fusion_groups",
+        .array(
+          groups.map {
+            .object([
+              .init("template", .string($0.template)), .init("operations", .string($0.members)), .init("result", .string($0.result)),
+              .init("origin", .string($0.origin)), .init("reason", .string($0.reason)),
+            ])
+          })),
+    ])
+  }
+
+  private struct Group {
+    var template: String
+    /// Operations inside, in order: `3 multiply, add`.
+    var members: String
+    var result: String
+    var origin: String
+    var reason: String
+  }
+
+  /// What became one kernel each, and what stayed alone.
+  private var groups: [Group] {
+    plan.graph.topologicalOrder().compactMap { id -> Group? in
+      let node = plan.graph.node(id)
+      if node.operation is Constant { return nil }
+      let result = node.results.first.map { "\(plan.graph.type(of: $0))" } ?? ""
+      guard let fusion = node.operation(as: Fusion.self) else {
+        return Group(template: "-", members: node.operation.mnemonic, result: result, origin: node.origin.node, reason: "")
+      }
+      var names: [(name: String, count: Int)] = []
+      for inner in fusion.body.topologicalOrder() {
+        let operation = fusion.body.node(inner).operation
+        if operation is Constant { continue }
+        if let last = names.indices.last, names[last].name == operation.mnemonic { names[last].count += 1 } else { names.append((operation.mnemonic, 1)) }
+      }
+      var shown = names.prefix(6).map { $0.count == 1 ? $0.name : "\($0.count) \($0.name)" }.joined(separator: ", ")
+      if names.count > 6 { shown += ", ..." }
+      return Group(template: fusion.template.rawValue, members: shown, result: result, origin: node.origin.node, reason: fusion.reason)
+    }
+  }
+
+  private static func figure(_ extent: Extent, _ unit: String) -> String {
+    guard let value = extent.constant else { return "\(extent) \(unit)" }
+    let text = Quantity.count(value)
+    return text.contains(" ") ? text + unit : "\(text) \(unit)"
+  }
+}
+
+/// What an artifact says about itself.
+struct ArtifactSummary {
+  let text: String
+
+  init(_ manifest: Manifest) {
+    var lines = ["\(manifest.modelName), version \(manifest.modelVersion) (a compiled artifact)"]
+    for port in manifest.inputs { lines.append("  input       \(port.name)  \(port.type)") }
+    for port in manifest.outputs { lines.append("  output      \(port.name)  \(port.type)") }
+    lines.append("  target      \(manifest.target.name)" + (manifest.target.requiredFeatures.isEmpty ? "" : ": " + manifest.target.requiredFeatures.joined(separator: ", ")))
+    lines.append("  scratch     \(manifest.arenaBytes) bytes")
+    let flops = manifest.steps.reduce(Extent(0)) { $0 + $1.flops }
+    lines.append("  work        \(flops) FLOP in \(manifest.steps.count) kernel calls")
+    if !manifest.labels.isEmpty { lines.append("  labels      \(manifest.labels.count), from \(manifest.labels.first ?? "")") }
+    lines.append("  pipeline    \(manifest.pipeline)")
+    lines.append("  source      \(manifest.sourceDigest), by ingot \(manifest.toolVersion)")
+    text = lines.joined(separator: "\n")
+  }
+}
