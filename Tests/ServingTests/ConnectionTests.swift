@@ -36,6 +36,22 @@ import Testing
     }
   }
 
+  /// Both were found by damaging requests at random: a reply lost to what came behind it, and a request counted for ever.
+  @Test func whatFollowsTheLastReplyDoesNoHarm() async throws {
+    try await withServer { server in
+      let request = "POST \(Self.path) HTTP/1.1\r\nHost: a\r\nContent-Length: \(Self.body.utf8.count)\r\n\r\n\(Self.body)"
+      guard let damaged = Client(port: server.port), let refused = Client(port: server.port) else { return #expect(Bool(false)) }
+      damaged.send(request + "HEAD /v2/health/ready HTTP/1.0\r\n\r\nHEAD /\u{1} HTT.0\r\n\r\n")
+      #expect(damaged.reply()?.body == Self.answer)
+      #expect(damaged.reply(toHead: true)?.closes == true)
+      refused.send(request.replacing(":predict", with: ":nothing") + request + request)
+      #expect(refused.reply()?.closes == true)
+      #expect(refused.isClosed && damaged.isClosed)
+      for _ in 0..<1000 where server.requestsInFlight > 0 { usleep(1000) }
+      #expect(server.requestsInFlight == 0)
+    }
+  }
+
   @Test func chunkedBodiesAndContinue() async throws {
     try await withServer { server in
       guard let client = Client(port: server.port) else { return #expect(Bool(false)) }

@@ -17,6 +17,8 @@ final class HTTPConnection: ChannelInboundHandler {
     case working
     /// The reply went out before the request was complete; the rest of it is thrown away.
     case discardingBody
+    /// The last reply is on its way or the connection is gone; what still arrives is not looked at.
+    case ended
   }
 
   /// The request at hand.
@@ -27,6 +29,8 @@ final class HTTPConnection: ChannelInboundHandler {
     var routeIndex: Int?
     var started: NIODeadline
     var body: ByteBuffer?
+    /// What `Content-Length` says, within the limit.
+    var declaredBytes = 0
     var heldBytes = 0
     var job: InferenceQueue.Job?
   }
@@ -62,6 +66,7 @@ final class HTTPConnection: ChannelInboundHandler {
   private var channel: ChannelHandlerContext?
 
   func handlerRemoved(context channel: ChannelHandlerContext) {
+    phase = .ended
     dropCurrent()
     registry.remove(self)
     metrics.connections.wrappingSubtract(1, ordering: .relaxed)
@@ -70,6 +75,7 @@ final class HTTPConnection: ChannelInboundHandler {
 
   func channelInactive(context channel: ChannelHandlerContext) {
     // The client is gone: what it asked for need not be computed.
+    phase = .ended
     dropCurrent()
     channel.fireChannelInactive()
   }
@@ -91,7 +97,7 @@ final class HTTPConnection: ChannelInboundHandler {
     case .readingBody:
       reply(.error(RequestError(.requestTimeout, code: "read_timeout", "the request took too long to arrive")), closing: true)
       deadline = now + .seconds(2)
-    case .waitingForHead, .working, .discardingBody: channel.close(promise: nil)
+    case .waitingForHead, .working, .discardingBody, .ended: channel.close(promise: nil)
     }
   }
 
@@ -102,8 +108,11 @@ final class HTTPConnection: ChannelInboundHandler {
   }
 
   func errorCaught(context channel: ChannelHandlerContext, error: any Error) {
-    guard let problem = error as? HTTPParserError, phase == .waitingForHead || phase == .readingBody else {
-      return channel.close(promise: nil)
+    guard let problem = error as? HTTPParserError else { return channel.close(promise: nil) }
+    guard phase == .waitingForHead || phase == .readingBody else {
+      closesAfterReply = true
+      phase = .ended
+      return closeIfDone()
     }
     if current == nil {
       begin(HTTPRequestHead(version: .http1_1, method: .GET, uri: ""))
@@ -117,7 +126,7 @@ final class HTTPConnection: ChannelInboundHandler {
 
   func channelRead(context channel: ChannelHandlerContext, data: NIOAny) {
     switch unwrapInboundIn(data) {
-    case .head(let head): receive(head)
+    case .head(let head): if phase == .waitingForHead { receive(head) }
     case .body(let part): receive(part)
     case .end: receiveEnd()
     }
@@ -150,6 +159,7 @@ final class HTTPConnection: ChannelInboundHandler {
     }
     let length = head.headers.first(name: "content-length").flatMap { Int($0) } ?? 0
     if length > context.options.bodyLimitBytes { return refuse(.bodyTooLarge(limitBytes: context.options.bodyLimitBytes)) }
+    current?.declaredBytes = length
     if head.headers.first(name: "expect")?.lowercased() == "100-continue", let channel {
       channel.writeAndFlush(wrapOutboundOut(.head(HTTPResponseHead(version: head.version, status: .continue))), promise: nil)
     }
@@ -168,6 +178,8 @@ final class HTTPConnection: ChannelInboundHandler {
     // The first part is kept as it is: most requests have no second one.
     if var body = current?.body {
       current?.body = nil
+      // Memory that is reserved and never written costs nothing, so the declared length need not be true.
+      if body.writableBytes < count { body.reserveCapacity(max(current?.declaredBytes ?? 0, soFar + count)) }
       var part = part
       body.writeBuffer(&part)
       current?.body = body
@@ -180,9 +192,9 @@ final class HTTPConnection: ChannelInboundHandler {
     switch phase {
     case .readingBody: answer()
     case .discardingBody:
-      phase = .waitingForHead
+      phase = closesAfterReply ? .ended : .waitingForHead
       closeIfDone()
-    case .waitingForHead, .working: break
+    case .waitingForHead, .working, .ended: break
     }
   }
 
@@ -297,7 +309,7 @@ final class HTTPConnection: ChannelInboundHandler {
       received: exchange.heldBytes, sent: response.body.count)
     dropCurrent()
     // Before the write: with pipelining the next request arrives inside it.
-    phase = isComplete ? .waitingForHead : .discardingBody
+    phase = !isComplete ? .discardingBody : keepsAlive ? .waitingForHead : .ended
     deadline = .now() + .of(seconds: pendingWrites == 0 ? context.options.idleTimeoutSeconds : context.options.readTimeoutSeconds)
     pendingWrites += 1
 
@@ -315,7 +327,7 @@ final class HTTPConnection: ChannelInboundHandler {
   }
 
   private func closeIfDone() {
-    guard closesAfterReply, phase == .waitingForHead, pendingWrites == 0 else { return }
+    guard closesAfterReply, phase == .waitingForHead || phase == .ended, pendingWrites == 0 else { return }
     channel?.close(promise: nil)
   }
 }

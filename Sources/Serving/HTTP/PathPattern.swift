@@ -33,7 +33,7 @@ package struct PathPattern: Sendable {
       guard case .parameter(let parameter, let suffix) = segment else { continue }
       guard part.hasSuffix(suffix), part.utf8.count > suffix.utf8.count else { return nil }
       // Without a suffix of its own a parameter does not take one that belongs to another route.
-      if suffix.isEmpty, part.contains(":") { return nil }
+      if suffix.isEmpty, part.utf8.contains(UInt8(ascii: ":")) { return nil }
       found[parameter] = String(part.dropLast(suffix.count))
     }
     return found
@@ -47,18 +47,19 @@ package struct PathPattern: Sendable {
     guard target.utf8.count <= longestTarget else {
       throw RequestError(.uriTooLong, code: "target_too_long", "the request target is longer than \(longestTarget) bytes")
     }
-    var path = Substring(target)
-    if !path.hasPrefix("/") {
+    // Bytes, not characters: finding grapheme boundaries costs more than all of the routing.
+    var path = target.utf8[...]
+    if path.first != UInt8(ascii: "/") {
       // The absolute form that proxies send: the scheme and the authority are left out.
-      let rest = path.drop { $0 != ":" }
-      guard rest.hasPrefix("://") else { return [target] }
-      path = rest.dropFirst(3).drop { $0 != "/" }
+      let rest = path.drop { $0 != UInt8(ascii: ":") }
+      guard rest.starts(with: "://".utf8) else { return [target] }
+      path = rest.dropFirst(3).drop { $0 != UInt8(ascii: "/") }
     }
-    path = path.prefix { $0 != "?" && $0 != "#" }
+    path = path.prefix { $0 != UInt8(ascii: "?") && $0 != UInt8(ascii: "#") }
     var parts: [String] = []
-    for part in path.split(separator: "/", omittingEmptySubsequences: true) {
-      guard part.utf8.contains(UInt8(ascii: "%")) else {
-        parts.append(String(part))
+    for part in path.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: true) {
+      guard part.contains(UInt8(ascii: "%")) else {
+        parts.append(String(Substring(part)))
         continue
       }
       guard let decoded = percentDecoded(part) else { throw .malformed("the request target has an invalid percent escape") }
@@ -67,9 +68,9 @@ package struct PathPattern: Sendable {
     return parts
   }
 
-  private static func percentDecoded(_ text: Substring) -> String? {
+  private static func percentDecoded(_ text: Substring.UTF8View) -> String? {
     var bytes: [UInt8] = []
-    var source = text.utf8.makeIterator()
+    var source = text.makeIterator()
     while let byte = source.next() {
       guard byte == UInt8(ascii: "%") else {
         bytes.append(byte)

@@ -51,8 +51,8 @@ struct JSONScanner {
     return true
   }
 
-  mutating func expect(_ byte: UInt8, _ what: String) throws(RequestError) {
-    guard take(byte) else { throw failure("expected \(what)") }
+  @inline(__always) mutating func expect(_ byte: UInt8, _ what: @autoclosure () -> String) throws(RequestError) {
+    guard take(byte) else { throw failure("expected " + what()) }
   }
 
   mutating func takeWord(_ word: StaticString) -> Bool {
@@ -151,9 +151,9 @@ struct JSONScanner {
   }
 
   /// A whole number from 0 up that fits in `Int`.
-  mutating func size(_ what: String) throws(RequestError) -> Int {
+  mutating func size(_ what: @autoclosure () -> String) throws(RequestError) -> Int {
     let number = try number()
-    guard let value = number.integer(in: 0...Int.max) else { throw failure("\(what) must be a whole number of at least 0") }
+    guard let value = number.integer(in: 0...Int.max) else { throw failure("\(what()) must be a whole number of at least 0") }
     return value
   }
 
