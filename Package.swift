@@ -85,16 +85,32 @@ let package = Package(
     .systemLibrary(name: "COpenBLAS"),
     .executableTarget(
       name: "ingot",
-      dependencies: ["Compiler", "CImageCodecs", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+      dependencies: [
+        "TensorTypes", "GraphIR", "KernelIR", "Artifact", "Interpreter", "LLVMCodegen", "Runtime", "Passes", "Compiler", "CImageCodecs", "COpenBLAS",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
     .executableTarget(
       name: "ingot-runtime", dependencies: ["TensorTypes", "Artifact", "Runtime", "Serving"],
-      linkerSettings: [.unsafeFlags(["-static-stdlib"])]),
+      // Without symbols: they would be two thirds of every artifact.
+      linkerSettings: [.unsafeFlags(["-static-stdlib", "-Xlinker", "-s"])]),
 
     // Tests.
     .target(name: "TestSupport", path: "Tests/TestSupport"),
     .target(name: "GraphTestSupport", dependencies: ["TensorTypes", "GraphIR", "Interpreter", "Passes"], path: "Tests/GraphTestSupport"),
+    .testTarget(name: "TensorTypesTests", dependencies: ["TensorTypes"]),
+    .testTarget(name: "GraphIRTests", dependencies: ["TensorTypes", "GraphIR"]),
+    .testTarget(name: "InterpreterTests", dependencies: ["TensorTypes", "GraphIR", "KernelIR", "Interpreter"]),
     .testTarget(name: "PassesTests", dependencies: ["TensorTypes", "GraphIR", "Interpreter", "Passes", "GraphTestSupport"]),
     .executableTarget(name: "kernel-bench", dependencies: ["TensorTypes", "KernelIR", "LLVMCodegen", "CRuntime"], path: "Tests/KernelBench"),
+    .target(
+      name: "LoweringTestSupport", dependencies: ["TensorTypes", "GraphIR", "KernelIR", "Interpreter", "Lowering", "LLVMCodegen", "CRuntime"],
+      path: "Tests/LoweringTestSupport"),
+    .testTarget(name: "LoweringTests", dependencies: ["TensorTypes", "GraphIR", "KernelIR", "Lowering", "LoweringTestSupport"]),
+    .executableTarget(
+      name: "template-bench",
+      dependencies: ["TensorTypes", "GraphIR", "KernelIR", "Lowering", "LLVMCodegen", "LoweringTestSupport", "CRuntime"], path: "Tests/TemplateBench"),
+    .testTarget(name: "HouseTests"),
+    .testTarget(name: "CommandLineTests", dependencies: ["TensorTypes", "Artifact", "Runtime", "TestSupport"]),
     .testTarget(name: "ArtifactTests", dependencies: ["TensorTypes", "Artifact", "TestSupport"]),
     .testTarget(name: "RuntimeTests", dependencies: ["TensorTypes", "Artifact", "Runtime", "TestSupport"]),
     .testTarget(

@@ -1,5 +1,139 @@
 import GraphIR
+import KernelIR
+import TensorTypes
+
+/// Convolutions as sums of matrix products that read the input in place: tiles of pixels by output channels, summed
+/// up over the window and the input channels, with the filter packed while compiling.
+///
+/// Tiles extend along the last spatial axis. Small images are tiled as one list of pixels instead, so that the filter, which is
+/// then the larger part of the traffic, passes by few and full tiles.
 struct ConvolutionTemplate {
   let target: LoweringTarget
-  func lower(_ fusion: inout FusionLowering) throws(CompileError) {}
+
+  /// A way to do a convolution. Others (Winograd, say) add a case, a cost in `candidates`, and an emitter.
+  enum Method: String {
+    case rows = "rows of pixels"
+    case image = "whole images"
+  }
+  struct Candidate {
+    var method: Method
+    var shape: TileShape
+    /// Estimated cycles for a step of the sum over one image.
+    var cost: Double
+    var note: String
+  }
+
+  /// True if the fusion pass should materialise the padding of a convolution's input.
+  ///
+  /// Padding inside the template costs nothing where the last spatial extent is known: border tiles leave out products
+  /// with zeros. With a symbolic one every tile near a border falls back to single pixels, so that padding pays.
+  static func prefersPaddedInput(_ convolution: Convolution, _ types: [TensorType]) -> Bool {
+    guard convolution.window.hasPadding, let input = types.first, convolution.inputDilations.allSatisfy({ $0 == 1 }) else { return false }
+    guard let last = convolution.axes(rank: input.rank).spatial.last else { return false }
+    return !input.shape[last].isConstant
+  }
+
+  func lower(_ fusion: inout FusionLowering) throws(CompileError) {
+    let problem = try ConvolutionProblem(fusion)
+    if problem.isDepthwise { return try DepthwiseTemplate(target: target).lower(&fusion, problem) }
+    let candidates = candidates(problem)
+    guard let chosen = candidates.min(by: { $0.cost < $1.cost }) else { return }
+    let rejected = candidates.filter { $0.method != chosen.method }.map { ", \($0.method.rawValue) +\(Int(($0.cost / chosen.cost - 1) * 100))%" }.joined()
+    try lowerTiles(&fusion, problem, chosen, note: "convolution, \(chosen.method.rawValue), \(chosen.note)\(rejected)")
+  }
+
+  /// The ways that apply, with their cost. Nothing else decides.
+  func candidates(_ problem: ConvolutionProblem) -> [Candidate] {
+    let sum = TileAccumulators.accumulator(of: problem.element)
+    let phases = problem.tiled.inputDilation == 1 ? 1 : SlidingPhase.phases(of: problem.tiled).count
+    let (row, rowNote) = TileShape.best(rows: problem.tiled.output.constant.map { ($0 + phases - 1) / phases }, columns: problem.outputChannels, accumulator: sum, target)
+    let rows = problem.outerShape.elementCount.constant ?? 16
+    var candidates = [
+      Candidate(
+        method: .rows, shape: row, cost: Double(rows) * row.cost(rows: problem.tiled.output.constant ?? 64, columns: problem.outputChannels), note: rowNote)
+    ]
+    // A whole image is straight code: few pixels, few taps.
+    if let pixels = imagePixels(problem)?.count, pixels <= 64, problem.tapCount <= 25 {
+      let (shape, note) = TileShape.best(rows: pixels, columns: problem.outputChannels, accumulator: sum, target)
+      candidates.append(Candidate(method: .image, shape: shape, cost: shape.cost(rows: pixels, columns: problem.outputChannels), note: note))
+    }
+    return candidates
+  }
+
+  /// Every pixel of the result, for known extents and at most two spatial axes.
+  private func imagePixels(_ problem: ConvolutionProblem) -> [ConvolutionPixels.Pixel]? {
+    guard problem.outer.count <= 1, (problem.outer + [problem.tiled]).allSatisfy({ $0.inputDilation == 1 && $0.input.isConstant }) else { return nil }
+    guard let columns = problem.tiled.output.constant, let rows = problem.outerShape.elementCount.constant, rows <= 64, columns <= 64 else { return nil }
+    return (0..<rows).flatMap { row in (0..<columns).map { ConvolutionPixels.Pixel(outer: row, tiled: $0) } }
+  }
+
+  /// Everything that the emission of a tile needs to know.
+  struct Context {
+    let problem: ConvolutionProblem
+    let shape: TileShape
+    let layout: PanelLayout
+    /// The packed filter; nil if it is read in place.
+    let panels: Buffer?
+    let epilogue: TileEpilogue
+    let output: Buffer
+  }
+
+  private func lowerTiles(_ fusion: inout FusionLowering, _ problem: ConvolutionProblem, _ choice: Candidate, note: String) throws(CompileError) {
+    let shape = choice.shape
+    let layout = PanelLayout(steps: problem.steps, columns: Extent(problem.outputChannels), shape: shape)
+    let packed = problem.constantFilter(fusion)?.packed(layout)
+    let needed = fusion.inputs(of: [problem.input])
+    var (emitter, arguments) = fusion.emitter(reading: [fusion.body.outputs[0]], notThrough: packed == nil || needed.contains(problem.filter) ? [] : [problem.filter])
+    var panels: Buffer?
+    if let packed {
+      panels = emitter.builder.buffer("panels", problem.element, .read)
+      arguments.append(.packed(packed))
+    }
+    let output = emitter.builder.buffer("y", fusion.body.type(of: fusion.body.outputs[0]).element, .write)
+    arguments.append(.result(0))
+    let epilogue = try TileEpilogue(graph: fusion.body, anchor: problem.anchor)
+    let context = Context(problem: problem, shape: shape, layout: layout, panels: panels, epilogue: epilogue, output: output)
+
+    let channels = problem.inputChannels.constant ?? 64
+    let rowElements = (problem.tiled.input.constant ?? 64) &* channels &* (problem.outer.first?.stride ?? 1) &+ (problem.tiled.output.constant ?? 64) &* problem.outputChannels
+    let schedule = TileSchedule(
+      slices: problem.batch * Extent(problem.groups), panels: layout.panels, tiles: choice.method == .image ? 1 : problem.outerShape.elementCount,
+      tileBytes: rowElements &* problem.element.byteCount, panelBytes: shape.width &* problem.tapCount &* channels &* problem.element.byteCount,
+      cycles: problem.cycles(target), target: target)
+    var statements = try emitter.scoped { emitter throws(CompileError) in try epilogue.path.fillBorders(output, &emitter) }
+    statements += try schedule.loops(&emitter) { emitter, slice, lower, upper, panel throws(CompileError) in
+      let place = emitter.mapping.delinearize(slice, in: [problem.batch, Extent(problem.groups)])
+      return try layout.branch(&emitter, panel: panel) { emitter, columns, isTail throws(CompileError) in
+        let tile = ConvolutionTile(context: context, columns: columns, isTail: isTail, batch: place[0], group: place[1], panel: panel)
+        switch choice.method {
+        case .image: return try ConvolutionPixels(imagePixels(problem) ?? [], most: shape.rows, problem).emit(&emitter, tile)
+        case .rows: return try rows(&emitter, problem, tile, from: lower, to: upper, isWhole: schedule.blocks == 1)
+        }
+      }
+    }
+    let kernel = emitter.builder.kernel(fusion.name("convolution"), statements)
+    fusion.kernels.append(LoweredKernel(kernel: kernel, arguments: arguments, note: note + (packed == nil ? ", filter in place" : "") + schedule.note, flops: problem.products * 2))
+  }
+
+  /// Rows of the result, one after the other, each in tiles along the last axis.
+  private func rows(
+    _ emitter: inout ElementEmitter, _ problem: ConvolutionProblem, _ tile: ConvolutionTile, from lower: Expression, to upper: Expression, isWhole: Bool
+  ) throws(CompileError) -> [Statement] {
+    func row(_ emitter: inout ElementEmitter, _ number: Expression) throws(CompileError) -> [Statement] {
+      let outer = emitter.mapping.delinearize(number, in: problem.outerShape)
+      var statements: [Statement] = []
+      for phase in SlidingPhase.phases(of: problem.tiled) {
+        statements += try SlidingTiles(phase: phase, most: tile.context.shape.rows).loops(&emitter) { emitter, rows, first, taps throws(CompileError) in
+          try tile.emit(&emitter, rows: rows, outer: outer, phase: phase, first: first, taps: taps)
+        }
+      }
+      return statements
+    }
+    let count = problem.outerShape.elementCount
+    if count == 1 { return try row(&emitter, .index(0)) }
+    let variable = emitter.builder.variable("row")
+    emitter.ranges.set(variable, to: count)
+    let body = try emitter.scoped { emitter throws(CompileError) in try row(&emitter, .variable(variable)) }
+    return [.loop(Loop(variable, from: isWhole ? .index(0) : lower, to: isWhole ? .of(count) : upper, body: body))]
+  }
 }

@@ -1,5 +1,144 @@
 import GraphIR
+import KernelIR
+import TensorTypes
+
+/// Matrix products: register tiles over panels of the right operand, with whatever follows them as epilogue.
+///
+/// The left operand is read in place, an element at a time, through any view. The right one is packed while
+/// compiling if it is constant, read in place if its columns are contiguous and it is small or used once, summed up along
+/// contiguous rows if there are few rows on the left, and otherwise packed into scratch memory by a kernel of its own.
 struct DotTemplate {
   let target: LoweringTarget
-  func lower(_ fusion: inout FusionLowering) throws(CompileError) {}
+
+  /// Where a tile finds the right operand.
+  enum Right {
+    case packed(Buffer, isShared: Bool)
+    case inPlace(ValueID)
+  }
+
+  func lower(_ fusion: inout FusionLowering) throws(CompileError) {
+    let problem = try DotProblem(fusion)
+    let (emitter, _) = fusion.emitter()
+    let (shape, choice) = TileShape.best(
+      rows: problem.rows.constant, columns: problem.columns.constant, accumulator: TileAccumulators.accumulator(of: problem.element), target)
+    let layout = PanelLayout(steps: problem.steps, columns: problem.columns, shape: shape)
+    if let (source, isShared) = fusion.constantPanels(of: problem.right, slices: problem.slices.constant ?? 0), let packed = source.packed(layout) {
+      try lowerTiles(&fusion, problem, shape, layout, packed: .packed(packed), isShared: isShared, note: "dot, \(choice), packed")
+    } else if problem.prefersInnerProducts(emitter) {
+      try lowerInnerProducts(&fusion, problem)
+    } else if problem.prefersScratch(emitter) {
+      let count = problem.slices * layout.matrixElements
+      let scratch = fusion.addScratch(problem.element, count)
+      try lowerPacking(&fusion, problem, layout, into: scratch)
+      try lowerTiles(&fusion, problem, shape, layout, packed: scratch, isShared: false, note: "dot, \(choice), packed when run")
+    } else {
+      try lowerTiles(&fusion, problem, shape, layout, packed: nil, isShared: false, note: "dot, \(choice), read in place")
+    }
+  }
+
+  private func lowerTiles(
+    _ fusion: inout FusionLowering, _ problem: DotProblem, _ shape: TileShape, _ layout: PanelLayout, packed: LoweredKernel.Argument?, isShared: Bool, note: String
+  ) throws(CompileError) {
+    let epilogue = try TileEpilogue(graph: fusion.body, anchor: problem.anchor)
+    var (emitter, arguments) = fusion.emitter(reading: [fusion.body.outputs[0]], notThrough: packed == nil ? [] : [problem.right])
+    // The left operand may be the same value as a right one that is packed.
+    if packed != nil {
+      let left = fusion.inputs(of: [problem.left])
+      for (position, input) in fusion.body.inputs.enumerated() where left.contains(input) && emitter.buffers[input] == nil {
+        emitter.buffers[input] = emitter.builder.buffer("x\(position)", fusion.body.type(of: input).element, .read)
+        arguments.append(.operand(position))
+      }
+    }
+    var right = Right.inPlace(problem.right)
+    if let packed {
+      right = .packed(emitter.builder.buffer("panels", problem.element, .read), isShared: isShared)
+      arguments.append(packed)
+    }
+    let output = emitter.builder.buffer("y", fusion.body.type(of: fusion.body.outputs[0]).element, .write)
+    arguments.append(.result(0))
+    let tiles = TileRows(problem.rows, most: shape.rows)
+    let schedule = TileSchedule(
+      slices: problem.slices, panels: layout.panels, tiles: tiles.count, tileBytes: shape.rows * problem.bytesPerRow,
+      panelBytes: shape.width * (problem.steps.constant ?? 512) * problem.element.byteCount, cycles: problem.cycles(target), target: target)
+    var statements = try emitter.scoped { emitter throws(CompileError) in try epilogue.path.fillBorders(output, &emitter) }
+    statements += try schedule.loops(&emitter) { emitter, slice, lower, upper, panel throws(CompileError) in
+      let batch = emitter.mapping.delinearize(slice, in: problem.batch)
+      return try layout.branch(&emitter, panel: panel) { emitter, columns, isTail throws(CompileError) in
+        try tiles.loops(&emitter, from: lower, to: upper) { emitter, rows, first throws(CompileError) in
+          try tile(&emitter, problem, shape, layout, right, epilogue, output, rows: rows, columns: columns, isTail: isTail, at: (batch, slice, first, panel))
+        }
+      }
+    }
+    let kernel = emitter.builder.kernel(fusion.name("dot"), statements)
+    fusion.kernels.append(LoweredKernel(kernel: kernel, arguments: arguments, note: note + schedule.note, flops: problem.products * 2))
+  }
+
+  private func tile(
+    _ emitter: inout ElementEmitter, _ problem: DotProblem, _ shape: TileShape, _ layout: PanelLayout, _ right: Right, _ epilogue: TileEpilogue, _ output: Buffer,
+    rows: Int, columns: TileAccumulators.Columns, isTail: Bool, at place: (batch: [Expression], slice: Expression, row: Expression, panel: Expression)
+  ) throws(CompileError) -> [Statement] {
+    var columns = columns
+    // In place there is nothing behind the last column to read.
+    if case .inPlace = right, case .known(let stored, _) = columns { columns = .known(stored: stored, computed: stored) }
+    let vectors = if case .known(_, let computed) = columns { (computed + shape.lanes - 1) / shape.lanes } else { 1 }
+    let splits = TileAccumulators.splits(rows: rows, vectors: vectors, steps: problem.steps.constant)
+    var tile = TileAccumulators(rows: rows, splits: splits, columns: columns, element: problem.element)
+    let first = place.panel * .index(shape.width)
+    let unroll = max(splits, rows * vectors >= 12 ? 1 : rows * vectors >= 6 ? 2 : 4)
+    return try tile.emit(&emitter) { emitter, tile throws(CompileError) in
+      try TileAccumulators.reduction(&emitter, over: problem.steps, unroll: unroll, fullUpTo: 64 / max(4, rows * vectors)) { emitter, step, number throws(CompileError) in
+        try tile.step(&emitter, split: number) { emitter, row throws(CompileError) in
+          try emitter.element(problem.left, place.batch + [place.row + .index(row), step])
+        } right: { emitter, lane throws(CompileError) in
+          switch right {
+          case .packed(let buffer, let isShared):
+            .load(buffer, layout.position(matrix: isShared ? .index(0) : place.slice, panel: place.panel, step: step, lane: lane, isTail: isTail))
+          case .inPlace(let value): try emitter.element(value, place.batch + [step, first + lane])
+          }
+        }
+      }
+    } finish: { emitter, row, lane, sum throws(CompileError) in
+      try epilogue.store(&emitter, at: place.batch + [place.row + .index(row), first + lane], sum, into: output)
+    }
+  }
+
+  // MARK: Packing when run
+
+  /// A kernel that lays the right operand out in panels.
+  private func lowerPacking(_ fusion: inout FusionLowering, _ problem: DotProblem, _ layout: PanelLayout, into scratch: LoweredKernel.Argument) throws(CompileError) {
+    var (emitter, arguments) = fusion.emitter(reading: [problem.right])
+    let panels = emitter.builder.buffer("panels", problem.element, .write)
+    arguments.append(scratch)
+    let elements = (problem.slices * problem.steps * problem.columns).constant ?? .max
+    let isParallel = target.threads > 1 && elements >= target.parallelThreshold
+    let statements = try TileSchedule.nest(&emitter, [("slice", problem.slices), ("panel", layout.panels)], isParallel: isParallel) { emitter, index throws(CompileError) in
+      let batch = emitter.mapping.delinearize(index[0], in: problem.batch)
+      let width = Expression.index(layout.width)
+      return try layout.branch(&emitter, panel: index[1]) { emitter, columns, isTail throws(CompileError) in
+        let step = emitter.builder.variable("k")
+        emitter.ranges.set(step, to: problem.steps)
+        let lane = emitter.builder.variable("n")
+        let count: Expression
+        switch columns {
+        case .known(let stored, _):
+          emitter.ranges.set(lane, to: Extent(stored))
+          count = .index(stored)
+        case .runtime(let number): count = number
+        }
+        let (k, n) = (Expression.variable(step), Expression.variable(lane))
+        let copy = try emitter.scoped { emitter throws(CompileError) in
+          let value = try emitter.element(problem.right, batch + [k, index[1] * width + n])
+          return [.store(panels, index: layout.position(matrix: index[0], panel: index[1], step: k, lane: n, isTail: isTail), value: value)]
+        }
+        return [.loop(Loop(step, to: .of(problem.steps), body: [.loop(Loop(lane, to: count, kind: .vectorized, body: copy))]))]
+      }
+    }
+    let kernel = emitter.builder.kernel(fusion.name("pack"), statements)
+    fusion.kernels.append(LoweredKernel(kernel: kernel, arguments: arguments, note: "packs the right operand of the dot after it"))
+  }
+}
+
+extension TileSchedule {
+  /// For the note of a kernel.
+  var note: String { (blocks == 1 ? "" : ", blocks of \(tilesPerBlock) tiles") + (isParallel ? ", parallel" : "") }
 }

@@ -3,8 +3,8 @@ import KernelIR
 import TensorTypes
 
 /// One kernel that a template wrote, and what each of its buffers is.
-struct LoweredKernel {
-  enum Argument {
+package struct LoweredKernel {
+  package enum Argument {
     /// The fusion's operand of that number, as it lies in memory (row-major).
     case operand(Int)
     /// A constant in a layout of the template's choice.
@@ -14,26 +14,26 @@ struct LoweredKernel {
     /// Memory between the kernels of this fusion, by number; see `FusionLowering.scratch`.
     case scratch(Int)
   }
-  var kernel: Kernel
+  package var kernel: Kernel
   /// One for each parameter of the kernel.
-  var arguments: [Argument]
+  package var arguments: [Argument]
   /// Template, tile and packing, for `inspect` and `--profile`.
-  var note: String
-  var flops: Extent = 0
+  package var note: String
+  package var flops: Extent = 0
 }
 
 /// The work of turning one fusion into kernels.
-struct FusionLowering {
+package struct FusionLowering {
   let fusion: Fusion
   let origin: NodeOrigin
   let target: LoweringTarget
   /// The operands that are constants; a template may pack them instead of reading them.
   let constants: [Int: Tensor]
-  var kernels: [LoweredKernel] = []
+  package var kernels: [LoweredKernel] = []
   /// Element type and count of each scratch buffer.
-  private(set) var scratch: [(element: ElementType, count: Extent)] = []
+  package private(set) var scratch: [(element: ElementType, count: Extent)] = []
 
-  init(_ fusion: Fusion, origin: NodeOrigin, target: LoweringTarget, constants: [Int: Tensor]) {
+  package init(_ fusion: Fusion, origin: NodeOrigin, target: LoweringTarget, constants: [Int: Tensor]) {
     (self.fusion, self.origin, self.target, self.constants) = (fusion, origin, target, constants)
   }
 
@@ -45,7 +45,7 @@ struct FusionLowering {
   }
 
   /// Lowers the fusion with the template it names.
-  mutating func run() throws(CompileError) {
+  package mutating func run() throws(CompileError) {
     switch fusion.template {
     case .loop:
       let template = LoopTemplate(target: target)

@@ -1,0 +1,94 @@
+import GraphIR
+import KernelIR
+import TensorTypes
+
+/// A convolution inside a fusion: its operands, axes and extents, whatever its layout and number of spatial axes.
+struct ConvolutionProblem {
+  let anchor: Node
+  let operation: Convolution
+  let input: ValueID
+  let filter: ValueID
+  let element: ElementType
+  let batch: Extent
+  let groups: Int
+  /// Channels of one group.
+  let inputChannels: Extent
+  let outputChannels: Int
+  /// The spatial axes but the last, along which tiles do not extend; and the last.
+  let outer: [SlidingAxis]
+  let tiled: SlidingAxis
+  private let inputRank: Int
+
+  init(_ fusion: FusionLowering) throws(CompileError) {
+    let (node, operation) = try fusion.anchor(Convolution.self)
+    let (input, filter) = (fusion.body.type(of: node.operands[0]), fusion.body.type(of: node.operands[1]))
+    let result = fusion.body.type(of: node.results[0])
+    let axes = operation.axes(rank: input.rank), filterAxes = operation.filterAxes(rank: filter.rank)
+    guard let outputs = filter.shape[filterAxes.output].constant else {
+      throw CompileError(.unsupported, "a convolution with a symbolic number of output channels", stage: .lower, origin: node.origin, operands: [input, filter])
+    }
+    var sliding: [SlidingAxis] = []
+    for (place, axis) in axes.spatial.enumerated() {
+      sliding.append(
+        SlidingAxis(
+          input: input.shape[axis], output: result.shape[axis], size: filter.shape[filterAxes.window[place]].constant ?? 1, window: operation.window,
+          inputDilation: operation.inputDilations[place], axis: place))
+    }
+    (anchor, self.operation, self.input, self.filter) = (node, operation, node.operands[0], node.operands[1])
+    element = input.element
+    batch = input.shape[axes.batch]
+    groups = operation.groups
+    inputChannels = filter.shape[filterAxes.input]
+    outputChannels = outputs / max(1, operation.groups)
+    tiled = sliding.removeLast()
+    outer = sliding
+    inputRank = input.rank
+  }
+
+  /// The number of window positions.
+  var tapCount: Int { outer.reduce(tiled.size) { $0 &* $1.size } }
+  var outerShape: Shape { Shape(outer.map(\.output)) }
+  var steps: Extent { Extent(tapCount) * inputChannels }
+  /// Multiply-adds, those with padding included.
+  var products: Extent { batch * outerShape.elementCount * tiled.output * Extent(groups * outputChannels) * steps }
+
+  /// True if each channel is convolved on its own.
+  var isDepthwise: Bool { inputChannels == 1 && groups > 1 && outputChannels < 8 }
+
+  /// An index into the input or the result.
+  func index(batch: Expression, outer: [Expression], tiled: Expression, channel: Expression) -> [Expression] {
+    operation.layout == .channelsLast ? [batch] + outer + [tiled, channel] : [batch, channel] + outer + [tiled]
+  }
+
+  /// An index into the filter; `output` counts over all groups, `input` within one.
+  func filterIndex(taps: [Expression], input: Expression, output: Expression) -> [Expression] {
+    operation.layout == .channelsLast ? taps + [input, output] : [output, input] + taps
+  }
+
+  /// The number of a window position, row-major.
+  func tapNumber(_ taps: [Expression]) -> Expression {
+    IndexMapping.linearize(taps, in: Shape((outer + [tiled]).map { Extent($0.size) }))
+  }
+
+  /// The step of the sum in which a filter element is used, in the order in which the filter is packed.
+  func step(tap: Expression, channel: Expression) -> Expression {
+    operation.layout == .channelsLast ? tap * .of(inputChannels) + channel : channel * .index(tapCount) + tap
+  }
+
+  /// The filter as matrices of [steps, output channels], one for each group, if it is constant.
+  func constantFilter(_ fusion: FusionLowering) -> PanelSource? {
+    guard let position = fusion.body.inputs.firstIndex(of: filter), let tensor = fusion.constants[position], let steps = steps.constant else { return nil }
+    if operation.layout == .channelsLast {
+      return PanelSource(
+        tensor: tensor, matrices: groups, steps: steps, columns: outputChannels, matrixStride: outputChannels, stepStride: groups * outputChannels, columnStride: 1)
+    }
+    return PanelSource(
+      tensor: tensor, matrices: groups, steps: steps, columns: outputChannels, matrixStride: outputChannels * steps, stepStride: 1, columnStride: steps)
+  }
+
+  /// Estimated duration on one thread.
+  func cycles(_ target: LoweringTarget) -> Int? {
+    guard let products = products.constant, let weights = (steps * Extent(groups * outputChannels)).constant else { return nil }
+    return max(products / (target.lanes >= 16 ? 16 : target.lanes * 2), weights / 4)
+  }
+}

@@ -1,0 +1,61 @@
+import GraphIR
+import KernelIR
+import TensorTypes
+
+/// A matrix product inside a fusion: its operands and extents.
+struct DotProblem {
+  let anchor: Node
+  let left: ValueID
+  let right: ValueID
+  let element: ElementType
+  /// The leading axes, and their product.
+  let batch: Shape
+  let slices: Extent
+  let rows: Extent
+  let columns: Extent
+  let steps: Extent
+
+  init(_ fusion: FusionLowering) throws(CompileError) {
+    let (node, _) = try fusion.anchor(Dot.self)
+    anchor = node
+    (left, right) = (node.operands[0], node.operands[1])
+    let (a, b) = (fusion.body.type(of: left), fusion.body.type(of: right))
+    element = a.element
+    batch = Shape(Array(a.shape.extents.dropLast(2)))
+    slices = batch.elementCount
+    (rows, steps, columns) = (a.shape[a.rank - 2], a.shape[a.rank - 1], b.shape[b.rank - 1])
+  }
+
+  /// Multiply-adds.
+  var products: Extent { slices * rows * columns * steps }
+
+  /// What a row reads of the left operand and writes of the result.
+  var bytesPerRow: Int {
+    let elements = (steps.constant ?? 512) &+ (columns.constant ?? 512)
+    return max(1, elements) &* element.byteCount
+  }
+
+  /// Estimated duration on one thread: multiply-adds, or reading the right operand from beyond the caches.
+  func cycles(_ target: LoweringTarget) -> Int? {
+    guard let products = products.constant, let right = (slices * columns * steps).constant else { return nil }
+    return max(products / (target.lanes >= 16 ? 16 : target.lanes * 2), right / 4)
+  }
+
+  /// True if the right operand is read along contiguous sums by few rows, as by a query that looks at a cache of keys.
+  func prefersInnerProducts(_ emitter: ElementEmitter) -> Bool {
+    guard let rows = rows.constant, rows <= 4, element.isFloatingPoint, (steps.constant ?? .max) >= 8 else { return false }
+    guard emitter.graph.producer(of: right) != nil else { return false }
+    let axis = batch.rank
+    return TileAccess.stride(of: right, along: axis, emitter) == 1 && TileAccess.stride(of: right, along: axis + 1, emitter) != 1
+  }
+
+  /// True if packing the right operand when the kernel runs pays: it is used by many rows, and either its columns
+  /// are not contiguous or it is larger than the caches hold with its stride.
+  func prefersScratch(_ emitter: ElementEmitter) -> Bool {
+    let isContiguous = TileAccess.stride(of: right, along: batch.rank + 1, emitter) == 1
+    let rows = rows.constant ?? 64
+    if !isContiguous { return rows >= 4 }
+    let bytes = (steps * columns).constant.map { $0 &* element.byteCount } ?? (1 << 18)
+    return rows >= 32 && bytes > 1 << 18
+  }
+}

@@ -1,0 +1,98 @@
+import GraphIR
+import KernelIR
+import TensorTypes
+
+/// What follows an anchor inside its fusion: from one element of the anchor's result to what is stored, and where.
+struct TileEpilogue {
+  let path: OutputPath
+  let anchor: ValueID
+  /// Between the anchor and the value that the template computes: each keeps the number of elements.
+  private let steps: [Node]
+  private let graph: Graph
+
+  init(graph: Graph, anchor: Node) throws(CompileError) {
+    self.graph = graph
+    self.anchor = anchor.results[0]
+    path = OutputPath(graph: graph, anchor: anchor.results[0])
+    steps = try Self.steps(from: anchor, to: path.computed, graph)
+  }
+
+  /// The nodes on one way from the anchor to a value; all ways lead through the same index spaces.
+  private static func steps(from anchor: Node, to value: ValueID, _ graph: Graph) throws(CompileError) -> [Node] {
+    var parent: [ValueID: Node] = [:]
+    var (stack, visited): ([ValueID], Set<ValueID>) = ([value], [value])
+    while let next = stack.popLast(), next != anchor.results[0] {
+      guard let node = graph.producer(of: next) else { continue }
+      for operand in node.operands where visited.insert(operand).inserted {
+        parent[operand] = node
+        stack.append(operand)
+      }
+    }
+    var steps: [Node] = []
+    var current = anchor.results[0]
+    while current != value {
+      guard let node = parent[current] else {
+        throw CompileError(.unsupported, "the fusion's result does not depend on its anchor", stage: .lower, origin: anchor.origin)
+      }
+      switch node.operation {
+      case is Unary, is Binary, is Compare, is Select, is Convert: break
+      case is Reshape, is Transpose: steps.append(node)
+      default: throw CompileError(.unsupported, "`\(node.operation.mnemonic)` cannot follow a contraction inside a fusion", stage: .lower, origin: node.origin)
+      }
+      current = node.results[0]
+    }
+    return steps
+  }
+
+  /// Stores one element.
+  ///
+  /// - Parameters:
+  ///   - index: Where it lies in the anchor's result.
+  ///   - value: The anchor's result there.
+  func store(_ emitter: inout ElementEmitter, at index: [Expression], _ value: Expression, into output: Buffer) throws(CompileError) -> [Statement] {
+    try emitter.scoped { emitter throws(CompileError) in
+      var index = index
+      for node in steps {
+        if let transpose = node.operation as? Transpose { index = transpose.permutation.map { index[$0] } } else {
+          index = emitter.mapping.reshape(index, from: graph.type(of: node.operands[0]).shape, to: graph.type(of: node.results[0]).shape)
+        }
+      }
+      let outer = emitter.provided
+      emitter.provided[anchor] = value
+      let result = try emitter.element(path.computed, index)
+      emitter.provided = outer
+      return [.store(output, index: path.position(index, emitter.mapping), value: result)]
+    }
+  }
+}
+
+extension FusionLowering {
+  /// The only node of the body with one kind of operation.
+  func anchor<T: Operation>(_ type: T.Type) throws(CompileError) -> (node: Node, operation: T) {
+    for id in body.topologicalOrder() {
+      if let operation = body.node(id).operation as? T { return (body.node(id), operation) }
+    }
+    throw CompileError(.unsupported, "a fusion with template `\(fusion.template.rawValue)` has no such anchor", stage: .lower, origin: origin)
+  }
+
+  /// The body's inputs that an element of some values depends on.
+  func inputs(of values: [ValueID], notThrough provided: Set<ValueID> = []) -> Set<ValueID> {
+    var (stack, visited): ([ValueID], Set<ValueID>) = (values, Set(values))
+    var found: Set<ValueID> = []
+    while let next = stack.popLast() {
+      if provided.contains(next) { continue }
+      guard let node = body.producer(of: next) else {
+        found.insert(next)
+        continue
+      }
+      for operand in node.operands where visited.insert(operand).inserted { stack.append(operand) }
+    }
+    return found
+  }
+
+  /// An emitter that reads only what some values need.
+  func emitter(reading values: [ValueID], notThrough provided: Set<ValueID> = []) -> (ElementEmitter, [LoweredKernel.Argument]) {
+    let needed = inputs(of: values, notThrough: provided)
+    return emitter(skipping: Set(body.inputs.filter { !needed.contains($0) }))
+  }
+}

@@ -1,0 +1,134 @@
+import GraphIR
+import KernelIR
+import TensorTypes
+
+/// The register tile of a contraction: `rows` results by `vectors` vectors of columns are summed up in registers.
+///
+/// One step of the sum loads `vectors` vectors of the right operand and broadcasts `rows` elements of the left one.
+struct TileShape: Hashable, CustomStringConvertible {
+  /// Most rows; the rows of a problem are spread evenly, so that no tile has few.
+  var rows: Int
+  var vectors: Int
+  /// Accumulator elements in a vector register.
+  let lanes: Int
+
+  /// Columns of a full panel.
+  var width: Int { vectors * lanes }
+  var description: String { "\(rows)x\(width)" }
+
+  /// Accumulator elements in a register of the target.
+  static func lanes(of accumulator: ElementType, _ target: LoweringTarget) -> Int {
+    max(1, target.lanes * 4 / max(4, accumulator.byteCount))
+  }
+
+  /// The most rows whose accumulators stay in registers beside the vectors of a step and one broadcast element.
+  ///
+  /// Measured: without the register for the broadcast (7x64 with 32 registers) code generation spills, 84 % of the peak.
+  static func mostRows(vectors: Int, _ target: LoweringTarget) -> Int {
+    max(1, min((target.registers - vectors - 1) / vectors, 24))
+  }
+
+  /// The tile with the least estimated time for a product of `rows` rows (nil if symbolic) and `columns` columns.
+  ///
+  /// - Parameter rejected: Gets the other candidates with their cost relative to the chosen one.
+  static func best(rows: Int?, columns: Int?, accumulator: ElementType, _ target: LoweringTarget) -> (shape: TileShape, note: String) {
+    let lanes = lanes(of: accumulator, target)
+    let (rowCount, columnCount) = (max(1, rows ?? 64), max(1, columns ?? 256))
+    var candidates: [(shape: TileShape, cost: Double)] = []
+    for vectors in [2, 4, 3, 1] {
+      if vectors > 1, (vectors - 1) * lanes >= columnCount { continue }
+      var shape = TileShape(rows: mostRows(vectors: vectors, target), vectors: vectors, lanes: lanes)
+      // Symbolic rows end in tiles of 4, 2 and 1.
+      if rows == nil { shape.rows = max(1, shape.rows & ~3) } else { shape.rows = min(shape.rows, rowCount) }
+      candidates.append((shape, shape.cost(rows: rowCount, columns: columnCount)))
+    }
+    let best = candidates.min { $0.cost < $1.cost } ?? (TileShape(rows: 1, vectors: 1, lanes: lanes), 1)
+    let others = candidates.filter { $0.shape != best.shape }.map { "\($0.shape) +\(Int(($0.cost / best.cost - 1) * 100))%" }
+    return (best.shape, "tile \(best.shape)" + (others.isEmpty ? "" : " (\(others.joined(separator: ", ")))"))
+  }
+
+  /// Estimated cycles for one step of the sum over a whole problem.
+  func cost(rows count: Int, columns: Int) -> Double {
+    let rest = Double(columns % width) / Double(lanes)
+    // A rest of at most half a vector is computed in a vector of half the width.
+    let restVectors = rest - rest.rounded(.down) > 0.5 ? rest.rounded(.up) : (rest * 2).rounded(.up) / 2
+    return TileRows.sizes(of: count, most: rows).reduce(0) { total, tile in
+      total + Double(tile.count) * (Double(columns / width) * Self.cycles(tile.rows, Double(vectors)) + Self.cycles(tile.rows, restVectors))
+    }
+  }
+
+  /// Cycles of one step: one vector multiply-add a cycle, or one vector load and two broadcasts, four steps in flight;
+  /// and what the right operand costs on its way from the second-level cache or from memory.
+  private static func cycles(_ rows: Int, _ vectors: Double) -> Double {
+    if vectors == 0 { return 0 }
+    return max(Double(rows) * vectors, vectors + Double(rows) / 2, 3 * vectors) + 0.6 * vectors + 0.1 * Double(rows) + 0.2
+  }
+}
+
+/// The rows of a contraction as consecutive tiles of a few sizes, numbered from 0.
+struct TileRows {
+  struct Segment {
+    /// The first row, and the number of the first tile.
+    var firstRow: Extent, firstTile: Extent
+    var count: Extent
+    var rows: Int
+  }
+  var segments: [Segment] = []
+  private(set) var count: Extent = 0
+
+  init(_ total: Extent, most: Int) {
+    if let constant = total.constant {
+      for size in Self.sizes(of: constant, most: most) { append(Extent(size.count), rows: size.rows) }
+      return
+    }
+    var rest = total
+    var size = most
+    while true {
+      append(rest.floorDivided(by: Extent(size)), rows: size)
+      if size == 1 { break }
+      rest = rest.modulo(Extent(size))
+      size = size > 4 && size % 4 == 0 ? 4 : size > 2 && size % 2 == 0 ? 2 : 1
+    }
+  }
+
+  private mutating func append(_ number: Extent, rows: Int) {
+    if number == 0 { return }
+    let firstRow = segments.reduce(Extent(0)) { $0 + $1.count * Extent($1.rows) }
+    segments.append(Segment(firstRow: firstRow, firstTile: count, count: number, rows: rows))
+    count = count + number
+  }
+
+  /// As few tiles as possible, of sizes that differ by at most 1.
+  static func sizes(of total: Int, most: Int) -> [(count: Int, rows: Int)] {
+    if total <= 0 { return [] }
+    let tiles = (total + most - 1) / most
+    let (rows, larger) = (total / tiles, total % tiles)
+    return [(larger, rows + 1), (tiles - larger, rows)].filter { $0.0 > 0 }
+  }
+
+  /// Loops over the tiles `lower..<upper`; `body` gets the number of rows and the first row.
+  func loops(
+    _ emitter: inout ElementEmitter, from lower: Expression, to upper: Expression,
+    _ body: (inout ElementEmitter, Int, Expression) throws(CompileError) -> [Statement]
+  ) throws(CompileError) -> [Statement] {
+    var statements: [Statement] = []
+    let isWhole = lower.constantIndex == 0 && upper == .of(count)
+    for segment in segments {
+      let (first, end) = (Expression.of(segment.firstTile), Expression.of(segment.firstTile + segment.count))
+      let start: Expression = isWhole ? .index(0) : .indexMaximum(lower, first) - first
+      let stop: Expression = isWhole ? .of(segment.count) : .indexMinimum(upper, end) - first
+      if let known = stop.constantIndex, known <= (start.constantIndex ?? .min) { continue }
+      if start.constantIndex == 0, stop.constantIndex == 1 {
+        statements += try emitter.scoped { emitter throws(CompileError) in try body(&emitter, segment.rows, .of(segment.firstRow)) }
+        continue
+      }
+      let variable = emitter.builder.variable("tile")
+      emitter.ranges.set(variable, to: segment.count)
+      let inner = try emitter.scoped { emitter throws(CompileError) in
+        try body(&emitter, segment.rows, .variable(variable) * .index(segment.rows) + .of(segment.firstRow))
+      }
+      statements.append(.loop(Loop(variable, from: start, to: stop, body: inner)))
+    }
+    return statements
+  }
+}
