@@ -7,23 +7,31 @@ import Glibc
 /// Work on constants that is done too often, or on too many bytes, for the plain interpreter.
 extension Tensor {
   /// Every element times the number of its index along `axis`; each product is computed in f64 and rounded once.
-  func scaled(by vector: AxisVector, along axis: Int) -> Tensor {
+  ///
+  /// - Returns: nil if a finite element would become infinite.
+  func scaled(by vector: AxisVector, along axis: Int) -> Tensor? {
     let inner = dimensions[(axis + 1)...].reduce(1, *)
     let extent = dimensions[axis]
-    return Tensor(element, dimensions) { output in
+    var overflows = false
+    let result = Tensor(element, dimensions) { output in
       withBytes { input in
         if element == .f32 {
           for position in 0..<count {
             let number = Double(input.loadUnaligned(fromByteOffset: position * 4, as: Float.self))
-            output.storeBytes(of: Float(number * vector[position / inner % extent]), toByteOffset: position * 4, as: Float.self)
+            let product = Float(number * vector[position / inner % extent])
+            overflows = overflows || (product.isInfinite && number.isFinite)
+            output.storeBytes(of: product, toByteOffset: position * 4, as: Float.self)
           }
           return
         }
         for position in 0..<count {
-          Tensor.store(Tensor.double(input, element, position) * vector[position / inner % extent], element, output, position)
+          let number = Tensor.double(input, element, position)
+          Tensor.store(number * vector[position / inner % extent], element, output, position)
+          overflows = overflows || (Tensor.double(UnsafeRawBufferPointer(output), element, position).isInfinite && number.isFinite)
         }
       }
     }
+    return overflows ? nil : result
   }
 
   /// The axes permuted: axis `i` of the result is axis `permutation[i]` of this tensor.

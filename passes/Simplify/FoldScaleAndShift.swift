@@ -84,10 +84,10 @@ private enum ScaleAndShiftRules {
     let element = rewriter.type(of: node.results[0]).element
     guard element == .f32 || element == .f64, let filter = rewriter.constant(node.operands[1]), rewriter.hasOneUse(node.operands[0]),
       let (product, inner) = rewriter.producer(of: node.operands[0], as: Binary.self), inner.function == .multiply,
-      let (scaleAxis, scale) = rewriter.graph.axisVector(product.operands[1]), scale.isSplat || scaleAxis == axis, scale.isOrdinary(in: element)
+      let (scaleAxis, scale) = rewriter.graph.axisVector(product.operands[1]), scale.isSplat || scaleAxis == axis, scale.isOrdinary(in: element),
+      let folded = filter.scaled(by: scale, along: filterAxis)
     else { return .unchanged }
-    let folded = try rewriter.constant(filter.scaled(by: scale, along: filterAxis))
-    return .replaced(with: try rewriter.insert(node.operation, product.operands[0], folded))
+    return .replaced(with: try rewriter.insert(node.operation, product.operands[0], try rewriter.constant(folded)))
   }
 
   /// The axis along which both vary, if it is one.
@@ -124,9 +124,11 @@ private enum ScaleAndShiftRules {
   private static func scaled(
     _ node: Node, by scale: AxisVector, along axis: Int, _ rewriter: inout Rewriter
   ) throws(TypeError) -> ValueID? {
-    guard scale.isOrdinary(in: rewriter.type(of: node.results[0]).element), let side = foldedSide(of: node, along: axis, scale, rewriter) else { return nil }
+    guard scale.isOrdinary(in: rewriter.type(of: node.results[0]).element), let side = foldedSide(of: node, along: axis, scale, rewriter),
+      let folded = side.tensor.scaled(by: scale, along: side.axis)
+    else { return nil }
     var operands = node.operands
-    operands[side.operand] = try rewriter.constant(side.tensor.scaled(by: scale, along: side.axis))
+    operands[side.operand] = try rewriter.constant(folded)
     return try rewriter.insertAll(node.operation, operands)[0]
   }
 }
