@@ -92,7 +92,7 @@ let package = Package(
     .executableTarget(
       name: "ingot-runtime", dependencies: ["TensorTypes", "Artifact", "Runtime", "Serving"],
       // Without symbols: they would be two thirds of every artifact.
-      linkerSettings: [.unsafeFlags(["-static-stdlib", "-Xlinker", "-s"])]),
+      linkerSettings: [.unsafeFlags(["-static-stdlib", "-Xlinker", "-s", "-Xlinker", "--exclude-libs=ALL", "-Xlinker", "--no-export-dynamic"])]),
 
     // Tests.
     .target(name: "TestSupport", path: "Tests/TestSupport"),
