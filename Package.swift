@@ -111,6 +111,7 @@ let package = Package(
       dependencies: ["TensorTypes", "GraphIR", "KernelIR", "Lowering", "LLVMCodegen", "LoweringTestSupport", "CRuntime"], path: "Tests/TemplateBench"),
     .testTarget(name: "HouseTests"),
     .testTarget(name: "CommandLineTests", dependencies: ["TensorTypes", "Artifact", "Runtime", "TestSupport"]),
+    .testTarget(name: "LLVMCodegenTests", dependencies: ["TensorTypes", "KernelIR", "LLVMCodegen", "CRuntime"]),
     .testTarget(name: "ArtifactTests", dependencies: ["TensorTypes", "Artifact", "TestSupport"]),
     .testTarget(name: "RuntimeTests", dependencies: ["TensorTypes", "Artifact", "Runtime", "TestSupport"]),
     .testTarget(

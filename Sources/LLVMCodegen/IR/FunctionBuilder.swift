@@ -3,8 +3,9 @@ import TensorTypes
 
 /// Owns one LLVM instruction builder, positioned inside one function.
 ///
-/// Methods carry LLVM's names. Most work on scalars and vectors alike.
-struct FunctionBuilder: ~Copyable {
+/// Methods carry LLVM's names. Most work on scalars and vectors alike. A class and not a `~Copyable` struct: closures
+/// that borrow such a struct send Swift 6.3's lifetime completion into a loop without end.
+final class FunctionBuilder {
   let context: LLVMContextRef
   let module: LLVMModuleRef
   let function: IRValue

@@ -38,10 +38,10 @@ enum MemoryRoutines {
     set.finish(returning: set.parameter(0))
   }
 
-  private static func copyForward(_ b: borrowing FunctionBuilder) { assembly("rep movsb", b, [b.parameter(0), b.parameter(1), b.parameter(2)], "{di},{si},{cx}") }
+  private static func copyForward(_ b: FunctionBuilder) { assembly("rep movsb", b, [b.parameter(0), b.parameter(1), b.parameter(2)], "{di},{si},{cx}") }
 
   /// An instruction that changes the registers of its three operands. The changed values are outputs tied to the inputs.
-  private static func assembly(_ text: String, _ b: borrowing FunctionBuilder, _ operands: [IRValue], _ registers: String) {
+  private static func assembly(_ text: String, _ b: FunctionBuilder, _ operands: [IRValue], _ registers: String) {
     let names = registers.split(separator: ",")
     let outputs = names.map { "=\($0)" }.joined(separator: ",")
     let constraints = "\(outputs),0,1,2,~{memory},~{dirflag},~{fpsr},~{flags}"
