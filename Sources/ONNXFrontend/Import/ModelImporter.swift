@@ -1,0 +1,238 @@
+import GraphIR
+import TensorTypes
+
+/// Walks a decoded model and builds its graph.
+struct ModelImporter {
+  let decoder: TensorDecoder
+  let options: ImportOptions
+  private let proto: ModelProto
+  private let functions: [String: FunctionProto]
+  private let opsets: [String: Int]
+  private var nodeCount = 0
+  /// The newest version of the standard's operator set whose definitions were read.
+  static let newestOpset = 28
+
+  init(_ proto: ModelProto, file: ModelFile, options: ImportOptions) throws(CompileError) {
+    self.proto = proto
+    self.options = options
+    decoder = TensorDecoder(file: file, limits: options.limits)
+    let origin = NodeOrigin(file: file.name)
+    opsets = Self.versions(proto.opsets)
+    if let version = opsets[""] {
+      guard version >= 6, version <= Self.newestOpset else {
+        throw CompileError(
+          version < 1 ? .badInput : .unsupported, "the model uses version \(version) of the operator set; 6 to \(Self.newestOpset) are supported",
+          stage: .load, origin: origin, hint: "onnx.version_converter can change the version")
+      }
+    }
+    var functions: [String: FunctionProto] = [:]
+    for function in proto.functions {
+      let key = Self.key(function.domain, function.name, function.overload)
+      if functions.updateValue(function, forKey: key) != nil {
+        throw CompileError(.badInput, "function `\(printable(key))` is defined twice", stage: .load, origin: origin)
+      }
+    }
+    self.functions = functions
+  }
+
+  static func domain(_ name: String) -> String { name == "ai.onnx" ? "" : name }
+  static func key(_ domain: String, _ name: String, _ overload: String) -> String { "\(Self.domain(domain))::\(name)::\(overload)" }
+  static func versions(_ sets: [OperatorSetProto]) -> [String: Int] {
+    var versions: [String: Int] = [:]
+    for set in sets { versions[domain(set.domain)] = set.version }
+    return versions
+  }
+
+  // MARK: The model
+
+  mutating func run() throws(CompileError) -> Model {
+    let file = decoder.file.name
+    guard let graph = proto.graph else { throw CompileError(.badInput, "the file holds no graph", stage: .load, origin: NodeOrigin(file: file)) }
+    var builder = GraphBuilder(name: "main", origin: NodeOrigin(file: file), limits: options.limits)
+    var scope = Scope()
+    let constants = Set(graph.initializers.map(\.name))
+    // Until IR version 3 every initializer was listed as an input, too; those are constants.
+    let inputs = graph.inputs.filter { !constants.contains($0.name) }
+    var types = try InputTypes(options: options, origin: builder.origin)
+    for (input, type) in zip(inputs, try types.resolve(inputs)) {
+      guard !input.name.isEmpty else { throw builder.refusal("an input has no name") }
+      guard scope.define(input.name, .value(try builder.addInput(input.name, type))) else {
+        throw builder.refusal("input `\(printable(input.name))` is defined twice")
+      }
+    }
+    let results = try importGraph(graph, scope: &scope, context: BlockContext(opsets: opsets), builder: &builder)
+    var outputs: [(name: String, value: ValueID)] = []
+    for (output, binding) in zip(graph.outputs, results) {
+      guard case .value(let value) = binding else {
+        throw CompileError(
+          .unsupported, "output `\(printable(output.name))` is \(binding.kind); only tensors are supported as outputs", stage: .load,
+          origin: NodeOrigin(file: file))
+      }
+      outputs.append((output.name, value))
+    }
+    builder.setOutputs(outputs)
+    builder.removeDeadNodes()
+    try builder.graph.verify(stage: .load)
+    return Model(
+      graph: builder.graph, name: graph.name, opsets: opsets, irVersion: proto.irVersion, modelVersion: proto.modelVersion,
+      producerName: proto.producerName, producerVersion: proto.producerVersion, metadata: proto.metadata)
+  }
+
+  // MARK: Graphs
+
+  /// Imports the nodes of a graph whose inputs are in scope.
+  ///
+  /// - Returns: What the graph's outputs stand for.
+  mutating func importGraph(
+    _ graph: GraphProto, scope: inout Scope, context: BlockContext, builder: inout GraphBuilder
+  ) throws(CompileError) -> [Binding] {
+    if let sparse = graph.sparseInitializerNames.first {
+      throw CompileError(.unsupported, "tensor `\(printable(sparse))` is sparse", stage: .load, origin: NodeOrigin(file: decoder.file.name))
+    }
+    for initializer in graph.initializers {
+      let origin = NodeOrigin(file: decoder.file.name, node: initializer.name)
+      if initializer.dataType == 8 { continue }  // Strings: an error only where one is read.
+      builder.origin = NodeOrigin(file: decoder.file.name)
+      let value = try builder.constant(try decoder.tensor(initializer, origin: builder.origin))
+      builder.setName(initializer.name, of: value)
+      guard scope.define(initializer.name, .value(value)) else {
+        throw CompileError(.badInput, "value `\(printable(initializer.name))` is defined twice", stage: .load, origin: origin)
+      }
+    }
+    let strings = Set(graph.initializers.filter { $0.dataType == 8 }.map(\.name))
+    try importNodes(graph.nodes, outputs: graph.outputs.map(\.name), strings: strings, scope: &scope, context: context, builder: &builder)
+    var results: [Binding] = []
+    for output in graph.outputs {
+      guard let binding = scope[output.name] else {
+        throw CompileError(
+          .badInput, "output `\(printable(output.name))` is never defined", stage: .load, origin: NodeOrigin(file: decoder.file.name))
+      }
+      results.append(binding)
+    }
+    return results
+  }
+
+  private mutating func importNodes(
+    _ nodes: [NodeProto], outputs: [String], strings: Set<String>, scope: inout Scope, context: BlockContext, builder: inout GraphBuilder
+  ) throws(CompileError) {
+    guard context.depth <= options.limits.nesting else {
+      throw builder.refusal("graphs and functions are nested more than \(options.limits.nesting) deep")
+    }
+    let visible = scope
+    let order = try NodeOrder(nodes, outputs: outputs, isVisible: { visible[$0] != nil || strings.contains($0) }) { origin($0, context) }
+    for position in order.positions {
+      let node = nodes[position]
+      nodeCount += 1
+      guard nodeCount <= options.limits.nodes else { throw builder.refusal("the model has more than \(options.limits.nodes) nodes") }
+      builder.origin = origin(node, context)
+      if let text = node.inputs.first(where: { strings.contains($0) && scope[$0] == nil }) {
+        throw builder.unsupported("\(node.operatorName) reads the string tensor `\(printable(text))`", hint: "strings are not supported yet")
+      }
+      let results = try importNode(node, scope: scope, context: context, builder: &builder)
+      for (name, binding) in zip(node.outputs, results) where !name.isEmpty {
+        if case .value(let value) = binding, builder.graph.value(value).name.isEmpty { builder.setName(name, of: value) }
+        guard scope.define(name, binding) else { throw builder.refusal("value `\(printable(name))` is defined twice") }
+      }
+      if let missing = node.outputs.dropFirst(results.count).first(where: { !$0.isEmpty }) {
+        throw builder.unsupported(
+          "output \(results.count) (`\(printable(missing))`) of \(node.operatorName) is not supported yet")
+      }
+    }
+  }
+
+  func origin(_ node: NodeProto, _ context: BlockContext) -> NodeOrigin {
+    let domain = Self.domain(node.domain)
+    let own = node.name.isEmpty ? node.outputs.first { !$0.isEmpty } ?? "" : node.name
+    return NodeOrigin(
+      file: decoder.file.name, node: printable(context.prefix + own), operatorName: printable(domain.isEmpty ? node.operatorName : "\(domain)::\(node.operatorName)"),
+      opset: context.opsets[domain] ?? 0)
+  }
+
+  // MARK: Nodes
+
+  private mutating func importNode(
+    _ node: NodeProto, scope: Scope, context: BlockContext, builder: inout GraphBuilder
+  ) throws(CompileError) -> [Binding] {
+    let domain = Self.domain(node.domain)
+    var operands: [Binding?] = []
+    for name in node.inputs {
+      if name.isEmpty { operands.append(nil) } else if let binding = scope[name] { operands.append(binding) } else {
+        throw builder.refusal("value `\(printable(name))` is read but never defined")
+      }
+    }
+    let attributes = try self.attributes(node, context)
+    if domain.isEmpty, let results = try importControlFlow(node, operands, attributes, scope: scope, context: context, builder: &builder) { return results }
+    let origin = builder.origin
+    if let importer = OperatorTable.importer(domain: domain, name: node.operatorName) {
+      guard domain != "" || context.opsets[""] != nil else { throw builder.refusal("the model names no version of the operator set that \(node.operatorName) is from") }
+      var values: [ValueID?] = []
+      for operand in operands {
+        switch operand {
+        case nil, .absent?: values.append(nil)
+        case .value(let value)?: values.append(value)
+        case .sequence?: throw builder.refusal("\(node.operatorName) does not take a sequence")
+        }
+      }
+      let call = OperatorCall(
+        name: node.operatorName, opset: origin.opset, inputs: values, outputs: node.outputs, attributes: attributes, origin: origin, decoder: decoder)
+      return try importer(call, &builder).map { .value($0) }
+    }
+    if let function = functions[Self.key(domain, node.operatorName, node.overload)] {
+      return try inline(function, node, operands, attributes, context: context, builder: &builder)
+    }
+    throw builder.unsupported(
+      "operator \(origin.operatorName)\(origin.opset > 0 ? " (opset \(origin.opset))" : "") is not supported yet",
+      hint: "`ingot inspect` lists all operators of the model that are not")
+  }
+
+  /// The attributes of a node; those that refer to the function around it are looked up there.
+  private func attributes(_ node: NodeProto, _ context: BlockContext) throws(CompileError) -> [String: AttributeProto.Value] {
+    var table: [String: AttributeProto.Value] = [:]
+    for attribute in node.attributes {
+      var value = attribute.value
+      if case .reference(let name) = value {
+        guard let outer = context.functionAttributes else {
+          throw CompileError(
+            .badInput, "attribute `\(printable(attribute.name))` refers to a function's attribute outside of a function", stage: .load,
+            origin: origin(node, context))
+        }
+        guard let given = outer[name] else { continue }
+        value = given
+      }
+      if table.updateValue(value, forKey: attribute.name) != nil {
+        throw CompileError(.badInput, "attribute `\(printable(attribute.name))` is given twice", stage: .load, origin: origin(node, context))
+      }
+    }
+    return table
+  }
+
+  /// Puts the body of a model-local function in place of its call.
+  private mutating func inline(
+    _ function: FunctionProto, _ node: NodeProto, _ operands: [Binding?], _ attributes: [String: AttributeProto.Value], context: BlockContext,
+    builder: inout GraphBuilder
+  ) throws(CompileError) -> [Binding] {
+    guard operands.count <= function.inputs.count, node.outputs.count <= function.outputs.count else {
+      throw builder.refusal("function \(function.name) takes \(function.inputs.count) operands and gives \(function.outputs.count) results")
+    }
+    var scope = Scope()
+    for (position, name) in function.inputs.enumerated() {
+      let operand = operands.indices.contains(position) ? operands[position] : nil
+      guard scope.define(name, operand ?? .absent) else { throw builder.refusal("function \(function.name) has two operands `\(printable(name))`") }
+    }
+    var given = attributes
+    for attribute in function.attributeDefaults where given[attribute.name] == nil { given[attribute.name] = attribute.value }
+    let outer = builder.origin
+    let inner = BlockContext(
+      opsets: Self.versions(function.opsets), functionAttributes: given, depth: context.depth + 1,
+      prefix: String((outer.node + "/").suffix(120)))
+    try importNodes(function.nodes, outputs: function.outputs, strings: [], scope: &scope, context: inner, builder: &builder)
+    builder.origin = outer
+    var results: [Binding] = []
+    for (name, wanted) in zip(function.outputs, node.outputs) {
+      if wanted.isEmpty { results.append(.absent) } else if let binding = scope[name] { results.append(binding) } else {
+        throw builder.refusal("function \(function.name) never defines its result `\(printable(name))`")
+      }
+    }
+    return results
+  }
+}

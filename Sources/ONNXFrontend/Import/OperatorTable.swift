@@ -1,0 +1,18 @@
+/// How each operator is imported. Names are those of the standard's own domain, or `domain::name`.
+enum OperatorTable {
+  /// What imports one operator.
+  static func importer(domain: String, name: String) -> OperatorImporter? {
+    table[domain.isEmpty ? name : "\(domain)::\(name)"]
+  }
+
+  private static let table: [String: OperatorImporter] = {
+    let families = [
+      ElementwiseOperators.table, ActivationOperators.table, ConvolutionOperators.table, PoolingOperators.table, MatrixOperators.table,
+      NormalizationOperators.table, ReductionOperators.table, ShapeOperators.table, MovementOperators.table, SliceOperators.table,
+      IndexingOperators.table, ResizeOperators.table, RecurrentOperators.table, QuantizationOperators.table, AttentionOperators.table,
+    ]
+    var table: [String: OperatorImporter] = [:]
+    for family in families { table.merge(family) { first, _ in first } }
+    return table
+  }()
+}

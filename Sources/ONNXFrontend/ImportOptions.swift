@@ -1,0 +1,30 @@
+/// How a model is read: what its symbolic axes are bound to, and how much a file may ask for.
+public struct ImportOptions: Sendable {
+  /// Extents for symbolic axes, by the name of the symbol (the model's `dim_param`, or `input_0` for axis 0 of `input`).
+  public var dimensions: [String: Int]
+  /// Whole shapes for inputs, by the name of the input.
+  public var shapes: [String: [Int]]
+  public var limits: ImportLimits
+
+  public init(dimensions: [String: Int] = [:], shapes: [String: [Int]] = [:], limits: ImportLimits = ImportLimits()) {
+    self.dimensions = dimensions
+    self.shapes = shapes
+    self.limits = limits
+  }
+}
+
+/// What a model file may ask for before it is refused. The defaults are far above any model we have seen.
+public struct ImportLimits: Sendable {
+  /// Messages (nodes, attributes, tensors, strings, ...) in the file.
+  public var messages = 8_000_000
+  /// Operators imported, those of inlined functions counted once for each call.
+  public var nodes = 400_000
+  /// Graphs inside graphs, and functions inside functions.
+  public var nesting = 32
+  /// Size of one tensor, in bytes.
+  public var tensorBytes = 1 << 48
+  /// Axes of one tensor.
+  public var rank = 32
+
+  public init() {}
+}

@@ -1,0 +1,53 @@
+import GraphIR
+import TensorTypes
+
+/// Reads an ONNX model as a graph of core operations.
+///
+/// - Parameters:
+///   - path: The model file; its external data lies below the same folder.
+///   - options: What symbolic axes are bound to. Unbound ones stay symbols.
+/// - Returns: The model. Its weights are ranges of the mapped file.
+/// - Throws: `CompileError`: `.badInput` for a damaged or contradictory file, `.usage` for options that do not fit
+///   the model, `.unsupported` for a model that is right but needs something that Ingot does not have.
+/// - Source: Operators mean what the ONNX specification says for the opset that the model names.
+public func loadONNX(path: String, options: ImportOptions = ImportOptions()) throws(CompileError) -> Model {
+  let file = try ModelFile(path: path)
+  let proto = try decodeModel(file, limits: options.limits)
+  var importer = try ModelImporter(proto, file: file, options: options)
+  return try importer.run()
+}
+
+/// Reads a bare tensor, as the `.pb` files of ONNX test data hold it.
+public func loadTensor(path: String) throws(CompileError) -> Tensor {
+  let file = try ModelFile(path: path)
+  let proto = try decode(file) { bytes throws(WireError) in
+    var decoder = ModelDecoder(bytes, limits: ImportLimits())
+    return try decoder.tensor(decoder.everything)
+  }
+  return try TensorDecoder(file: file, limits: ImportLimits()).tensor(proto, origin: NodeOrigin(file: file.name))
+}
+
+func decodeModel(_ file: ModelFile, limits: ImportLimits) throws(CompileError) -> ModelProto {
+  let proto = try decode(file) { bytes throws(WireError) in
+    var decoder = ModelDecoder(bytes, limits: limits)
+    return try decoder.model(decoder.everything)
+  }
+  let origin = NodeOrigin(file: file.name)
+  guard proto.graph != nil else { throw CompileError(.badInput, "the file holds no graph: it is not an ONNX model", stage: .load, origin: origin) }
+  guard (1...14).contains(proto.irVersion) else {
+    throw CompileError(
+      proto.irVersion > 14 ? .unsupported : .badInput, "the file has IR version \(proto.irVersion); 3 to 14 are supported", stage: .load, origin: origin)
+  }
+  return proto
+}
+
+private func decode<Message>(
+  _ file: ModelFile, _ body: (UnsafeRawBufferPointer) throws(WireError) -> Message
+) throws(CompileError) -> Message {
+  do throws(WireError) {
+    return try file.storage.withBytes(body)
+  } catch {
+    throw CompileError(
+      .badInput, "the file is damaged or not an ONNX file: \(error.message) (byte \(error.offset))", stage: .load, origin: NodeOrigin(file: file.name))
+  }
+}
