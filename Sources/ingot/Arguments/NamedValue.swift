@@ -19,7 +19,7 @@ struct ShapeArgument: ExpressibleByArgument {
   init?(argument: String) {
     guard let (name, value) = split(argument) else { return nil }
     var dimensions: [Int] = []
-    for part in value.isEmpty ? [] : value.split(whereSeparator: { $0 == "x" || $0 == "," }, omittingEmptySubsequences: false) {
+    for part in value.isEmpty ? [] : value.split(omittingEmptySubsequences: false, whereSeparator: { $0 == "x" || $0 == "," }) {
       guard let length = Int(part), length >= 0 else { return nil }
       dimensions.append(length)
     }

@@ -58,7 +58,7 @@ struct SharedLibrary {
 
   private static func run(_ compiler: String, _ arguments: [String], work: String, exports: String) throws {
     try OutputFile.write(exports, to: work + "/exports")
-    FileManager.default.createFile(atPath: work + "/messages", contents: nil)
+    _ = FileManager.default.createFile(atPath: work + "/messages", contents: nil)
     let process = Process()
     process.executableURL = URL(fileURLWithPath: compiler)
     process.arguments = arguments

@@ -16,7 +16,7 @@ struct CompileReport {
     (self.model, self.output, self.seconds) = (model, output, seconds)
     outputBytes = output.flatMap { (try? FileManager.default.attributesOfItem(atPath: $0))?[.size] as? Int }
     var usage = rusage()
-    getrusage(RUSAGE_SELF, &usage)
+    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
     peakMemoryBytes = usage.ru_maxrss * 1024
   }
 
