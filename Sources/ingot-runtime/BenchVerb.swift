@@ -12,6 +12,7 @@ enum BenchVerb {
       InputArguments.option, InputArguments.dimension,
       Option(name: "--json", value: "FILE", help: "write the result as JSON; - means standard output"),
       Option(name: "--profile", help: "add the time of every kernel"),
+      Option(name: "--slices", help: "measure on request: every line of standard input holds seconds,\nits answer is a line of JSON (to alternate with another program)"),
     ],
     examples: ["bench --threads 1", "bench --profile --seconds 5"], run: run)
 
@@ -27,6 +28,12 @@ enum BenchVerb {
     do throws(RunError) {
       session = try model.makeSession(threads: threads)
       try session.prepare(inputs)
+    } catch { throw .failed("\(error)") }
+    if arguments.has("--slices") {
+      try BenchSlices.run(session)
+      return 0
+    }
+    do throws(RunError) {
       result = try Benchmark(length: .seconds(seconds)).run { () throws(RunError) in try session.invoke() }
       if arguments.has("--profile") { profile = try self.profile(session, manifest) }
     } catch { throw .failed("\(error)") }
