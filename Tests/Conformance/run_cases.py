@@ -59,8 +59,7 @@ def main():
     parser.add_argument("--list", action="store_true", help="print every case that does not pass, with the reason")
     options = parser.parse_args()
 
-    index = json.loads((options.cases / "index.json").read_text())
-    index = index if isinstance(index, dict) else {entry["name"]: entry for entry in index}
+    index = json.loads((options.cases / "index.json").read_text())["cases"]
     wanted = operators_of_tier(options.operators, options.tier) if options.tier else None
     chosen = []
     for name, facts in sorted(index.items()):
