@@ -15,6 +15,9 @@ final class HTTPConnection: ChannelInboundHandler {
     case readingBody
     /// The request is being decoded, waits for the model, runs, or is being encoded.
     case working
+    /// The reply is larger than the system takes at once. Its end waits until the body is out, and with it the next
+    /// request: a client that asks without reading holds one reply in memory, not all of them.
+    case replying
     /// The reply went out before the request was complete; the rest of it is thrown away.
     case discardingBody
     /// The last reply is on its way or the connection is gone; what still arrives is not looked at.
@@ -97,7 +100,7 @@ final class HTTPConnection: ChannelInboundHandler {
     case .readingBody:
       reply(.error(RequestError(.requestTimeout, code: "read_timeout", "the request took too long to arrive")), closing: true)
       deadline = now + .seconds(2)
-    case .waitingForHead, .working, .discardingBody, .ended: channel.close(promise: nil)
+    case .waitingForHead, .working, .replying, .discardingBody, .ended: channel.close(promise: nil)
     }
   }
 
@@ -194,7 +197,7 @@ final class HTTPConnection: ChannelInboundHandler {
     case .discardingBody:
       phase = closesAfterReply ? .ended : .waitingForHead
       closeIfDone()
-    case .waitingForHead, .working, .ended: break
+    case .waitingForHead, .working, .replying, .ended: break
     }
   }
 
@@ -308,16 +311,30 @@ final class HTTPConnection: ChannelInboundHandler {
       route: exchange.routeIndex, status: Int(response.status.code), seconds: (.now() - exchange.started).seconds,
       received: exchange.heldBytes, sent: response.body.count)
     dropCurrent()
+    let next = !isComplete ? Phase.discardingBody : keepsAlive ? .waitingForHead : .ended
+    channel.write(wrapOutboundOut(.head(head)), promise: nil)
+    guard exchange.head.method != .HEAD, !response.body.isEmpty else { return endReply(next) }
+    let body = wrapOutboundOut(.body(.byteBuffer(channel.channel.allocator.buffer(bytes: response.body))))
+    guard isComplete, response.body.count > Self.largestUnawaitedBody || !channel.channel.isWritable else {
+      channel.write(body, promise: nil)
+      return endReply(next)
+    }
+    phase = .replying
+    deadline = .now() + .of(seconds: context.options.readTimeoutSeconds)
+    let taken = channel.eventLoop.makePromise(of: Void.self)
+    taken.futureResult.assumeIsolated().whenSuccess { if self.phase == .replying { self.endReply(next) } }
+    channel.writeAndFlush(body, promise: taken)
+  }
+
+  private static let largestUnawaitedBody = 8 << 10
+
+  /// Ends the reply and lets the next request in.
+  private func endReply(_ next: Phase) {
+    guard let channel else { return }
     // Before the write: with pipelining the next request arrives inside it.
-    phase = !isComplete ? .discardingBody : keepsAlive ? .waitingForHead : .ended
+    phase = next
     deadline = .now() + .of(seconds: pendingWrites == 0 ? context.options.idleTimeoutSeconds : context.options.readTimeoutSeconds)
     pendingWrites += 1
-
-    channel.write(wrapOutboundOut(.head(head)), promise: nil)
-    if exchange.head.method != .HEAD, !response.body.isEmpty {
-      let body = channel.channel.allocator.buffer(bytes: response.body)
-      channel.write(wrapOutboundOut(.body(.byteBuffer(body))), promise: nil)
-    }
     let written = channel.eventLoop.makePromise(of: Void.self)
     written.futureResult.assumeIsolated().whenComplete { _ in
       self.pendingWrites -= 1
