@@ -83,7 +83,8 @@ extension Reshape: Rearrangeable {
       let places = group.before.compactMap { axis in wide.firstIndex(of: x.permutation[axis]) }
       return zip(places, places.dropFirst()).allSatisfy { $1 == $0 + 1 }
     }
-    func place(_ group: ReshapeGroups.Group) -> Int { group.before.map { x.permutation[$0] }.min() ?? 0 }
+    // By its last axis, so that what lies innermost stays there.
+    func place(_ group: ReshapeGroups.Group) -> Int { group.before.map { x.permutation[$0] }.max() ?? 0 }
     let order = groups.indices.sorted { place(groups[$0]) < place(groups[$1]) }
     if !groups.allSatisfy(isTogether) {
       // Axes of extent 1 stay where they are.

@@ -16,6 +16,10 @@ struct ReshapeGroups: Sendable {
 
   /// - Returns: nil if a factor cannot be matched, as with symbolic extents that do not divide, or an extent of 0.
   init?(from: Shape, to: Shape) {
+    if Self.onlyRenames(from, to) {
+      groups = from.indices.filter { from[$0] != 1 }.map { Group(before: [$0], after: [$0]) }
+      return
+    }
     let before = from.indices.filter { from[$0] != 1 }
     let after = to.indices.filter { to[$0] != 1 }
     if before.contains(where: { from[$0] == 0 }) || after.contains(where: { to[$0] == 0 }) { return nil }
@@ -50,5 +54,25 @@ struct ReshapeGroups: Sendable {
       }
       groups.append(group)
     }
+  }
+
+  /// True for a reshape that only writes symbolic extents in another form, such as `floordiv(n, 2)*2` as `n`.
+  ///
+  /// If one axis differs it must be equal, since all others are. If several do, each must be a function of symbols of its own, and the
+  /// element counts differ in form, so that no factor can have moved from one to the other.
+  private static func onlyRenames(_ from: Shape, _ to: Shape) -> Bool {
+    guard from.rank == to.rank, from.allSatisfy({ $0 != 0 }) else { return false }
+    let differing = from.indices.filter { from[$0] != to[$0] }
+    if differing.isEmpty { return true }
+    if differing.contains(where: { from[$0] == 1 || to[$0] == 1 }) { return false }
+    if differing.count == 1 { return true }
+    guard from.elementCount != to.elementCount else { return false }
+    var seen: Set<String> = []
+    for axis in differing {
+      let symbols = from[axis].symbols
+      guard !symbols.isEmpty, symbols == to[axis].symbols, seen.isDisjoint(with: symbols) else { return false }
+      seen.formUnion(symbols)
+    }
+    return true
   }
 }

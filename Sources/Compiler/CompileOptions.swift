@@ -1,0 +1,21 @@
+public import Passes
+
+/// What a compilation is asked for.
+public struct CompileOptions: Sendable {
+  /// Extents for symbolic axes by name (`--dim batch=1`).
+  public var dimensions: [String: Int] = [:]
+  /// Whole shapes for inputs by name (`--shape image=1x3x224x224`).
+  public var shapes: [String: [Int]] = [:]
+  /// `native`, a level such as `x86-64-v3`, or an LLVM CPU name.
+  public var target = "native"
+  /// Threads the program should be able to use; nil means as many as this process may. With 1 there are no parallel loops.
+  public var threads: Int?
+  public var passes = PassOptions()
+  /// The name that the artifact serves under; nil means the file's name.
+  public var modelName: String?
+  public var modelVersion = "1"
+  /// Class names for the artifact's manifest.
+  public var labels: [String] = []
+
+  public init() {}
+}

@@ -1,0 +1,171 @@
+import Artifact
+public import GraphIR
+public import KernelIR
+import LLVMCodegen
+import Lowering
+import ONNXFrontend
+public import Passes
+import Runtime
+import TensorTypes
+
+/// The way from a model file to machine code, stage by stage.
+public struct Compiler: Sendable {
+  /// What `progress` is told.
+  public struct Progress: Sendable {
+    public var stage: String
+    /// Done, of how many; nil where that is not known.
+    public var done: Int?
+    public var of: Int?
+  }
+
+  public let options: CompileOptions
+  private let progress: @Sendable (Progress) -> Void
+  private let print: @Sendable (String) -> Void
+
+  /// - Parameters:
+  ///   - progress: Called from the compiling thread, and from workers during code generation.
+  ///   - print: Where `--print-after` goes.
+  public init(
+    options: CompileOptions = CompileOptions(), progress: @escaping @Sendable (Progress) -> Void = { _ in },
+    print: @escaping @Sendable (String) -> Void = { Swift.print($0) }
+  ) {
+    (self.options, self.progress, self.print) = (options, progress, print)
+  }
+
+  /// Every pass, in the order in which they first run, with one sentence each.
+  public static var passes: [(name: String, summary: String)] {
+    Pipeline<Graph>.tuned.passes.map { ($0.name, $0.summary) } + Pipeline<KernelProgram>.program.passes.map { ($0.name, $0.summary) }
+  }
+
+  /// Reads a model: ONNX, or the text form if the name ends in `.ingot`.
+  ///
+  /// - Returns: A verified graph with `options.dimensions` and `options.shapes` bound.
+  public func load(_ path: String) throws(CompileError) -> Graph {
+    let file = ModelSource(path: path)
+    if file.isText { return try file.readText(options) }
+    var model = try loadONNX(path: path, options: ImportOptions(dimensions: options.dimensions, shapes: options.shapes))
+    model.graph.name = file.name
+    try model.graph.verify(stage: .load)
+    return model.graph
+  }
+
+  /// Reads a model and simplifies it as far as every machine agrees: what `--emit graph` prints and `.ingot` files hold.
+  public func portable(_ path: String) throws(CompileError) -> Graph {
+    try options.passes.validate(knownPasses: Self.passes.map(\.name))
+    progress(Progress(stage: "load"))
+    var graph = try load(path)
+    progress(Progress(stage: "passes"))
+    var runner = PassRunner<Graph>(options: options.passes, write: print)
+    try runner.run(.portable, on: &graph)
+    return graph
+  }
+
+  /// A model as kernels: everything before code generation.
+  public struct Plan: Sendable {
+    /// As loaded.
+    public var source: Graph
+    /// After the last graph pass: fusions.
+    public var graph: Graph
+    public var program: KernelProgram
+    public var target: Target
+    public var records: [PassRecord]
+    var clock: StageClock
+  }
+
+  /// Reads a model, runs the passes and lowers it to kernels for `options.target`.
+  ///
+  /// - Throws: `CompileError`: `.usage` for an unknown target or pass, `.unsupported` for what has no kernel, else `.badInput`.
+  public func plan(_ path: String) throws(CompileError) -> Plan {
+    var clock = StageClock()
+    try options.passes.validate(knownPasses: Self.passes.map(\.name))
+    let target = try self.target()
+    progress(Progress(stage: "load"))
+    let source = try load(path)
+    clock.finish("load")
+
+    var check: PassRunner<Graph>.Check?
+    if options.passes.verifiesEach {
+      let numbers = try NumericCheck(reference: source)
+      check = { graph, stage throws(CompileError) in try numbers(graph, stage) }
+    }
+    var runner = PassRunner<Graph>(options: options.passes, check: check, write: print)
+    progress(Progress(stage: "passes"))
+    var graph = source
+    try runner.run(.tuned, on: &graph)
+    clock.finish("passes")
+
+    let threads = max(1, options.threads ?? Allowance.cpus)
+    let lanes = target.vectorBytes / 4
+    var program = try lower(graph, for: LoweringTarget(lanes: lanes, registers: target.registerCount, threads: threads)) { done, count in
+      progress(Progress(stage: "lower", done: done, of: count))
+    }
+    var programRunner = PassRunner<KernelProgram>(options: options.passes, write: print)
+    try programRunner.run(.program, on: &program)
+    clock.finish("lower")
+    return Plan(source: source, graph: graph, program: program, target: target, records: runner.records + programRunner.records, clock: clock)
+  }
+
+  /// Compiles a model for `options.target`.
+  ///
+  /// - Throws: What `plan` throws; `.unsupported` for a kernel that no code can be generated for.
+  public func compile(_ path: String) throws(CompileError) -> CompiledModel {
+    var plan = try plan(path)
+    let code: CompiledProgram
+    do throws(CodegenError) {
+      code = try LLVMCodegen.compile(plan.program, for: plan.target, workers: Allowance.cpus) { done, count in
+        progress(Progress(stage: "generate", done: done, of: count))
+      }
+    } catch { throw CompileError(.unsupported, "\(error)", stage: .emit, origin: NodeOrigin(file: path)) }
+    plan.clock.finish("generate")
+    return CompiledModel(
+      source: plan.source, graph: plan.graph, program: plan.program, code: code, target: plan.target,
+      manifest: try manifest(path, plan.program, code, plan.target), records: plan.records, stageSeconds: plan.clock.stages)
+  }
+
+  func target() throws(CompileError) -> Target {
+    do throws(CodegenError) { return try Target(named: options.target) } catch { throw CompileError(.usage, "\(error)", stage: .emit) }
+  }
+
+  private func manifest(_ path: String, _ program: KernelProgram, _ code: CompiledProgram, _ target: Target) throws(CompileError) -> Manifest {
+    func ports(_ ports: [KernelProgram.Port]) -> [Manifest.Port] { ports.map { Manifest.Port(name: $0.name, type: $0.type) } }
+    let source = ModelSource(path: path)
+    var manifest = Manifest(
+      modelName: options.modelName ?? source.name, inputs: ports(program.inputs), outputs: ports(program.outputs),
+      target: Manifest.Target(name: target.cpu, requiredFeatures: target.features))
+    manifest.modelVersion = options.modelVersion
+    manifest.symbols = program.symbols
+    manifest.arenaBytes = program.arenaBytes
+    manifest.entryOffset = code.entryOffset
+    manifest.steps = program.calls.map {
+      Manifest.Step(name: program.kernels[$0.kernel].name, origin: $0.origin, flops: Self.outsideLoops($0.flops), bytes: Self.outsideLoops($0.bytes))
+    }
+    let disabled = options.passes.disabled.sorted()
+    manifest.pipeline = "tuned" + (disabled.isEmpty ? "" : " without " + disabled.joined(separator: ", "))
+    manifest.sourceDigest = try source.digest()
+    manifest.toolVersion = ingotVersion
+    manifest.labels = options.labels
+    manifest.threads = options.threads
+    if let contradiction = manifest.contradiction { throw CompileError(.badInput, "the model's interface has \(contradiction)", stage: .write, origin: NodeOrigin(file: path)) }
+    return manifest
+  }
+
+  /// Work per call does not depend on the loop it is in; its symbols are gone from the manifest.
+  private static func outsideLoops(_ extent: Extent) -> Extent { extent.symbols.contains { $0.hasPrefix("%") } ? 0 : extent }
+}
+
+/// The version that manifests and `--version` state.
+public let ingotVersion = "0.1.0"
+
+/// Wall-clock seconds of each stage, in order.
+struct StageClock {
+  private let clock = ContinuousClock()
+  private var last = ContinuousClock().now
+  private(set) var stages: [(name: String, seconds: Double)] = []
+
+  mutating func finish(_ name: String) {
+    let now = clock.now
+    let elapsed = (now - last).components
+    stages.append((name, Double(elapsed.seconds) + Double(elapsed.attoseconds) * 1e-18))
+    last = now
+  }
+}

@@ -1,0 +1,56 @@
+import Artifact
+import Foundation
+import GraphIR
+import TensorTypes
+
+/// A model file by its path: its name, which form it is in, its bytes.
+struct ModelSource {
+  let path: String
+
+  /// The file's name without folder and ending.
+  var name: String {
+    let file = path.split(separator: "/").last.map(String.init) ?? path
+    guard let dot = file.lastIndex(of: "."), dot != file.startIndex else { return file }
+    return String(file[..<dot])
+  }
+
+  var isText: Bool { path.hasSuffix(".ingot") }
+
+  private func map() throws(CompileError) -> TensorStorage {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw CompileError(.badInput, "cannot open `\(path)`: \(String(cString: strerror(errno)))", stage: .load) }
+    defer { close(descriptor) }
+    guard let storage = TensorStorage.mapping(descriptor: descriptor) else {
+      throw CompileError(.badInput, "`\(path)` is not a regular file", stage: .load)
+    }
+    return storage
+  }
+
+  func digest() throws(CompileError) -> String { try map().withBytes { Digest(of: $0, threads: 2).description } }
+
+  func readText(_ options: CompileOptions) throws(CompileError) -> Graph {
+    let text = try map().withBytes { String(decoding: $0, as: UTF8.self) }
+    var graph = try Graph(text: text, file: path.split(separator: "/").last.map(String.init) ?? path)
+    var bindings = options.dimensions
+    for (input, dimensions) in options.shapes {
+      guard let value = graph.inputs.first(where: { graph.value($0).name == input }) else {
+        throw CompileError(.usage, "the model has no input `\(input)`", stage: .load, hint: "it has " + graph.inputs.map { "`\(graph.value($0).name)`" }.joined(separator: ", "))
+      }
+      let shape = graph.type(of: value).shape
+      guard shape.rank == dimensions.count else { throw CompileError(.usage, "input `\(input)` is \(graph.type(of: value)), of rank \(shape.rank)", stage: .load) }
+      for (extent, dimension) in zip(shape, dimensions) {
+        if let symbol = extent.symbol { bindings[symbol] = dimension } else if extent != Extent(dimension) {
+          throw CompileError(.usage, "input `\(input)` is \(graph.type(of: value)); \(extent) cannot be \(dimension)", stage: .load)
+        }
+      }
+    }
+    let known = graph.symbols
+    for name in bindings.keys.sorted() where !known.contains(name) {
+      throw CompileError(.usage, "the model has no symbolic extent `\(name)`", stage: .load, hint: known.isEmpty ? nil : "it has " + known.joined(separator: ", "))
+    }
+    if !bindings.isEmpty { graph = try graph.substituting(bindings.mapValues { Extent($0) }) }
+    graph.name = name
+    try graph.verify(stage: .load)
+    return graph
+  }
+}

@@ -1,0 +1,21 @@
+public import GraphIR
+public import KernelIR
+import Lowering
+public import Passes
+
+extension Pipeline<Graph> {
+  /// `portable`, then the choices that read the machine. The result is only good for lowering.
+  public static let tuned = Pipeline("tuned") {
+    portable
+    expandComposites
+    simplifying
+    layout
+    simplifying
+    formFusionGroups
+  }
+}
+
+extension Pipeline<KernelProgram> {
+  /// What follows lowering.
+  public static let program = Pipeline<KernelProgram>("program") { planMemory }
+}
