@@ -112,6 +112,12 @@ let package = Package(
     .testTarget(name: "HouseTests"),
     .testTarget(name: "CommandLineTests", dependencies: ["TensorTypes", "Artifact", "Runtime", "TestSupport"]),
     .testTarget(name: "LLVMCodegenTests", dependencies: ["TensorTypes", "KernelIR", "LLVMCodegen", "CRuntime"]),
+    .testTarget(
+      name: "CompilerTests",
+      dependencies: [
+        "TensorTypes", "GraphIR", "KernelIR", "Artifact", "Runtime", "Interpreter", "Passes", "LLVMCodegen", "Compiler", "TestSupport",
+      ],
+      exclude: ["Cases"]),
     .testTarget(name: "ArtifactTests", dependencies: ["TensorTypes", "Artifact", "TestSupport"]),
     .testTarget(name: "RuntimeTests", dependencies: ["TensorTypes", "Artifact", "Runtime", "TestSupport"]),
     .testTarget(
