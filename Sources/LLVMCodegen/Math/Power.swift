@@ -50,8 +50,8 @@ extension FunctionBuilder {
 
   /// C `fmod`: x - trunc(x / y) y, exact.
   ///
-  /// Takes the quotient away in pieces of at most 2^20, largest first, so that each product and difference is
-  /// exact; one round is enough unless x / y is larger.
+  /// Takes the quotient away in pieces of at most 2^21, largest first, so that each product and difference is
+  /// exact; one round is enough unless x / y is larger. In f64, a subnormal divisor may cost the exactness.
   func floatRemainder(_ x: IRValue, _ y: IRValue) -> IRValue {
     if !x.type.isDouble {
       return cast(LLVMFPTrunc, floatRemainder(cast(LLVMFPExt, x, to: f64), cast(LLVMFPExt, y, to: f64)), to: f32)
@@ -74,9 +74,10 @@ extension FunctionBuilder {
     // The quotient may have been rounded up to the next integer.
     next = select(compare(LLVMRealOLT, next, 0), fadd(next, scaled), next)
     let again = and(compare(LLVMRealOGE, next, b), isValid)
+    let kept = select(isValid, next, real(0, a.type))
     branch(if: any(again), to: header, else: exit)
     addIncoming(rest, start, from: entry)
-    addIncoming(rest, select(isValid, next, real(0, a.type)), from: header)
+    addIncoming(rest, kept, from: header)
     position(atEndOf: exit)
     let isFinite = compare(LLVMRealOLT, a, .infinity)
     let isNumber = and(isFinite, and(compare(LLVMRealONE, y, 0), compare(LLVMRealORD, y, y)))

@@ -1,7 +1,7 @@
 internal import CLLVM
 
 extension FunctionBuilder {
-  /// sin x. f32: 1 ULP up to |x| = 2^40, then losing precision but within [-1, 1]; f64: 1 ULP up to 2^20.
+  /// sin x. f32: 1.6 ULP up to |x| = 2^40, then losing precision but within [-1, 1]; f64: 1 ULP up to 2^20.
   func sine(_ x: IRValue) -> IRValue { sineOrCosine(x, quarterTurns: 0) }
 
   /// cos x; precision as `sine`.
