@@ -163,6 +163,36 @@ import Testing
     #expect(graph.text(elidingAbove: 8).contains("permutation = [0, 1, 2, 4, 3]"))
   }
 
+  @Test func followsReshapesThatOnlyRenameExtents() throws {
+    // Symbols get the numbers 2, 3, 4, 5 in alphabetical order, so that `k` is `2*a`.
+    let graph = try laidOut(
+      """
+      graph @main(%x: f32[b,3,2*a,2*w], %one: f32[k], %two: f32[a], %three: f32[w], %c_f: f32[4,3,3,3]) {
+        %c = convolution %x, %c_f {strides = [1, 1], pads = [1, 1, 1, 1]} : f32[b,4,2*a,2*w]
+        %s = slice %c {starts = [0, 0, 0, 0], sizes = [b, 4, 2*a, 1]}
+        %n = reshape %s {shape = [b, 4, k, 1]}
+        %y = reduce %n {with = max, axes = [1]}
+        return %y
+      }
+      """)
+    #expect(transposes(graph) == 1)
+  }
+
+  @Test func mergesHeadsWithOneTranspose() throws {
+    let graph = try laidOut(
+      """
+      graph @main(%x: f32[1,3,4,4], %c_f: f32[6,3,3,3], %q: f32[1,12,5,4], %c_w: f32[48,7]) {
+        %a = convolution %x, %c_f {strides = [1, 1], pads = [1, 1, 1, 1]} : f32[1,6,4,4]
+        %m = reduce %a {with = max, axes = [1, 2, 3]} : f32[1]
+        %t = transpose %q {permutation = [2, 0, 1, 3]} : f32[5,1,12,4]
+        %r = reshape %t {shape = [5, 48]}
+        %y = dot %r, %c_w
+        return %y, %m
+      }
+      """)
+    #expect(transposes(graph) == 2)
+  }
+
   @Test func keepsAnOutputAsTheModelHasIt() throws {
     let graph = try laidOut(
       """

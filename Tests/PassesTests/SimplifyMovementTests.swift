@@ -19,24 +19,6 @@ import Testing
     try expectUnchanged(simplifyMovement, chain("f32[2,6]", ["reshape $ {shape = [3, 4]}"]))
   }
 
-  @Test func mergesReshapesAroundElementwiseWork() throws {
-    func model(_ number: String) -> String {
-      """
-      graph @main(%x: f32[2,6], %s: f32[]) {
-        %a = reshape %x {shape = [2, 6, 1]}
-        %n = constant dense [3] : f32[]
-        %b = broadcast \(number) {shape = [2, 6, 1]}
-        %m = mul %a, %b
-        %e = exp %m
-        %y = reshape %e {shape = [2, 6]}
-        return %y
-      }
-      """
-    }
-    try expectRewrite(simplifyMovement, model("%n"), becomes: "// CHECK: mul %x\n// CHECK: exp\n// CHECK-NOT: reshape", within: .exact)
-    try expectUnchanged(simplifyMovement, model("%s"))
-  }
-
   @Test func composesTransposes() throws {
     try expectRewrite(
       simplifyMovement, chain("f32[2,3,4,5]", ["transpose $ {permutation = [0, 2, 3, 1]}", "transpose $ {permutation = [0, 3, 1, 2]}"]),
@@ -145,6 +127,60 @@ import Testing
       simplifyMovement, chain("f32[2,3,1]", ["reverse $ {axes = [0, 2]}", "reverse $ {axes = [0, 1]}"]),
       becomes: "// CHECK: reverse %x {axes = [1]}\n// CHECK-NEXT: return", within: .exact)
     try expectUnchanged(simplifyMovement, chain("f32[2,3]", ["reverse $ {axes = [0]}"]))
+  }
+}
+
+@Suite("sink-reshapes") struct SinkReshapesTests {
+  @Test func keepsBiasAndResidualBesideTheProduct() throws {
+    try expectRewrite(
+      sinkReshapes,
+      """
+      graph @main(%x: f32[batch*3,4], %z: f32[batch*3,4], %bias: f32[4], %m: f32[batch,3,1]) {
+        %r = reshape %x {shape = [batch, 3, 4]}
+        %b = broadcast %bias {shape = [batch, 3, 4]}
+        %a = add %r, %b
+        %s = reshape %z {shape = [batch, 3, 4]}
+        %t = add %a, %s
+        %n = broadcast %m {shape = [batch, 3, 4]}
+        %u = sub %t, %n
+        %y = exp %u
+        return %y
+      }
+      """,
+      becomes: """
+        // CHECK: broadcast %bias {shape = [3*batch, 4]}
+        // CHECK-NEXT: add %x
+        // CHECK-NEXT: add {{.*}}, %z
+        // CHECK: reshape %m {shape = [3*batch, 1]}
+        // CHECK: exp {{.*}} : f32[3*batch,4]
+        // CHECK-NEXT: reshape {{.*}} : f32[batch,3,4]
+        // CHECK-NEXT: return
+        """, within: .exact)
+  }
+
+  @Test func keepsWhatRepeatsAlongPartOfAGroup() throws {
+    try expectUnchanged(
+      sinkReshapes,
+      """
+      graph @main(%x: f32[2,12], %m: f32[2,3,1]) {
+        %r = reshape %x {shape = [2, 3, 4]}
+        %n = broadcast %m {shape = [2, 3, 4]}
+        %u = sub %r, %n
+        return %u
+      }
+      """)
+  }
+
+  @Test func keepsAnOperandThatIsNoReshape() throws {
+    try expectUnchanged(
+      sinkReshapes,
+      """
+      graph @main(%x: f32[2,12], %m: f32[2,3,4]) {
+        %r = reshape %x {shape = [2, 3, 4]}
+        %u = sub %r, %m
+        return %u
+      }
+      """)
   }
 }
 

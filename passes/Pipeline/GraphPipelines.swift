@@ -17,6 +17,7 @@ extension Pipeline<Graph> {
       simplifyIndexing
       simplifyAlgebra
       sinkBroadcasts
+      sinkReshapes
       simplifyReductions
       flattenBatches
       foldPadding

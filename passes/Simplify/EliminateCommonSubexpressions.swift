@@ -91,20 +91,18 @@ private struct ExpressionTable {
 }
 
 extension Tensor {
-  /// A 64-bit digest of the bytes (FNV-1a over words); equal tensors have equal ones.
+  /// A 64-bit digest (FNV-1a over words) of the bytes, of a sample of them for large tensors; equal tensors have equal ones.
+  ///
+  /// Tensors whose digests agree are compared byte by byte, so a sample only has to tell most of them apart.
   fileprivate var digest: UInt64 {
     withBytes { bytes in
       var digest: UInt64 = 0xcbf2_9ce4_8422_2325
-      var position = 0
-      while position + 8 <= bytes.count {
-        digest = (digest ^ bytes.loadUnaligned(fromByteOffset: position, as: UInt64.self)) &* 0x0000_0100_0000_01b3
+      let words = bytes.count / 8
+      for position in stride(from: 0, to: words, by: max(1, words / 4096)) {
+        digest = (digest ^ bytes.loadUnaligned(fromByteOffset: position * 8, as: UInt64.self)) &* 0x0000_0100_0000_01b3
         digest ^= digest >> 29
-        position += 8
       }
-      while position < bytes.count {
-        digest = (digest ^ UInt64(bytes[position])) &* 0x0000_0100_0000_01b3
-        position += 1
-      }
+      for position in words * 8..<bytes.count { digest = (digest ^ UInt64(bytes[position])) &* 0x0000_0100_0000_01b3 }
       return digest
     }
   }

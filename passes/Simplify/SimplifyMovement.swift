@@ -7,7 +7,6 @@ import TensorTypes
 ///     %y = transpose (transpose %x)  ->  transpose %x          (nothing, if they undo each other)
 ///     %y = transpose %x : f32[1,64]  ->  reshape %x            (where only axes of extent 1 move)
 ///     %y = slice (concatenate ...)   ->  slice of the one operand that it lies in
-///     %y = reshape (exp (reshape %x))  ->  reshape (exp %x)
 ///
 /// Numerics: exact; no number is computed.
 public let simplifyMovement = rewrite(
@@ -42,39 +41,6 @@ private enum MovementRules {
     // A scalar repeated to one shape is a scalar repeated to the other.
     if let (node, _) = rewriter.producer(of: match[0], as: Broadcast.self), rewriter.type(of: node.operands[0]).rank == 0 {
       return .replaced(with: try rewriter.broadcast(node.operands[0], to: match.operation.shape))
-    }
-    return try reshapeThroughElementwise(match, &rewriter)
-  }
-
-  /// `reshape (f (reshape %x))` -> `reshape (f %x)`, for chains of functions of one element.
-  private static func reshapeThroughElementwise(_ match: Match<Reshape>, _ rewriter: inout Rewriter) throws(TypeError) -> Rewrite {
-    var chain: [(operation: any Operation, number: Tensor?)] = []
-    var value = match[0]
-    while let node = rewriter.producer(of: value) {
-      if node.operation is Reshape {
-        guard !chain.isEmpty else { return .unchanged }
-        var result = node.operands[0]
-        for step in chain.reversed() {
-          guard let number = step.number else {
-            result = try rewriter.insert(step.operation, result)
-            continue
-          }
-          let repeated = try rewriter.broadcast(rewriter.constant(number), to: rewriter.type(of: result).shape)
-          result = try rewriter.insert(step.operation, result, repeated)
-        }
-        return .replaced(with: try rewriter.reshape(result, to: match.operation.shape))
-      }
-      guard rewriter.hasOneUse(value) else { return .unchanged }
-      switch node.operation {
-      case is Unary, is Convert: chain.append((node.operation, nil))
-      case is Binary:
-        guard rewriter.graph.splat(node.operands[1]) != nil, let number = rewriter.graph.constantSource(node.operands[1])?.firstElement else {
-          return .unchanged
-        }
-        chain.append((node.operation, number))
-      default: return .unchanged
-      }
-      value = node.operands[0]
     }
     return .unchanged
   }
