@@ -36,17 +36,19 @@ struct ConvolutionTemplate {
   func lower(_ fusion: inout FusionLowering) throws(CompileError) {
     let problem = try ConvolutionProblem(fusion)
     if problem.isDepthwise { return try DepthwiseTemplate(target: target).lower(&fusion, problem) }
-    let candidates = candidates(problem)
+    let candidates = candidates(problem, fusion.emitter().0)
     guard let chosen = candidates.min(by: { $0.cost < $1.cost }) else { return }
     let rejected = candidates.filter { $0.method != chosen.method }.map { ", \($0.method.rawValue) +\(Int(($0.cost / chosen.cost - 1) * 100))%" }.joined()
     try lowerTiles(&fusion, problem, chosen, note: "convolution, \(chosen.method.rawValue), \(chosen.note)\(rejected)")
   }
 
   /// The ways that apply, with their cost. Nothing else decides.
-  func candidates(_ problem: ConvolutionProblem) -> [Candidate] {
+  func candidates(_ problem: ConvolutionProblem, _ emitter: ElementEmitter) -> [Candidate] {
     let sum = TileAccumulators.accumulator(of: problem.element)
+    let tiledAxis = problem.operation.layout == .channelsLast ? problem.outer.count + 1 : problem.outer.count + 2
+    let stride = TileAccess.stride(of: problem.input, along: tiledAxis, emitter).map { $0 &* problem.tiled.stride &* problem.element.byteCount }
     let phases = problem.tiled.inputDilation == 1 ? 1 : SlidingPhase.phases(of: problem.tiled).count
-    let (row, rowNote) = TileShape.best(rows: problem.tiled.output.constant.map { ($0 + phases - 1) / phases }, columns: problem.outputChannels, accumulator: sum, target)
+    let (row, rowNote) = TileShape.best(rows: problem.tiled.output.constant.map { ($0 + phases - 1) / phases }, columns: problem.outputChannels, accumulator: sum, strideBytes: stride, target)
     let rows = problem.outerShape.elementCount.constant ?? 16
     var candidates = [
       Candidate(
@@ -54,7 +56,7 @@ struct ConvolutionTemplate {
     ]
     // A whole image is straight code: few pixels, few taps.
     if let pixels = imagePixels(problem)?.count, pixels <= 64, problem.tapCount <= 25 {
-      let (shape, note) = TileShape.best(rows: pixels, columns: problem.outputChannels, accumulator: sum, target)
+      let (shape, note) = TileShape.best(rows: pixels, columns: problem.outputChannels, accumulator: sum, strideBytes: stride, target)
       candidates.append(Candidate(method: .image, shape: shape, cost: shape.cost(rows: pixels, columns: problem.outputChannels), note: note))
     }
     return candidates
@@ -95,10 +97,10 @@ struct ConvolutionTemplate {
     let context = Context(problem: problem, shape: shape, layout: layout, panels: panels, epilogue: epilogue, output: output)
 
     let channels = problem.inputChannels.constant ?? 64
-    let rowElements = (problem.tiled.input.constant ?? 64) &* channels &* (problem.outer.first?.stride ?? 1) &+ (problem.tiled.output.constant ?? 64) &* problem.outputChannels
+    let rowElements = (problem.tiled.input.constant ?? 64) &* channels &* (problem.outer.last?.stride ?? 1)
     let schedule = TileSchedule(
       slices: problem.batch * Extent(problem.groups), panels: layout.panels, tiles: choice.method == .image ? 1 : problem.outerShape.elementCount,
-      tileBytes: rowElements &* problem.element.byteCount, panelBytes: shape.width &* problem.tapCount &* channels &* problem.element.byteCount,
+      tileRows: choice.method == .image ? 64 : problem.tiled.output.constant ?? 64, tileBytes: rowElements &* problem.element.byteCount, panelBytes: shape.width &* problem.tapCount &* channels &* problem.element.byteCount,
       cycles: problem.cycles(target), target: target)
     var statements = try emitter.scoped { emitter throws(CompileError) in try epilogue.path.fillBorders(output, &emitter) }
     statements += try schedule.loops(&emitter) { emitter, slice, lower, upper, panel throws(CompileError) in

@@ -21,7 +21,7 @@ struct DepthwiseTemplate {
     let cycles = problem.products.constant.map { $0 / (target.lanes / 2 + 1) }
     let rowElements = (problem.tiled.input.constant ?? 64) &* channels &* 2
     let schedule = TileSchedule(
-      slices: problem.batch, panels: 1, tiles: rows, tileBytes: rowElements &* problem.element.byteCount, panelBytes: 0, cycles: cycles, target: target)
+      slices: problem.batch, panels: 1, tiles: rows, tileRows: 1, tileBytes: rowElements &* problem.element.byteCount, panelBytes: 0, cycles: cycles, target: target)
     var statements = try emitter.scoped { emitter throws(CompileError) in try epilogue.path.fillBorders(output, &emitter) }
     statements += try schedule.loops(&emitter) { emitter, slice, lower, upper, _ throws(CompileError) in
       func row(_ emitter: inout ElementEmitter, _ number: Expression) throws(CompileError) -> [Statement] {

@@ -29,11 +29,8 @@ struct DotProblem {
   /// Multiply-adds.
   var products: Extent { slices * rows * columns * steps }
 
-  /// What a row reads of the left operand and writes of the result.
-  var bytesPerRow: Int {
-    let elements = (steps.constant ?? 512) &+ (columns.constant ?? 512)
-    return max(1, elements) &* element.byteCount
-  }
+  /// What a row reads of the left operand.
+  var bytesPerRow: Int { max(1, steps.constant ?? 512) &* element.byteCount }
 
   /// Estimated duration on one thread: multiply-adds, or reading the right operand from beyond the caches.
   func cycles(_ target: LoweringTarget) -> Int? {

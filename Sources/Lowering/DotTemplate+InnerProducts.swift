@@ -16,7 +16,7 @@ extension DotTemplate {
     let groups = TileRows(problem.columns, most: Self.columnsAtOnce)
     let cycles = problem.cycles(target)
     let schedule = TileSchedule(
-      slices: problem.slices, panels: 1, tiles: groups.count, tileBytes: Self.columnsAtOnce * (problem.steps.constant ?? 512) * problem.element.byteCount,
+      slices: problem.slices, panels: 1, tiles: groups.count, tileRows: Self.columnsAtOnce, tileBytes: Self.columnsAtOnce * (problem.steps.constant ?? 512) * problem.element.byteCount,
       panelBytes: 0, cycles: cycles, target: target)
     var statements = try emitter.scoped { emitter throws(CompileError) in try epilogue.path.fillBorders(output, &emitter) }
     statements += try schedule.loops(&emitter) { emitter, slice, lower, upper, _ throws(CompileError) in

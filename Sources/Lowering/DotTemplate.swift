@@ -20,7 +20,8 @@ struct DotTemplate {
     let problem = try DotProblem(fusion)
     let (emitter, _) = fusion.emitter()
     let (shape, choice) = TileShape.best(
-      rows: problem.rows.constant, columns: problem.columns.constant, accumulator: TileAccumulators.accumulator(of: problem.element), target)
+      rows: problem.rows.constant, columns: problem.columns.constant, accumulator: TileAccumulators.accumulator(of: problem.element),
+      strideBytes: TileAccess.stride(of: problem.left, along: problem.batch.rank, emitter).map { $0 &* problem.element.byteCount }, target)
     let layout = PanelLayout(steps: problem.steps, columns: problem.columns, shape: shape)
     if let (source, isShared) = fusion.constantPanels(of: problem.right, slices: problem.slices.constant ?? 0), let packed = source.packed(layout) {
       try lowerTiles(&fusion, problem, shape, layout, packed: .packed(packed), isShared: isShared, note: "dot, \(choice), packed")
@@ -58,7 +59,7 @@ struct DotTemplate {
     arguments.append(.result(0))
     let tiles = TileRows(problem.rows, most: shape.rows)
     let schedule = TileSchedule(
-      slices: problem.slices, panels: layout.panels, tiles: tiles.count, tileBytes: shape.rows * problem.bytesPerRow,
+      slices: problem.slices, panels: layout.panels, tiles: tiles.count, tileRows: shape.rows, tileBytes: shape.rows * problem.bytesPerRow,
       panelBytes: shape.width * (problem.steps.constant ?? 512) * problem.element.byteCount, cycles: problem.cycles(target), target: target)
     var statements = try emitter.scoped { emitter throws(CompileError) in try epilogue.path.fillBorders(output, &emitter) }
     statements += try schedule.loops(&emitter) { emitter, slice, lower, upper, panel throws(CompileError) in

@@ -17,20 +17,24 @@ struct TileSchedule {
   /// A hand-off to the other threads costs about 2 µs; a loop shorter than this many cycles is not worth it.
   static let parallelCycles = 16_000
   private static let cacheBytes = 1 << 20
+  /// Rows that share one pass over panels that the cache does not hold: 64 / rows bytes a cycle then come from beyond it.
+  private static let rowsPerPass = 256
 
   /// - Parameters:
-  ///   - tileBytes: What one tile of rows reads of the left operand and writes of the result.
+  ///   - tileRows: Rows of the result in one tile.
+  ///   - tileBytes: What one tile reads of the left operand.
   ///   - panelBytes: One panel of the right operand.
   ///   - cycles: Estimated duration on one thread; nil if symbolic.
-  init(slices: Extent, panels: Extent, tiles: Extent, tileBytes: Int, panelBytes: Int, cycles: Int?, target: LoweringTarget) {
+  init(slices: Extent, panels: Extent, tiles: Extent, tileRows: Int, tileBytes: Int, panelBytes: Int, cycles: Int?, target: LoweringTarget) {
     (self.slices, self.panels, self.tiles) = (slices, panels, tiles)
     isParallel = target.threads > 1 && (cycles ?? .max) >= Self.parallelCycles
-    // Panels that fit into the cache together are passed once for each block; blocks are then small. Otherwise a
-    // block is large, so that the panels are fetched seldom.
+    // Panels that fit into the cache together are passed once for each block; blocks are then small. Otherwise the
+    // panels come from further away, and a block has so many rows that this takes a small part of the time.
     let rightBytes = panelBytes.multipliedReportingOverflow(by: panels.constant ?? 64).partialValue
-    let budget = rightBytes <= Self.cacheBytes / 2 ? Self.cacheBytes / 8 : Self.cacheBytes / 2
     let most = tiles.constant ?? .max
-    var perBlock = max(1, min(most, budget / max(1, tileBytes)))
+    var perBlock = (rightBytes <= Self.cacheBytes / 2 ? Self.cacheBytes / 8 : Self.cacheBytes / 2) / max(1, tileBytes)
+    if rightBytes > Self.cacheBytes / 2 { perBlock = max(perBlock, Self.rowsPerPass / max(1, tileRows)) }
+    perBlock = max(1, min(most, perBlock))
     if panels.constant == 1 && !isParallel { perBlock = max(1, most == .max ? 1024 : most) }
     if let count = tiles.constant, count > 0 { perBlock = Self.even(count, perBlock) }
     if isParallel { perBlock = Self.balanced(perBlock, tiles: tiles, others: slices * panels, threads: target.threads) }

@@ -28,16 +28,32 @@ struct TileShape: Hashable, CustomStringConvertible {
     max(1, min((target.registers - vectors - 1) / vectors, 24))
   }
 
+  /// The most rows of a left operand that the first-level cache can hold a line of each: rows whose distance is a
+  /// multiple of 4 KiB share one of its 64 sets, which has eight places.
+  ///
+  /// Measured: 14 rows at such a distance run at 77 % of the peak, 7 at 97 %.
+  static func mostRows(strideBytes: Int?) -> Int {
+    guard let stride = strideBytes, stride != 0, stride % 64 == 0 else { return .max }
+    let way = 4096
+    var (a, b) = (way, stride.magnitude % UInt(way) == 0 ? way : Int(stride.magnitude % UInt(way)))
+    while b != 0 { (a, b) = (b, a % b) }
+    return 7 * (way / a)
+  }
+
   /// The tile with the least estimated time for a product of `rows` rows (nil if symbolic) and `columns` columns.
   ///
-  /// - Parameter rejected: Gets the other candidates with their cost relative to the chosen one.
-  static func best(rows: Int?, columns: Int?, accumulator: ElementType, _ target: LoweringTarget) -> (shape: TileShape, note: String) {
+  /// - Parameters:
+  ///   - strideBytes: The distance of rows in the left operand, if it is known.
+  /// - Returns: The tile, and the other candidates with their cost relative to it.
+  static func best(
+    rows: Int?, columns: Int?, accumulator: ElementType, strideBytes: Int?, _ target: LoweringTarget
+  ) -> (shape: TileShape, note: String) {
     let lanes = lanes(of: accumulator, target)
     let (rowCount, columnCount) = (max(1, rows ?? 64), max(1, columns ?? 256))
     var candidates: [(shape: TileShape, cost: Double)] = []
     for vectors in [2, 4, 3, 1] {
       if vectors > 1, (vectors - 1) * lanes >= columnCount { continue }
-      var shape = TileShape(rows: mostRows(vectors: vectors, target), vectors: vectors, lanes: lanes)
+      var shape = TileShape(rows: min(mostRows(vectors: vectors, target), mostRows(strideBytes: strideBytes)), vectors: vectors, lanes: lanes)
       // Symbolic rows end in tiles of 4, 2 and 1.
       if rows == nil { shape.rows = max(1, shape.rows & ~3) } else { shape.rows = min(shape.rows, rowCount) }
       candidates.append((shape, shape.cost(rows: rowCount, columns: columnCount)))

@@ -10,6 +10,7 @@ import TensorTypes
 /// Measures what the templates make of the layers of well-known networks, against the peak of one core.
 ///
 ///     template-bench [--threads N] [--asm] [--kernels] [network] [layer]
+///     template-bench --check [case]
 @main struct Main {
   static func main() throws {
     var words = Array(CommandLine.arguments.dropFirst())
@@ -24,6 +25,7 @@ import TensorTypes
       threads = Int(words[place + 1]) ?? 1
       words.removeSubrange(place...place + 1)
     }
+    if flag("--check") { return try check(threads: threads, named: words.first) }
     let peak = try measurePeak()
     print("peak of one core \(short(peak)) GFLOP/s, \(threads) threads")
     for (name, layers) in try networks() where words.isEmpty || words[0] == name {
@@ -37,6 +39,27 @@ import TensorTypes
       }
       print("\(name): \(short(seconds * 1e3)) ms, \(short(flops * 1e-9)) GFLOP, \(short(flops / seconds * 1e-9)) GFLOP/s, \(short(flops / seconds * 1e-7 / peak)) % of one core's peak\n")
     }
+  }
+
+  /// Compares every case of the tests with the interpreter.
+  static func check(threads: Int, named name: String?) throws {
+    let cases = try DotCases.all() + ConvolutionCases.all() + WindowCases.all()
+    var wrong = 0
+    for test in cases where name.map({ test.name.contains($0) }) ?? true {
+      for (target, isCompiled) in [
+        (LoweringTarget(lanes: 16, registers: 32, threads: threads), true), (LoweringTarget(lanes: 8, registers: 16, threads: threads), true),
+        (LoweringTarget(lanes: 16, registers: 32, threads: threads), false),
+      ] {
+        do {
+          let (expected, actual, notes) = try test.results(target, compiled: isCompiled)
+          let difference = TemplateCase.difference(expected, actual)
+          if difference < 1e-5 { continue }
+          print("WRONG \(test.name), \(target.lanes) lanes\(isCompiled ? "" : ", interpreted"): \(difference) [\(notes.joined(separator: "; "))]")
+        } catch { print("FAILED \(test.name), \(target.lanes) lanes\(isCompiled ? "" : ", interpreted"): \(error)") }
+        wrong += 1
+      }
+    }
+    print("\(cases.count) cases, \(wrong) wrong")
   }
 
   static func short(_ value: Double) -> String { "\((value * 10).rounded() / 10)" }
