@@ -8,7 +8,7 @@ extension MalformedModel {
     MalformedModel("a value defined twice", graph: .graph([.node("Relu"), .node("Neg")]), "y"),
     MalformedModel("a result named like an input", graph: .graph([.node("Relu", ["x"], ["x"]), .node("Neg")]), "x"),
     MalformedModel("an input given twice", graph: .graph([.node("Relu")], inputs: [.x, .value("x", 2, 3)]), "x"),
-    MalformedModel("a weight given twice", node: .node("Add", ["x", "w"]), [.floats("w", [2, 3]), .floats("w", [3])], "w"),
+    MalformedModel("a weight given twice", node: .node("Add", ["x", "w"]), weights: [.floats("w", [2, 3]), .floats("w", [3])], "w"),
     MalformedModel("an output given twice", graph: .graph([.node("Relu")], outputs: [.y, .y]), "y"),
     MalformedModel("a result without a name that is used", graph: .graph([.node("Relu", ["x"], [""]), .node("Neg", [""])])),
     MalformedModel("too few operands", node: .node("Add", ["x"]), "Add"),
@@ -20,8 +20,8 @@ extension MalformedModel {
     MalformedModel("an operator of an unknown domain", node: .node("Relu", domain: "com.example.magic"), "com.example.magic"),
     MalformedModel("an unknown operator in a branch not taken", node: .node("If", ["c"], ["y"], [
       .graph(attribute: "then_branch", .graph([.node("Identity")], inputs: [])), .graph(attribute: "else_branch", .graph([.node("Frobnicate")], inputs: [])),
-    ]), [.tensor("c", [], element: 9, bytes: [2])], "Frobnicate"),
-    MalformedModel("an If without branches", node: .node("If", ["c"]), [.tensor("c", [], element: 9, bytes: [1])], "If"),
+    ]), weights: [.tensor("c", [], element: 9, bytes: [2])], "Frobnicate"),
+    MalformedModel("an If without branches", node: .node("If", ["c"]), weights: [.tensor("c", [], element: 9, bytes: [1])], "If"),
     MalformedModel("a Loop without a body", node: .node("Loop", ["", "", "x"]), "Loop"),
     MalformedModel("a Scan without a body", node: .node("Scan", ["x"], ["y"], [.integer("num_scan_inputs", 1)]), "Scan"),
   ]
@@ -29,10 +29,10 @@ extension MalformedModel {
   /// Element types and shapes that do not go together.
   static let types: [MalformedModel] = [
     MalformedModel("f32 plus i64", graph: .graph([.node("Add", ["x", "i"])], inputs: [.x, .value("i", 2, 3, element: 7)]), "Add", "i64"),
-    MalformedModel("shapes that do not broadcast", node: .node("Add", ["x", "w"]), [.floats("w", [2, 4])], "Add", "[2,4]"),
-    MalformedModel("a product with unlike depths", node: .node("MatMul", ["x", "w"]), [.floats("w", [4, 5])], "MatMul"),
-    MalformedModel("a product of a scalar", node: .node("MatMul", ["x", "w"]), [.floats("w", [])], "MatMul"),
-    MalformedModel("a Gemm of rank 3", node: .node("Gemm", ["x", "w"]), [.floats("w", [3, 2, 2])], "Gemm"),
+    MalformedModel("shapes that do not broadcast", node: .node("Add", ["x", "w"]), weights: [.floats("w", [2, 4])], "Add", "[2,4]"),
+    MalformedModel("a product with unlike depths", node: .node("MatMul", ["x", "w"]), weights: [.floats("w", [4, 5])], "MatMul"),
+    MalformedModel("a product of a scalar", node: .node("MatMul", ["x", "w"]), weights: [.floats("w", [])], "MatMul"),
+    MalformedModel("a Gemm of rank 3", node: .node("Gemm", ["x", "w"]), weights: [.floats("w", [3, 2, 2])], "Gemm"),
     MalformedModel("an input without a type", graph: .graph([.node("Relu")], inputs: [ONNXBytes().text(1, "x")]), "x"),
     MalformedModel("an input of element type 0", graph: .graph([.node("Relu")], inputs: [.value("x", 2, element: 0)]), "x"),
     MalformedModel("an input of element type 99", graph: .graph([.node("Relu")], inputs: [.value("x", 2, element: 99)]), "99"),

@@ -18,7 +18,7 @@ struct MalformedModel: Sendable, CustomTestStringConvertible {
   /// A graph in an otherwise right model.
   init(_ name: String, graph: ONNXBytes, _ words: String...) { self.init(name, .model(graph), words) }
   /// One node that reads `x` f32[2,3] and weights, and gives `y`.
-  init(_ name: String, node: ONNXBytes, _ weights: [ONNXBytes] = [], inputs: [ONNXBytes] = [ONNXBytes.x], _ words: String...) {
+  init(_ name: String, node: ONNXBytes, weights: [ONNXBytes] = [], inputs: [ONNXBytes] = [ONNXBytes.x], _ words: String...) {
     self.init(name, .model(.graph([node], weights: weights, inputs: inputs)), words)
   }
 
