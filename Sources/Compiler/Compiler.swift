@@ -49,6 +49,16 @@ public struct Compiler: Sendable {
     return model.graph
   }
 
+  /// A refusal that names everything a model needs and Ingot does not have; nil if loading it meets no unknown operator.
+  public func unsupportedOperators(_ path: String) throws(CompileError) -> CompileError? {
+    if ModelSource(path: path).isText { return nil }
+    let missing = try ONNXFrontend.unsupportedOperators(path: path)
+    guard let first = missing.first else { return nil }
+    let list = missing.map { "\($0.name)\($0.opset > 0 ? " (opset \($0.opset))" : ""), \($0.count) node\($0.count == 1 ? "" : "s"), the first `\($0.origin.node)`" }
+    return CompileError(
+      .unsupported, "\(missing.count) operator\(missing.count == 1 ? " is" : "s are") not supported yet: " + list.joined(separator: "; "), stage: .load, origin: first.origin)
+  }
+
   /// Reads a model and simplifies it as far as every machine agrees: what `--emit graph` prints and `.ingot` files hold.
   public func portable(_ path: String) throws(CompileError) -> Graph {
     try options.passes.validate(knownPasses: Self.passes.map(\.name))
@@ -92,6 +102,8 @@ public struct Compiler: Sendable {
     progress(Progress(stage: "passes"))
     var graph = source
     try runner.run(.tuned, on: &graph)
+    // What the passes have read of the file need not stay in memory beside their results.
+    source.releaseMappedWeights()
     clock.finish("passes")
 
     let threads = max(1, options.threads ?? Allowance.cpus)
@@ -101,6 +113,9 @@ public struct Compiler: Sendable {
     }
     var programRunner = PassRunner<KernelProgram>(options: options.passes, write: print)
     try programRunner.run(.program, on: &program)
+    // The kernels have packed copies of the weights by now.
+    graph = graph.withoutWeights()
+    source.releaseMappedWeights()
     clock.finish("lower")
     return Plan(source: source, graph: graph, program: program, target: target, records: runner.records + programRunner.records, clock: clock)
   }

@@ -51,26 +51,30 @@ struct BenchCommand: ParsableCommand {
     let target = try runnable.compiled?.target ?? Target.host()
     let peak = try MachinePeak.measure(target: target, threads: session.threads)
     let result = try Benchmark(length: .seconds(seconds)).run { () throws(RunError) in try session.invoke() }
-    let cycles = profile ? try cyclesPerStep(session) : nil
+    let profile = profile ? try secondsPerStep(session) : nil
 
     let binding = try SymbolBinding(manifest.inputs, dimensions: tensors.map(\.dimensions))
     let work = KernelWork.perStep(manifest, runnable.compiled?.program, symbols: binding.values)
     let report = BenchReport(
-      manifest: manifest, calls: runnable.compiled?.program.calls, threads: session.threads, result: result, work: work, secondsPerStep: cycles, peak: peak,
+      manifest: manifest, calls: runnable.compiled?.program.calls, threads: session.threads, result: result, work: work, secondsPerStep: profile, peak: peak,
       sgemm: yardstick ? Yardstick.sgemm(threads: session.threads) : nil)
     if json == "-" { return print(report.json.text()) }
     if let json { try OutputFile.write(report.json.text() + "\n", to: json) }
     print(report.text)
   }
 
-  /// Seconds of every step in one run. Measured apart from the timing, which counting cycles would disturb.
-  private func cyclesPerStep(_ session: Session) throws(RunError) -> [Double] {
-    let runs = 20
+  /// Seconds of every step in one run, the median of many. Measured apart from the timing, which counting cycles would disturb.
+  private func secondsPerStep(_ session: Session) throws(RunError) -> [Double] {
+    let runs = 21
+    var cycles: [[Int]] = []
     session.isProfiling = true
-    session.clearProfile()
-    for _ in 0..<runs { try session.invoke() }
+    for _ in 0..<runs {
+      session.clearProfile()
+      try session.invoke()
+      cycles.append(session.stepCycles)
+    }
     session.isProfiling = false
-    let scale = 1 / (Double(runs) * MachineLimits.cyclesPerSecond)
-    return session.stepCycles.map { Double($0) * scale }
+    let steps = cycles.first?.indices ?? 0..<0
+    return steps.map { step in Double(cycles.map { $0[step] }.sorted()[runs / 2]) / MachineLimits.cyclesPerSecond }
   }
 }

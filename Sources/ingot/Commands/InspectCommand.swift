@@ -33,7 +33,9 @@ struct InspectCommand: ParsableCommand {
       let manifest = try ArtifactReader(path: path).manifest
       return try report(ArtifactSummary(manifest).text, json: manifest.json)
     }
-    let plan = try arguments.compiler().plan(path)
+    let compiler = arguments.compiler()
+    if let refusal = try compiler.unsupportedOperators(path) { throw refusal }
+    let plan = try compiler.plan(path)
     ProgressLine.clear()
     let summary = ModelSummary(plan, path: path)
     if let svg { try OutputFile.write(GraphDrawing(plan.graph).svg, to: svg) }

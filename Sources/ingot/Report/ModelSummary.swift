@@ -42,8 +42,8 @@ struct ModelSummary {
     for (name, output) in zip(graph.outputNames, graph.outputs) { lines.append("  output      \(name)  \(graph.type(of: output))") }
     if !graph.symbols.isEmpty { lines.append("  symbols     \(graph.symbols.joined(separator: ", ")) (fix them with --dim)") }
     lines.append("  parameters  \(Quantity.count(parameterCount)) (\(Quantity.bytes(parameterBytes)))")
-    lines.append("  work        \(Self.figure(work.flops, "FLOP")), at least \(Self.figure(work.bytes, "B")) moved")
-    lines.append("  scratch     \(Self.figure(plan.program.arenaBytes, "B"))")
+    lines.append("  work        \(figure(work.flops, "FLOP")), at least \(figure(work.bytes, "B")) moved" + condition)
+    lines.append("  scratch     \(figure(plan.program.arenaBytes, "B"))" + condition)
     lines.append("  operators   " + operators.map { "\($0.name) \($0.count)" }.joined(separator: ", "))
     let size = graph.topologicalOrder().count
     lines.append("  passes      \(size) core operations become \(plan.program.calls.count) kernel calls of \(plan.program.kernels.count) kernels:")
@@ -102,8 +102,14 @@ struct ModelSummary {
     }
   }
 
-  private static func figure(_ extent: Extent, _ unit: String) -> String {
-    guard let value = extent.constant else { return "\(extent) \(unit)" }
+  /// Which lengths the figures hold for.
+  private var condition: String {
+    plan.program.symbols.isEmpty ? "" : " for " + plan.program.symbols.map { "\($0) = 1" }.joined(separator: ", ")
+  }
+
+  private func figure(_ extent: Extent, _ unit: String) -> String {
+    let ones = plan.program.symbols.reduce(into: [:]) { $0[$1] = 1 }
+    guard let value = extent.evaluated(ones) else { return "\(extent) \(unit)" }
     let text = Quantity.count(value)
     return text.contains(" ") ? text + unit : "\(text) \(unit)"
   }
