@@ -29,6 +29,15 @@ import Testing
     try expectUnchanged(simplifyMovement, chain("f32[2,3]", ["transpose $ {permutation = [1, 0]}"]))
   }
 
+  @Test func composesTransposesAroundAMergeOfAxes() throws {
+    try expectRewrite(
+      simplifyMovement,
+      chain("f32[batch,5,3,4]", ["transpose $ {permutation = [0, 2, 1, 3]}", "reshape $ {shape = [batch*3, 5, 4]}", "transpose $ {permutation = [0, 2, 1]}"]),
+      becomes: "// CHECK: transpose %x {permutation = [0, 2, 3, 1]} : f32[batch,3,4,5]\n// CHECK-NEXT: reshape {{.*}} : f32[3*batch,4,5]\n// CHECK-NEXT: return", within: .exact)
+    try expectUnchanged(
+      simplifyMovement, chain("f32[5,3,4]", ["transpose $ {permutation = [1, 0, 2]}", "reshape $ {shape = [3, 5, 2, 2]}", "transpose $ {permutation = [0, 2, 1, 3]}"]))
+  }
+
   @Test func reshapesWhereOnlyUnitAxesMove() throws {
     try expectRewrite(
       simplifyMovement, chain("f32[1,64,1,7]", ["transpose $ {permutation = [0, 2, 3, 1]}", "transpose $ {permutation = [0, 3, 1, 2]}", "transpose $ {permutation = [1, 0, 2, 3]}"]),

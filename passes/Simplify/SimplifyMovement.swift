@@ -54,7 +54,26 @@ private enum MovementRules {
       let both = match.operation.after(first)
       return .replaced(with: both.isIdentity ? node.operands[0] : try rewriter.insert(both, node.operands[0]))
     }
-    return .unchanged
+    return try transposeThroughReshape(match, &rewriter)
+  }
+
+  /// `transpose (reshape (transpose %x))` -> `reshape (transpose %x)`, where the outer one moves groups of the reshape as blocks.
+  private static func transposeThroughReshape(_ match: Match<Transpose>, _ rewriter: inout Rewriter) throws(TypeError) -> Rewrite {
+    guard let (reshape, _) = rewriter.producer(of: match[0], as: Reshape.self), rewriter.hasOneUse(match[0]),
+      let (transpose, inner) = rewriter.producer(of: reshape.operands[0], as: Transpose.self), rewriter.hasOneUse(reshape.operands[0])
+    else { return .unchanged }
+    let (before, after) = (rewriter.type(of: reshape.operands[0]).shape, rewriter.type(of: match[0]).shape)
+    guard let groups = ReshapeGroups(from: before, to: after)?.groups else { return .unchanged }
+    var moved = match.operation.permutation.filter { after[$0] != 1 }[...]
+    var order = before.indices.filter { before[$0] == 1 }
+    while let axis = moved.first {
+      guard let group = groups.first(where: { $0.after.first == axis }), moved.starts(with: group.after) else { return .unchanged }
+      order += group.before
+      moved = moved.dropFirst(group.after.count)
+    }
+    let both = Transpose(order).after(inner)
+    let result = both.isIdentity ? transpose.operands[0] : try rewriter.insert(both, transpose.operands[0])
+    return .replaced(with: try rewriter.reshape(result, to: rewriter.type(of: match.result).shape))
   }
 
   static func broadcast(_ match: Match<Broadcast>, _ rewriter: inout Rewriter) throws(TypeError) -> Rewrite {
