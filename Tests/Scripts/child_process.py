@@ -1,5 +1,4 @@
 """Runs a program to its end and says what it cost: seconds, peak memory, exit status."""
-import os
 import signal
 import subprocess
 import tempfile
@@ -26,6 +25,25 @@ class Finished:
         return cause + " | ".join(line.strip() for line in text[:4])
 
 
+class PeakMemory(threading.Thread):
+    """Watches the largest resident set of a process (VmHWM). `ru_maxrss` would count this script too: a child begins as its copy."""
+
+    def __init__(self, process):
+        super().__init__(daemon=True)
+        self.process, self.bytes, self.over = process, 0, threading.Event()
+
+    def run(self):
+        while not self.over.is_set():
+            try:
+                with open("/proc/%d/status" % self.process) as status:
+                    for line in status:
+                        if line.startswith("VmHWM:"):
+                            self.bytes = max(self.bytes, int(line.split()[1]) * 1024)
+            except OSError:
+                return
+            self.over.wait(0.004)
+
+
 def run(arguments, seconds=600, directory=None):
     """Runs `arguments`; a child that takes longer than `seconds` is killed (status -9)."""
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
@@ -33,12 +51,14 @@ def run(arguments, seconds=600, directory=None):
         child = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, cwd=directory)
         watchdog = threading.Timer(seconds, child.send_signal, [signal.SIGKILL])
         watchdog.start()
+        memory = PeakMemory(child.pid)
+        memory.start()
         try:
-            _, status, usage = os.wait4(child.pid, 0)
+            child.wait()
         finally:
             watchdog.cancel()
+            memory.over.set()
         elapsed = time.monotonic() - start
-        child.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
         errors.seek(0)
-        return Finished(child.returncode, output.read().decode(errors="replace"), errors.read().decode(errors="replace"), elapsed, usage.ru_maxrss * 1024)
+        return Finished(child.returncode, output.read().decode(errors="replace"), errors.read().decode(errors="replace"), elapsed, memory.bytes)
