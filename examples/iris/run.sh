@@ -2,7 +2,7 @@
 # Compiles the iris classifier, serves it, asks it about three flowers, stops it. Needs a built Ingot (see quickstart.sh).
 set -eu
 here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
-ingot=${INGOT:-$here/../../.build/release/ingot}
+ingot=${INGOT:-$(CDPATH= cd -- "$here/../.." && pwd)/.build/release/ingot}
 work=$(mktemp -d)
 server=""
 clean() {
@@ -15,7 +15,8 @@ trap clean EXIT INT TERM
 
 echo
 echo "\$ ingot compile examples/iris/iris.onnx -o iris --labels examples/iris/labels.txt"
-"$ingot" compile "$here/iris.onnx" -o "$work/iris" --labels "$here/labels.txt"
+cd "$work"
+"$ingot" compile "$here/iris.onnx" -o iris --labels "$here/labels.txt"
 
 echo
 echo "\$ ./iris info"
@@ -23,6 +24,7 @@ echo "\$ ./iris info"
 
 echo
 echo "\$ ./iris serve --port 0"
+: >"$work/log"
 "$work/iris" serve --port 0 >"$work/log" 2>&1 &
 server=$!
 # The server prints its address as soon as it accepts connections.
