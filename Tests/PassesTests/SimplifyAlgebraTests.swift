@@ -45,6 +45,20 @@ import Testing
 
   @Test func dividesIntegersAsTheyAre() throws { try expectUnchanged(simplifyAlgebra, model("4", "div %x, %z", element: "i32")) }
 
+  @Test func dividesAsItIsBeforeRounding() throws {
+    try expectUnchanged(
+      simplifyAlgebra,
+      """
+      graph @main(%x: f32[4]) {
+        %n = constant dense [0.1] : f32[]
+        %s = broadcast %n {shape = [4]}
+        %d = div %x, %s
+        %y = round %d
+        return %y
+      }
+      """)
+  }
+
   @Test func dividesByAVectorOfConstants() throws {
     try expectRewrite(
       simplifyAlgebra,

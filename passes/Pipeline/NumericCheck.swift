@@ -15,16 +15,29 @@ public struct NumericCheck: Sendable {
   ///
   /// - Parameters:
   ///   - inputs: One tensor for each input; nil makes random ones from `seed`.
-  ///   - symbols: Values for symbolic extents; those not named are small numbers.
+  ///   - symbols: Values for symbolic extents; those not named are the smallest of a few that the graph runs with.
   public init(
     reference: Graph, inputs: [Tensor]? = nil, symbols: [String: Int] = [:], seed: UInt64 = 1, tolerance: Double = 1e-4
   ) throws(CompileError) {
-    self.symbols = reference.smallBinding(symbols)
-    let chosen = if let inputs { inputs } else { try reference.randomInputs(seed: seed, symbols: self.symbols) }
-    self.inputs = chosen
     self.tolerance = tolerance
     names = reference.outputNames
-    expected = try Interpreter.evaluate(reference, inputs: chosen, symbols: inputs == nil ? self.symbols : symbols)
+    if let inputs {
+      (self.inputs, self.symbols) = (inputs, symbols)
+      expected = try Interpreter.evaluate(reference, inputs: inputs, symbols: symbols)
+      return
+    }
+    // Windows and factors of two may need more than a few elements.
+    var binding = reference.smallBinding(symbols)
+    var chosen: [Tensor] = []
+    var results: [Tensor]?
+    for least in [2, 64, 640] where results == nil {
+      binding = reference.smallBinding(symbols, atLeast: least)
+      chosen = try reference.randomInputs(seed: seed, symbols: binding)
+      do { results = try Interpreter.evaluate(reference, inputs: chosen, symbols: binding) } catch {
+        if reference.symbols.isEmpty || least == 640 { throw error }
+      }
+    }
+    (self.inputs, self.symbols, expected) = (chosen, binding, results ?? [])
   }
 
   /// - Throws: `CompileError` with the stage given, naming the output, the largest error and where it is.

@@ -15,10 +15,10 @@ public struct SeededGenerator: RandomNumberGenerator, Sendable {
 }
 
 extension Graph {
-  /// A small number for each symbol that `chosen` does not name: 2, 3, 4, 5, 2, ...
-  public func smallBinding(_ chosen: [String: Int] = [:]) -> [String: Int] {
+  /// A small number for each symbol that `chosen` does not name: 2, 3, 4, 5, 2, ... or, from `least` 8 on, all the same.
+  public func smallBinding(_ chosen: [String: Int] = [:], atLeast least: Int = 2) -> [String: Int] {
     var binding = chosen
-    for (position, symbol) in symbols.enumerated() where binding[symbol] == nil { binding[symbol] = 2 + position % 4 }
+    for (position, symbol) in symbols.enumerated() where binding[symbol] == nil { binding[symbol] = least < 8 ? least + position % 4 : least }
     return binding
   }
 

@@ -17,6 +17,7 @@ public struct FoldingLimits: Sendable {
 ///
 /// A broadcast or an iota is never materialised by itself: it only makes memory. A node over a broadcast of a constant is folded if
 /// the result is no larger than the constants behind it. Permuting axes and converting weights are folded at any size, since they do not grow.
+/// Composites stay until they are expanded, so that quantised weights stay quantised in the portable form.
 /// Numerics: exact; the interpreter defines what each operation means.
 public let foldConstants = constantFolding(within: FoldingLimits())
 
@@ -40,7 +41,7 @@ private struct ConstantFolder {
 
   func evaluate(_ node: Node) -> [Tensor]? {
     if let vector = node.operation as? ExtentVector { return Shape(vector.values).constants.map { [Tensor($0)] } }
-    if node.operation is Constant || node.operation is Broadcast || node.operation is Iota || node.operation is Fusion { return nil }
+    if node.operation is Constant || node.operation is Broadcast || node.operation is Iota || node.operation is Fusion || node.operation is Composite { return nil }
     guard !node.operands.isEmpty, node.operands.allSatisfy({ isKnown($0) }) else { return nil }
     if let reshape = node.operation as? Reshape, let tensor = graph.constant(node.operands[0]), let dimensions = reshape.shape.constants {
       return tensor.reshaped(dimensions).map { [$0] }

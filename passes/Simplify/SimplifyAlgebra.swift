@@ -11,7 +11,7 @@ import TensorTypes
 ///     %y = select (%x < 0), (mul %x, slope), %x  ->  max %x, (mul %x, slope)     (0 < slope <= 1)
 ///
 /// Numerics: exact but for these, each of which is stated where it is made: a division by a constant that is no power of two becomes a
-/// multiplication by the rounded reciprocal (1 ulp more); `pow(x, 0.5)` becomes `sqrt(x)`, which differs for -0.0 and for
+/// multiplication by the rounded reciprocal (1 ulp more), unless the quotient is rounded to an integer next; `pow(x, 0.5)` becomes `sqrt(x)`, which differs for -0.0 and for
 /// minus infinity; `pow(x, 3)` becomes two multiplications (1 ulp); `pow(x, -0.5)` becomes `1 / sqrt(x)` (1 ulp); `mul(x, -1)` becomes `neg`, exact.
 public let simplifyAlgebra = rewrite(
   "simplify-algebra", "Brings arithmetic into one form, with cheaper functions where there are any.",
@@ -60,7 +60,7 @@ private enum AlgebraRules {
     case .multiply:
       if rewriter.graph.splat(match[1]) == -1, type.element.isFloatingPoint { return .replaced(with: try rewriter.insert(Unary(.negate), match[0])) }
     case .divide:
-      if type.element.isFloatingPoint, !isLeftConstant { return try multiplyingByReciprocal(match, type, &rewriter) }
+      if type.element.isFloatingPoint, !isLeftConstant, !isRounded(match.result, rewriter.graph) { return try multiplyingByReciprocal(match, type, &rewriter) }
       if type.element.isFloatingPoint, rewriter.graph.splat(match[0]) == 1 { return .replaced(with: try rewriter.insert(Unary(.reciprocal), match[1])) }
     case .power:
       if type.element.isFloatingPoint, let exponent = rewriter.graph.splat(match[1]) { return try power(match[0], exponent, &rewriter) }
@@ -88,6 +88,17 @@ private enum AlgebraRules {
     guard !divisor.values.contains(0), divisor.isOrdinary(in: type.element), reciprocal.isOrdinary(in: type.element) else { return .unchanged }
     let factor = try rewriter.constant(Tensor(type.element, source.dimensions, reciprocal.values))
     return .replaced(with: try rewriter.insert(Binary(.multiply), match[0], try rewriter.broadcast(factor, to: type.shape)))
+  }
+
+  /// True if the value goes on to be rounded to an integer, where the last bit of a quotient decides between two.
+  private static func isRounded(_ id: ValueID, _ graph: Graph) -> Bool {
+    graph.uses(of: id).contains { use in
+      switch graph.node(use.node).operation {
+      case let unary as Unary: [.round, .floor, .ceiling].contains(unary.function)
+      case let convert as Convert: convert.element.isInteger
+      default: false
+      }
+    }
   }
 
   private static func power(_ base: ValueID, _ exponent: Double, _ rewriter: inout Rewriter) throws(TypeError) -> Rewrite {
