@@ -50,6 +50,9 @@ struct RunCommand: ParsableCommand {
     if names.isEmpty { names = manifest.labels }
     let tensors = try inputs.tensors(for: manifest, symbols: runnable.symbols(arguments))
     let outputs = try runnable.model.makeSession(threads: arguments.threads).run(tensors)
+    if labels != nil, !outputs.contains(where: { $0.dimensions.last == names.count }) {
+      Terminal.note("note: no output has as many columns as there are labels (\(names.count))")
+    }
     if let output { try FileManager.default.createDirectory(atPath: output, withIntermediateDirectories: true) }
     for (port, tensor) in zip(manifest.outputs, outputs) {
       if let output {
