@@ -186,6 +186,31 @@ public struct Graph: Sendable {
     }
   }
 
+  /// The same graph with large constants hollow: types and shapes without the memory, for when only the structure
+  /// is still of interest.
+  public func withoutWeights(above byteCount: Int = 4096) -> Graph {
+    rebuilt { graph, node, operands throws(Never) in
+      let results = graph.append(node, operands: operands, types: types(of: node.results))
+      if let tensor = (node.operation as? Constant)?.tensor, tensor.byteCount > byteCount, let storage = TensorStorage.hollow(byteCount: tensor.byteCount),
+        let hollow = Tensor(tensor.element, tensor.dimensions, storage: storage, byteOffset: 0)
+      {
+        graph.replaceOperation(of: results[0], with: Constant(hollow))
+      }
+      return results
+    }
+  }
+
+  private mutating func replaceOperation(of result: ValueID, with operation: any Operation) {
+    guard case .node(let id, _) = values[result.index].producer else { return }
+    let node = nodes[id.index]
+    nodes[id.index] = Node(id: id, operation: operation, operands: node.operands, results: node.results, origin: node.origin)
+  }
+
+  /// Gives mapped weights back to the system until they are read again.
+  public func releaseMappedWeights() {
+    for node in nodes { (node.operation as? Constant)?.tensor.storage.releasePages() }
+  }
+
   /// A new graph built node by node in topological order.
   public func rebuilt<Failure: Error>(
     inputType: (TensorType) -> TensorType = { $0 },

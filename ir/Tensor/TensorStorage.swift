@@ -41,6 +41,16 @@ public final class TensorStorage: @unchecked Sendable {
     return TensorStorage(mapped: address, byteCount: size)
   }
 
+  /// Bytes that read as zero and take no memory: in place of weights that nothing will read again. nil if the system refuses.
+  public static func hollow(byteCount: Int) -> TensorStorage? {
+    if byteCount == 0 { return TensorStorage(byteCount: 0) }
+    guard let address = mmap(nil, byteCount, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0), address != MAP_FAILED else { return nil }
+    return TensorStorage(mapped: address, byteCount: byteCount)
+  }
+
+  /// Gives the pages of a mapped file back to the system; a later read maps them again.
+  public func releasePages() { if isMapped { madvise(base, byteCount, MADV_DONTNEED) } }
+
   /// The bytes. The pointer must not leave `body`.
   public func withBytes<Result, Failure: Error>(
     _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
