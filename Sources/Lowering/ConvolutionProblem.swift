@@ -87,8 +87,8 @@ struct ConvolutionProblem {
   }
 
   /// Estimated duration on one thread.
-  func cycles(_ target: LoweringTarget) -> Int? {
-    guard let products = products.constant, let weights = (steps * Extent(groups * outputChannels)).constant else { return nil }
-    return max(products / (target.lanes >= 16 ? 16 : target.lanes * 2), weights / 4)
+  func cycles(_ target: LoweringTarget) -> Extent {
+    let arithmetic = products.floorDivided(by: Extent(target.lanes >= 16 ? 16 : target.lanes * 2))
+    return .maximum(arithmetic, (steps * Extent(groups * outputChannels)).floorDivided(by: 4))
   }
 }

@@ -48,16 +48,18 @@ struct ConvolutionTemplate {
     let tiledAxis = problem.operation.layout == .channelsLast ? problem.outer.count + 1 : problem.outer.count + 2
     let stride = TileAccess.stride(of: problem.input, along: tiledAxis, emitter).map { $0 &* problem.tiled.stride &* problem.element.byteCount }
     let phases = problem.tiled.inputDilation == 1 ? 1 : SlidingPhase.phases(of: problem.tiled).count
-    let (row, rowNote) = TileShape.best(rows: problem.tiled.output.constant.map { ($0 + phases - 1) / phases }, columns: problem.outputChannels, accumulator: sum, strideBytes: stride, target)
-    let rows = problem.outerShape.elementCount.constant ?? 16
-    var candidates = [
-      Candidate(
-        method: .rows, shape: row, cost: Double(rows) * row.cost(rows: problem.tiled.output.constant ?? 64, columns: problem.outputChannels), note: rowNote)
-    ]
-    // A whole image is straight code: few pixels, few taps.
+    let columns = problem.tiled.output.constant.map { ($0 + phases - 1) / phases }
+    let row = TileShape.best(rows: columns, columns: problem.outputChannels, accumulator: sum, strideBytes: stride, target)
+    let rows = (problem.outerShape.elementCount.constant ?? 16) * phases
+    var candidates = [Candidate(method: .rows, shape: row.shape, cost: Double(rows) * row.cost, note: row.note)]
+    // A whole image is straight code: few pixels, few taps. Threads share its panels only.
     if let pixels = imagePixels(problem)?.count, pixels <= 64, problem.tapCount <= 25 {
-      let (shape, note) = TileShape.best(rows: pixels, columns: problem.outputChannels, accumulator: sum, strideBytes: stride, target)
-      candidates.append(Candidate(method: .image, shape: shape, cost: shape.cost(rows: pixels, columns: problem.outputChannels), note: note))
+      let isShared = target.threads > 1 && (problem.cycles(target).constant ?? .max) >= TileSchedule.parallelCycles
+      let slices = (problem.batch.constant ?? 1) * problem.groups
+      let image = TileShape.best(rows: pixels, columns: problem.outputChannels, accumulator: sum, strideBytes: stride, target) { shape in
+        isShared ? TileSchedule.idle(widths: shape.panelWidths(of: problem.outputChannels), slices: slices, threads: target.threads) : 1
+      }
+      candidates.append(Candidate(method: .image, shape: image.shape, cost: image.cost, note: image.note))
     }
     return candidates
   }

@@ -18,7 +18,7 @@ struct DepthwiseTemplate {
     // Rows of few pixels are one tile each; wide kernels have fewer pixels, as everything along the row is unrolled.
     let most = max(1, min(mostPixels, 64 / max(1, problem.tiled.size)))
     let rows = problem.outerShape.elementCount
-    let cycles = problem.products.constant.map { $0 / (target.lanes / 2 + 1) }
+    let cycles = problem.products.floorDivided(by: Extent(target.lanes / 2 + 1))
     let rowElements = (problem.tiled.input.constant ?? 64) &* channels &* 2
     let schedule = TileSchedule(
       slices: problem.batch, panels: 1, tiles: rows, tileRows: 1, tileBytes: rowElements &* problem.element.byteCount, panelBytes: 0, cycles: cycles, target: target)

@@ -33,9 +33,9 @@ struct DotProblem {
   var bytesPerRow: Int { max(1, steps.constant ?? 512) &* element.byteCount }
 
   /// Estimated duration on one thread: multiply-adds, or reading the right operand from beyond the caches.
-  func cycles(_ target: LoweringTarget) -> Int? {
-    guard let products = products.constant, let right = (slices * columns * steps).constant else { return nil }
-    return max(products / (target.lanes >= 16 ? 16 : target.lanes * 2), right / 4)
+  func cycles(_ target: LoweringTarget) -> Extent {
+    let arithmetic = products.floorDivided(by: Extent(target.lanes >= 16 ? 16 : target.lanes * 2))
+    return .maximum(arithmetic, (slices * columns * steps).floorDivided(by: 4))
   }
 
   /// True if the right operand is read along contiguous sums by few rows, as by a query that looks at a cache of keys.

@@ -19,7 +19,7 @@ struct DotTemplate {
   func lower(_ fusion: inout FusionLowering) throws(CompileError) {
     let problem = try DotProblem(fusion)
     let (emitter, _) = fusion.emitter()
-    let (shape, choice) = TileShape.best(
+    let (shape, _, choice) = TileShape.best(
       rows: problem.rows.constant, columns: problem.columns.constant, accumulator: TileAccumulators.accumulator(of: problem.element),
       strideBytes: TileAccess.stride(of: problem.left, along: problem.batch.rank, emitter).map { $0 &* problem.element.byteCount }, target)
     let layout = PanelLayout(steps: problem.steps, columns: problem.columns, shape: shape)

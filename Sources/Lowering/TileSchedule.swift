@@ -5,14 +5,23 @@ import TensorTypes
 /// The loops around the tiles of a contraction: slices (batch, groups), blocks of row tiles, panels of columns, in
 /// this order, so that the panel stays in the second-level cache while the tiles of a block pass by.
 ///
-/// With several threads the three loops are one parallel loop, cut finely enough that its items spread evenly.
+/// With several threads the three loops are one parallel loop, cut finely enough that its items spread evenly. If the
+/// extents are symbolic and may be small, the number of items follows from them, so that a small run stays on one thread.
 struct TileSchedule {
+  private enum Sharing {
+    case none
+    case everything
+    /// Ranges of slices, or of tiles; as many as there are threshold amounts of work.
+    case slices(items: Extent)
+    case tiles(items: Extent)
+  }
   let slices: Extent
   let panels: Extent
   let tiles: Extent
   private(set) var tilesPerBlock: Int
   private(set) var blocks: Extent
-  let isParallel: Bool
+  private let sharing: Sharing
+  var isParallel: Bool { if case .none = sharing { false } else { true } }
 
   /// A hand-off to the other threads costs about 2 µs; a loop shorter than this many cycles is not worth it.
   static let parallelCycles = 16_000
@@ -24,10 +33,11 @@ struct TileSchedule {
   ///   - tileRows: Rows of the result in one tile.
   ///   - tileBytes: What one tile reads of the left operand.
   ///   - panelBytes: One panel of the right operand.
-  ///   - cycles: Estimated duration on one thread; nil if symbolic.
-  init(slices: Extent, panels: Extent, tiles: Extent, tileRows: Int, tileBytes: Int, panelBytes: Int, cycles: Int?, target: LoweringTarget) {
+  ///   - cycles: Estimated duration on one thread.
+  init(slices: Extent, panels: Extent, tiles: Extent, tileRows: Int, tileBytes: Int, panelBytes: Int, cycles: Extent, target: LoweringTarget) {
     (self.slices, self.panels, self.tiles) = (slices, panels, tiles)
-    isParallel = target.threads > 1 && (cycles ?? .max) >= Self.parallelCycles
+    sharing = Self.sharing(slices: slices, tiles: tiles, cycles: cycles, threads: target.threads)
+    let isParallel = if case .none = sharing { false } else { true }
     // Panels that fit into the cache together are passed once for each block; blocks are then small. Otherwise the
     // panels come from further away, and a block has so many rows that this takes a small part of the time.
     let rightBytes = panelBytes.multipliedReportingOverflow(by: panels.constant ?? 64).partialValue
@@ -40,6 +50,17 @@ struct TileSchedule {
     if isParallel { perBlock = Self.balanced(perBlock, tiles: tiles, others: slices * panels, threads: target.threads) }
     tilesPerBlock = perBlock
     blocks = tiles.ceilDivided(by: Extent(perBlock))
+  }
+
+  private static func sharing(slices: Extent, tiles: Extent, cycles: Extent, threads: Int) -> Sharing {
+    if threads <= 1 { return .none }
+    // The shortest run has 1 for every symbol.
+    let least = cycles.evaluated(Dictionary(uniqueKeysWithValues: cycles.symbols.map { ($0, 1) })) ?? .max
+    if least >= parallelCycles { return .everything }
+    if cycles.isConstant { return .none }
+    let items = cycles.floorDivided(by: Extent(parallelCycles)) + 1
+    if slices != 1 { return .slices(items: .minimum(slices, items)) }
+    return tiles == 1 ? .everything : .tiles(items: .minimum(tiles, items))
   }
 
   /// Blocks of nearly the same size.
@@ -66,17 +87,62 @@ struct TileSchedule {
     return best.perBlock
   }
 
+  /// The duration on several threads times their number, relative to that on one, if each takes the next panel when it is done.
+  static func idle(widths: [Int], slices: Int, threads: Int) -> Double {
+    let total = widths.reduce(0, +) * slices
+    guard total > 0, slices <= 4 else { return 1 }
+    var loads = [Int](repeating: 0, count: threads)
+    for _ in 0..<slices {
+      for width in widths { if let least = loads.indices.min(by: { loads[$0] < loads[$1] }) { loads[least] += width } }
+    }
+    return Double((loads.max() ?? 0) * threads) / Double(total)
+  }
+
   /// Writes the loops. `body` gets the slice, the range of tiles and the panel.
   func loops(
     _ emitter: inout ElementEmitter,
     _ body: (inout ElementEmitter, _ slice: Expression, _ lower: Expression, _ upper: Expression, _ panel: Expression) throws(CompileError) -> [Statement]
   ) throws(CompileError) -> [Statement] {
     let (tilesPerBlock, tiles, isSingle) = (tilesPerBlock, tiles, blocks == 1)
+    switch sharing {
+    case .none, .everything: break
+    case .slices(let items):
+      return try Self.ranges(&emitter, of: slices, items: items) { emitter, lower, upper throws(CompileError) in
+        let slice = emitter.builder.variable("slice")
+        emitter.ranges.set(slice, to: self.slices)
+        let inner = try Self.nest(&emitter, [("block", self.blocks), ("panel", self.panels)], isParallel: false) { emitter, index throws(CompileError) in
+          let first = index[0] * .index(tilesPerBlock)
+          return try body(&emitter, .variable(slice), first, isSingle ? .of(tiles) : .indexMinimum(first + .index(tilesPerBlock), .of(tiles)), index[1])
+        }
+        return [.loop(Loop(slice, from: lower, to: upper, body: inner))]
+      }
+    case .tiles(let items):
+      return try Self.ranges(&emitter, of: tiles, items: items) { emitter, lower, upper throws(CompileError) in
+        try Self.nest(&emitter, [("panel", self.panels)], isParallel: false) { emitter, index throws(CompileError) in
+          try body(&emitter, .index(0), lower, upper, index[0])
+        }
+      }
+    }
     return try Self.nest(&emitter, [("slice", slices), ("block", blocks), ("panel", panels)], isParallel: isParallel) { emitter, index throws(CompileError) in
       let lower = index[1] * .index(tilesPerBlock)
       let upper: Expression = isSingle ? .of(tiles) : .indexMinimum(lower + .index(tilesPerBlock), .of(tiles))
       return try body(&emitter, index[0], lower, upper, index[2])
     }
+  }
+
+  /// A parallel loop whose items are ranges of nearly equal length.
+  private static func ranges(
+    _ emitter: inout ElementEmitter, of total: Extent, items: Extent,
+    _ body: (inout ElementEmitter, _ lower: Expression, _ upper: Expression) throws(CompileError) -> [Statement]
+  ) throws(CompileError) -> [Statement] {
+    [
+      try emitter.loop("item", to: items, .parallel) { emitter, item throws(CompileError) in
+        let lower = emitter.builder.variable("lower"), upper = emitter.builder.variable("upper")
+        func boundary(_ item: Expression) -> Expression { (item * .of(total)).dividedByIndex(.of(items)) }
+        let bindings: [Statement] = [.bind(lower, boundary(item)), .bind(upper, boundary(item + .index(1)))]
+        return bindings + (try emitter.scoped { emitter throws(CompileError) in try body(&emitter, .variable(lower), .variable(upper)) })
+      }
+    ]
   }
 
   /// Loops over several axes, as one parallel loop or one inside the other; axes of extent 1 get no loop.

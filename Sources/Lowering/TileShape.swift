@@ -44,10 +44,11 @@ struct TileShape: Hashable, CustomStringConvertible {
   ///
   /// - Parameters:
   ///   - strideBytes: The distance of rows in the left operand, if it is known.
+  ///   - idle: By what factor the time grows if threads share the panels of a tile.
   /// - Returns: The tile, and the other candidates with their cost relative to it.
   static func best(
-    rows: Int?, columns: Int?, accumulator: ElementType, strideBytes: Int?, _ target: LoweringTarget
-  ) -> (shape: TileShape, note: String) {
+    rows: Int?, columns: Int?, accumulator: ElementType, strideBytes: Int?, _ target: LoweringTarget, idle: (TileShape) -> Double = { _ in 1 }
+  ) -> (shape: TileShape, cost: Double, note: String) {
     let lanes = lanes(of: accumulator, target)
     let (rowCount, columnCount) = (max(1, rows ?? 64), max(1, columns ?? 256))
     var candidates: [(shape: TileShape, cost: Double)] = []
@@ -56,11 +57,16 @@ struct TileShape: Hashable, CustomStringConvertible {
       var shape = TileShape(rows: min(mostRows(vectors: vectors, target), mostRows(strideBytes: strideBytes)), vectors: vectors, lanes: lanes)
       // Symbolic rows end in tiles of 4, 2 and 1.
       if rows == nil { shape.rows = max(1, shape.rows & ~3) } else { shape.rows = min(shape.rows, rowCount) }
-      candidates.append((shape, shape.cost(rows: rowCount, columns: columnCount)))
+      candidates.append((shape, shape.cost(rows: rowCount, columns: columnCount) * idle(shape)))
     }
     let best = candidates.min { $0.cost < $1.cost } ?? (TileShape(rows: 1, vectors: 1, lanes: lanes), 1)
     let others = candidates.filter { $0.shape != best.shape }.map { "\($0.shape) +\(Int(($0.cost / best.cost - 1) * 100))%" }
-    return (best.shape, "tile \(best.shape)" + (others.isEmpty ? "" : " (\(others.joined(separator: ", ")))"))
+    return (best.shape, best.cost, "tile \(best.shape)" + (others.isEmpty ? "" : " (\(others.joined(separator: ", ")))"))
+  }
+
+  /// The columns of each panel, in vectors' worth of lanes.
+  func panelWidths(of columns: Int) -> [Int] {
+    stride(from: 0, to: columns, by: width).map { (min(width, columns - $0) + lanes - 1) / lanes * lanes }
   }
 
   /// Estimated cycles for one step of the sum over a whole problem.

@@ -19,7 +19,9 @@ struct WindowTemplate {
     var statements = try emitter.scoped { emitter throws(CompileError) in try epilogue.path.fillBorders(output, &emitter) }
     let slidesAlongLanes = problem.axes.last.map { $0.size > 1 || $0.needsClipping || $0.stride > 1 } ?? false
     let work = problem.result.elementCount * Extent(operation.size.reduce(1) { $0 &* $1 })
-    let isParallel = target.threads > 1 && (work.constant ?? .max) >= target.parallelThreshold
+    // Symbols are taken to be 16: as a batch a large one, as an image a small one.
+    let typical = work.evaluated(Dictionary(uniqueKeysWithValues: work.symbols.map { ($0, 16) })) ?? .max
+    let isParallel = target.threads > 1 && typical >= target.parallelThreshold
     if slidesAlongLanes || problem.tiledAxis == nil {
       statements += try plain(&emitter, problem, epilogue, output, isParallel: isParallel)
     } else {

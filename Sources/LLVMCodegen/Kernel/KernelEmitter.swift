@@ -131,7 +131,7 @@ final class KernelEmitter {
     let width = lanes?.width ?? 1
     let type = b.slotType(local.element).vector(width)
     // Room for a whole vector at the last element, so that reading one needs no mask.
-    let padding = width > 1 ? 0 : target.vectorBytes / 4
+    let padding = width > 1 ? 0 : target.vectorBytes / max(1, type.bitWidth / 8)
     let (bytes, overflowed) = (local.count + padding).multipliedReportingOverflow(by: max(type.bitWidth / 8, 1) * width)
     guard !overflowed, bytes <= Self.stackLimit - stackBytes else {
       throw CodegenError(.stack(bytes: overflowed ? .max : bytes + stackBytes, limit: Self.stackLimit))
