@@ -1,14 +1,22 @@
+import TensorTypes
+
 /// How a model is read: what its symbolic axes are bound to, and how much a file may ask for.
 public struct ImportOptions: Sendable {
   /// Extents for symbolic axes, by the name of the symbol (the model's `dim_param`, or `input_0` for axis 0 of `input`).
   public var dimensions: [String: Int]
   /// Whole shapes for inputs, by the name of the input.
   public var shapes: [String: [Int]]
+  /// Contents of inputs, by the name of the input, for a model whose shapes depend on them (an axis or a size as an
+  /// input). Such an input stays in the interface, but the graph is made for these contents.
+  public var values: [String: Tensor]
   public var limits: ImportLimits
 
-  public init(dimensions: [String: Int] = [:], shapes: [String: [Int]] = [:], limits: ImportLimits = ImportLimits()) {
+  public init(
+    dimensions: [String: Int] = [:], shapes: [String: [Int]] = [:], values: [String: Tensor] = [:], limits: ImportLimits = ImportLimits()
+  ) {
     self.dimensions = dimensions
     self.shapes = shapes
+    self.values = values
     self.limits = limits
   }
 }

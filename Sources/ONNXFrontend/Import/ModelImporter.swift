@@ -56,7 +56,15 @@ struct ModelImporter {
     var types = try InputTypes(options: options, origin: builder.origin)
     for (input, type) in zip(inputs, try types.resolve(inputs)) {
       guard !input.name.isEmpty else { throw builder.refusal("an input has no name") }
-      guard scope.define(input.name, .value(try builder.addInput(input.name, type))) else {
+      var value = try builder.addInput(input.name, type)
+      if let tensor = options.values[input.name] {
+        guard tensor.element == type.element, type.shape.broadcast(with: Shape(tensor.dimensions)) == Shape(tensor.dimensions) else {
+          throw CompileError(
+            .usage, "input `\(printable(input.name))` is \(type), but the value given for it is \(tensor.type)", stage: .load, origin: builder.origin)
+        }
+        value = try builder.constant(tensor)
+      }
+      guard scope.define(input.name, .value(value)) else {
         throw builder.refusal("input `\(printable(input.name))` is defined twice")
       }
     }

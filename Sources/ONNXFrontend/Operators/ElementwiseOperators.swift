@@ -146,7 +146,15 @@ enum ElementwiseOperators {
     enum Direction: String, CaseIterable { case left = "LEFT", right = "RIGHT" }
     guard call.has("direction") else { throw builder.refusal("BitShift needs a `direction`") }
     let direction = try call.word("direction", default: Direction.left)
-    return [try builder.binary(direction == .left ? .shiftLeft : .shiftRight, call.input(0), call.input(1))]
+    let x = try call.input(0)
+    var count = try call.input(1)
+    if direction == .right, builder.element(x).isSignedInteger {
+      // A count outside of the width leaves nothing but the sign.
+      let last = Double(builder.element(x).byteCount * 8 - 1)
+      let isInside = try builder.binary(.and, builder.compare(.greaterOrEqual, count, 0), builder.compare(.less, count, last))
+      count = try builder.select(isInside, count, builder.scalar(last, builder.element(x)))
+    }
+    return [try builder.binary(direction == .left ? .shiftLeft : .shiftRight, x, count)]
   }
 
   private static func mean(_ call: OperatorCall, _ builder: inout GraphBuilder) throws(CompileError) -> [ValueID] {

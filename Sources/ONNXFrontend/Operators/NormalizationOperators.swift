@@ -42,15 +42,20 @@ enum NormalizationOperators {
     var details = Attributes()
     details.set("axis", .integer(axis))
     let results = try b.composite(isLogarithmic ? "log_softmax" : "softmax", [x], details: details) { b, inputs throws(CompileError) in
-      let element = b.element(inputs[0])
-      let x = try b.convert(inputs[0], to: b.accumulator(element))
-      let shifted = try b.binary(.subtract, x, b.reduce(.maximum, x, axes: [axis], keepsAxes: true))
-      let exponentials = try b.unary(.exponential, shifted)
-      let sum = try b.reduce(.sum, exponentials, axes: [axis], keepsAxes: true)
-      let result = isLogarithmic ? try b.binary(.subtract, shifted, b.unary(.logarithm, sum)) : try b.binary(.divide, exponentials, sum)
-      return [try b.convert(result, to: element)]
+      [try softmaxBody(inputs[0], axis: axis, isLogarithmic: isLogarithmic, &b)]
     }
     return results[0]
+  }
+
+  /// The arithmetic of softmax, for use inside of a composite.
+  static func softmaxBody(_ input: ValueID, axis: Int, isLogarithmic: Bool, _ b: inout GraphBuilder) throws(CompileError) -> ValueID {
+    let element = b.element(input)
+    let x = try b.convert(input, to: b.accumulator(element))
+    let shifted = try b.binary(.subtract, x, b.reduce(.maximum, x, axes: [axis], keepsAxes: true))
+    let exponentials = try b.unary(.exponential, shifted)
+    let sum = try b.reduce(.sum, exponentials, axes: [axis], keepsAxes: true)
+    let result = isLogarithmic ? try b.binary(.subtract, shifted, b.unary(.logarithm, sum)) : try b.binary(.divide, exponentials, sum)
+    return try b.convert(result, to: element)
   }
 
   private static func hardmax(_ call: OperatorCall, _ b: inout GraphBuilder) throws(CompileError) -> [ValueID] {

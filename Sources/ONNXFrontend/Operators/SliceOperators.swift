@@ -31,6 +31,9 @@ enum SliceOperators {
     guard starts.count == ends.count, axes.count == starts.count, steps.count == starts.count, axes.count <= shape.rank else {
       throw b.refusal("Slice has \(starts.count) starts, \(ends.count) ends, \(axes.count) axes, \(steps.count) steps", operands: [x])
     }
+    // The first rows of a table, as many as a sequence is long: models mean that the table is long enough.
+    let isTable = b.graph.constant(x) != nil
+    func within(_ bound: Extent) -> Extent? { (bound.lowerBound ?? -1) >= 0 ? bound : nil }
     var parts = shape.map { Part(start: 0, size: $0, step: 1) }
     var seen: Set<Int> = []
     for position in axes.indices {
@@ -38,7 +41,8 @@ enum SliceOperators {
       guard seen.insert(axis).inserted else { throw b.refusal("Slice names axis \(axis) twice", operands: [x]) }
       let step = steps[position]
       guard step != 0, step > -(1 << 40) else { throw b.refusal("Slice with step \(step)", operands: [x]) }
-      parts[axis] = part(shape[axis], starts[position], ends[position], min(step, 1 << 40))
+      let end = isTable && !ends[position].isConstant && step > 0 ? within(ends[position]) : nil
+      parts[axis] = part(shape[axis], starts[position], ends[position], min(step, 1 << 40), trusted: end)
     }
     if let contents = b.contents(x), let known = known(contents, parts) {
       return [try b.settle(known, b.element(x)) { b throws(CompileError) in try emit(x, parts, &b) }]
@@ -69,9 +73,11 @@ enum SliceOperators {
   /// Numbers this far out say "to the end"; exporters write the limits of 32 and of 64 bits.
   private static let farOut = Int(Int32.max) - 1
 
-  private static func part(_ extent: Extent, _ start: Extent, _ end: Extent, _ step: Int) -> Part {
+  /// `trusted` is an end that needs no clamping.
+  private static func part(_ extent: Extent, _ start: Extent, _ end: Extent, _ step: Int, trusted: Extent?) -> Part {
     if step > 0 {
-      let first = bound(start, extent), last = bound(end, extent)
+      let last = trusted ?? bound(end, extent)
+      let first = trusted.map { $0.isProvablyAtLeast(start) && (start.lowerBound ?? -1) >= 0 } == true ? start : bound(start, extent)
       let span = Extent.greatest(last - first, 0)
       let size = step == 1 ? span : span.ceilDivided(by: Extent(step))
       // With at most one element the step does not matter; 1 keeps every bound small.
