@@ -228,6 +228,32 @@ import Testing
   func keepsOtherIndices(_ indices: String) throws { try expectUnchanged(simplifyIndexing, model("f32[9,2]", indices, 0)) }
 }
 
+@Suite("slices of reshapes") struct SliceBeforeReshapeTests {
+  private func model(_ slice: String) -> String {
+    """
+    graph @main(%x: f32[2,24,5]) {
+      %r = reshape %x {shape = [2, 6, 4, 1, 5]}
+      %y = slice %r {\(slice)}
+      return %y
+    }
+    """
+  }
+
+  @Test func takesEveryFourth() throws {
+    try expectRewrite(
+      simplifyIndexing, model("starts = [0, 1, 3, 0, 2], sizes = [2, 2, 1, 1, 2], steps = [1, 3, 1, 1, 2]"),
+      becomes: "// CHECK: slice %x {starts = [0, 7, 2], sizes = [2, 2, 2], steps = [1, 12, 2]}\n// CHECK-NEXT: reshape {{.*}} : f32[2,2,1,1,2]", within: .exact)
+  }
+
+  @Test func takesRuns() throws {
+    try expectRewrite(
+      simplifyIndexing, model("starts = [1, 2, 0, 0, 0], sizes = [1, 3, 4, 1, 5]"),
+      becomes: "// CHECK: slice %x {starts = [1, 8, 0], sizes = [1, 12, 5], steps = [1, 1, 1]}\n// CHECK-NEXT: reshape", within: .exact)
+  }
+
+  @Test func keepsPartsOfBothAxes() throws { try expectUnchanged(simplifyIndexing, model("starts = [0, 0, 0, 0, 0], sizes = [2, 3, 2, 1, 5]")) }
+}
+
 @Suite("simplify-reductions") struct SimplifyReductionsTests {
   @Test func reducesBeforeTransposing() throws {
     try expectRewrite(
