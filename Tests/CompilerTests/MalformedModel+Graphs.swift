@@ -18,9 +18,9 @@ extension MalformedModel {
     MalformedModel("an unknown operator", node: .node("Frobnicate"), "Frobnicate"),
     MalformedModel("an operator without a name", node: .node("")),
     MalformedModel("an operator of an unknown domain", node: .node("Relu", domain: "com.example.magic"), "com.example.magic"),
-    MalformedModel("an unknown operator in a branch not taken", node: .node("If", ["c"], ["y"], [
+    MalformedModel("an unknown operator in a branch", node: .node("If", ["c"], ["y"], [
       .graph(attribute: "then_branch", .graph([.node("Identity")], inputs: [])), .graph(attribute: "else_branch", .graph([.node("Frobnicate")], inputs: [])),
-    ]), weights: [.tensor("c", [], element: 9, bytes: [2])], "Frobnicate"),
+    ]), inputs: [.x, .value("c", [], element: 9)], "Frobnicate"),
     MalformedModel("an If without branches", node: .node("If", ["c"]), weights: [.tensor("c", [], element: 9, bytes: [1])], "If"),
     MalformedModel("a Loop without a body", node: .node("Loop", ["", "", "x"]), "Loop"),
     MalformedModel("a Scan without a body", node: .node("Scan", ["x"], ["y"], [.integer("num_scan_inputs", 1)]), "Scan"),

@@ -44,7 +44,7 @@ extension MalformedModel {
     MalformedModel("wire type 7", [0x0f] + valid.bytes, "damaged"),
     MalformedModel("a group that does not end", [0x0b, 0x08, 0x01]),
     MalformedModel("a graph that is a number", ONNXBytes().integer(1, 8).integer(7, 5), ["damaged"]),
-    MalformedModel("a name that is no UTF-8", graph: ONNXBytes.graph([.node("Relu")]).raw([0x12, 2, 0xc3, 0x28]).message(1, ONNXBytes().data(4, [0xff, 0xfe])), ""),
+    MalformedModel("an operator whose name is no UTF-8", graph: .graph([.node("Relu", ["x"], ["z"]), ONNXBytes().text(1, "z").text(2, "y").data(4, [0xff, 0xfe])])),
   ]
     + [1, 5, 9, 20, 40, 60, 80, 100, valid.bytes.count - 1].map { MalformedModel("cut off behind \($0) bytes", Array(valid.bytes.prefix($0))) }
     + (0..<8).map { seed in
@@ -63,11 +63,11 @@ extension MalformedModel {
     MalformedModel("IR version 0", .model(.graph([.node("Relu")]), version: 0), ["version"]),
     MalformedModel("IR version 99", .model(.graph([.node("Relu")]), version: 99), ["version 99"]),
     MalformedModel("a negative IR version", .model(.graph([.node("Relu")]), version: -1), ["version"]),
-    MalformedModel("no opset", .model(.graph([.node("Relu")]), opset: nil), ["opset"]),
-    MalformedModel("opset 0", .model(.graph([.node("Relu")]), opset: 0), ["opset"]),
-    MalformedModel("opset 9999", .model(.graph([.node("Relu")]), opset: 9999), ["opset"]),
-    MalformedModel("a negative opset", .model(.graph([.node("Relu")]), opset: -17), ["opset"]),
-    MalformedModel("no outputs", graph: .graph([.node("Relu")], outputs: []), "output"),
+    MalformedModel("no opset", .model(.graph([.node("Relu")]), opset: nil), ["version"]),
+    MalformedModel("opset 0", .model(.graph([.node("Relu")]), opset: 0), ["version"]),
+    MalformedModel("opset 9999", .model(.graph([.node("Relu")]), opset: 9999), ["version"]),
+    MalformedModel("a negative opset", .model(.graph([.node("Relu")]), opset: -17), ["version"]),
+    MalformedModel("no outputs", graph: .graph([.node("Relu")], outputs: []), "returns nothing"),
     MalformedModel("branches nested 2000 deep", nested(2000), ["nest", "deep"]),
     MalformedModel("types nested 100000 deep", graph: .graph([.node("Relu")], inputs: [deepType(100_000)]), "nest", "deep"),
     MalformedModel("a function that calls itself", .model(.graph([.node("F", domain: "local")]), functions: [.function("F", [.node("F", domain: "local")])]), ["F"]),

@@ -74,7 +74,13 @@ extension CompileError: CustomStringConvertible {
       case .write: "writing"
       case .run: "the run"
       }
-    if origin.isKnown { text += "\n  node    \(origin), during \(phase)" } else if !origin.file.isEmpty { text += "\n  file    \(origin.file)" }
+    if origin.isKnown {
+      text += "\n  node    \(origin), during \(phase)"
+    } else {
+      if !origin.file.isEmpty { text += "\n  file    \(origin.file)" }
+      // A pass that broke the whole graph has no node, but its name.
+      if case .pass = stage { text += "\n  during  \(phase)" }
+    }
     if !operands.isEmpty { text += "\n  inputs  " + operands.map(\.description).joined(separator: ", ") }
     if let hint { text += "\n  hint    \(hint)" }
     return text
