@@ -31,17 +31,25 @@ public func compile(
   _ program: KernelProgram, for target: Target, workers: Int = 2, progress: (@Sendable (_ done: Int, _ total: Int) -> Void)? = nil
 ) throws(CodegenError) -> CompiledProgram {
   let units = try Units(program, for: target)
-  let counter = ProgressCounter(total: units.count, report: progress)
-  let objects = try onWorkers(workers, jobs: units.count) { number throws(CodegenError) in
-    let object = try units.withModule(number) { module, machine throws(CodegenError) in try machine.emit(module) }
-    counter.advance()
-    return object
-  }
-  let image = try ImageLinker.link(objects)
+  let image = try ImageLinker.link(emitObjects(units, workers: workers, progress: progress))
   guard let entry = image.offset(of: EntryEmitter.symbolName) else { throw CodegenError(.link("the image has no entry point")) }
   return CompiledProgram(
     image: image.bytes, entryOffset: entry, constantOffsets: units.constants.offsets, constantsByteCount: units.constants.byteCount,
     functions: image.functions.map { CompiledProgram.Function(name: $0.name, offset: $0.offset, byteCount: $0.byteCount) })
+}
+
+private func emitObjects(_ units: Units, workers: Int, progress: (@Sendable (Int, Int) -> Void)?) throws(CodegenError) -> [[UInt8]] {
+  let counter = ProgressCounter(total: units.count, report: progress)
+  return try onWorkers(workers, jobs: units.count) { number throws(CodegenError) in
+    let object = try units.withModule(number) { module, machine throws(CodegenError) in try machine.emit(module) }
+    counter.advance()
+    return object
+  }
+}
+
+/// The ELF objects that the image is linked from, the entry's first.
+package func emitObjects(_ program: KernelProgram, for target: Target, workers: Int = 1) throws(CodegenError) -> [[UInt8]] {
+  try emitObjects(try Units(program, for: target), workers: workers, progress: nil)
 }
 
 /// The program as optimized LLVM IR, one module after the other.

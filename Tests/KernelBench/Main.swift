@@ -18,6 +18,11 @@ import TensorTypes
         try measureMatmul(m, n, k, tile, target, peak, wantsAssembly)
       }
     }
+    for bytes in [true, false] {
+      for tile in [Tile(rows: 12, columns: 32, unroll: 1), Tile(rows: 8, columns: 48, unroll: 1), Tile(rows: 6, columns: 64, unroll: 1)] {
+        try measureNarrow(144, 768, 768, tile, bytes: bytes, target, peak, wantsAssembly)
+      }
+    }
     for (h, w, c, o) in [(56, 56, 64, 64), (28, 28, 128, 128), (14, 14, 256, 256)] {
       for tile in [Tile(rows: 14, columns: 32, unroll: 1), Tile(rows: 14, columns: 32, unroll: 4), Tile(rows: 7, columns: 64, unroll: 1), Tile(rows: 7, columns: 64, unroll: 2)] {
         try measureConvolution(h, w, c, o, tile, target, peak, wantsAssembly)
@@ -76,6 +81,19 @@ import TensorTypes
       guard abs(sum - Double(c[row * n + column])) < 1e-2 else { throw Machine.Failure.wrongResult("matmul [\(row), \(column)]: \(c[row * n + column]), not \(sum)") }
     }
     report("matmul \(m)x\(n)x\(k)", tile, 2 * Double(m) * Double(n) * Double(k), seconds, peak, compileSeconds)
+    if wantsAssembly { print(try emitAssembly(program(of: kernel, counts: counts), for: target)) }
+  }
+
+  /// Rates are per cent of the f32 peak: 400 is the limit for bytes, 200 for bf16.
+  static func measureNarrow(_ m: Int, _ n: Int, _ k: Int, _ tile: Tile, bytes: Bool, _ target: Target, _ peak: Double, _ wantsAssembly: Bool) throws {
+    let kernel = narrowMatmul(m, n, k, tile, bytes: bytes)
+    let counts = [m * k, n * k, m * n]
+    let start = ingot_nanoseconds()
+    let machine = try Machine(program(of: kernel, counts: counts), target)
+    let compileSeconds = Double(ingot_nanoseconds() - start) * 1e-9
+    let (a, b, c) = (floats(counts[0], seed: 1), floats(counts[1], seed: 2), floats(counts[2], seed: 3))
+    let seconds = fastest { machine.run(inputs: [UnsafeRawPointer(a), UnsafeRawPointer(b)], outputs: [UnsafeMutableRawPointer(c)], rounds: $0) }
+    report("\(bytes ? "u8 x i8" : "bf16") matmul \(m)x\(n)x\(k)", tile, 2 * Double(m) * Double(n) * Double(k), seconds, peak, compileSeconds)
     if wantsAssembly { print(try emitAssembly(program(of: kernel, counts: counts), for: target)) }
   }
 

@@ -16,6 +16,7 @@ extension KernelEmitter {
     case .local(let local, let index): return try emitLocal(local, at: emit(index))
     case .unary(let function, let x): return try emitUnary(function, emit(x), x.element)
     case .binary(let function, let x, let y):
+      if function == .add, x.element == .i32, let sum = try emitDotProduct(expression) { return sum }
       let (left, right) = (try emit(x), try emit(y))
       if x.element == .i64, let index = emitIndex(function, left, right) { return index }
       return try lift(left, right) { x, y throws(CodegenError) in try self.b.binary(function, x, y, expression.element) }
@@ -25,6 +26,7 @@ extension KernelEmitter {
     case .convert(let x, let element): return try emitConvert(emit(x), x.element, element)
     case .multiplyAdd(let x, let y, let z):
       if x.element == .i64 { return try emit(.binary(.add, .binary(.multiply, x, y), z)) }
+      if x.element == .i32 || x.element == .f32, let sum = try emitDotProduct(expression) { return sum }
       let (left, right, addend) = (try emit(x), try emit(y), try emit(z))
       guard let width = width(of: [left, right, addend]) else {
         return .uniform(try b.multiplyAdd(scalar(left), scalar(right), scalar(addend), x.element))

@@ -1,28 +1,28 @@
 /// Code and read-only data in one flat block that runs at any 64-byte aligned address.
-struct Image {
+package struct Image: Sendable {
   /// A function in it.
-  struct Function {
-    var name: String
-    var offset: Int
-    var byteCount: Int
+  package struct Function: Sendable {
+    package var name: String
+    package var offset: Int
+    package var byteCount: Int
   }
-  var bytes: [UInt8]
-  var functions: [Function]
+  package var bytes: [UInt8]
+  package var functions: [Function]
 
-  func offset(of name: String) -> Int? { functions.first { $0.name == name }?.offset }
+  package func offset(of name: String) -> Int? { functions.first { $0.name == name }?.offset }
 }
 
 /// Joins relocatable objects to an image: lays out their sections, binds names, applies relocations.
 ///
 /// The image imports nothing and is never written to, so only references relative to the place of the reference
 /// exist, and they hold wherever it is mapped.
-enum ImageLinker {
+package enum ImageLinker {
   private struct Placement: Hashable {
     let object: Int
     let section: Int
   }
 
-  static func link(_ files: [[UInt8]]) throws(CodegenError) -> Image {
+  package static func link(_ files: [[UInt8]]) throws(CodegenError) -> Image {
     var objects: [ELFObject] = []
     for file in files { objects.append(try ELFObject(file)) }
     var image = Image(bytes: [], functions: [])

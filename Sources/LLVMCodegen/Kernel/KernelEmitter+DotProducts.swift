@@ -1,0 +1,175 @@
+internal import CLLVM
+import KernelIR
+import TensorTypes
+
+/// Sums of products of narrow neighbours, which machines do in one instruction.
+///
+///     acc + i32(a[p])*i32(w[4*j + q]) + i32(a[p+1])*i32(w[4*j + q+1]) + … four neighbours, u8 and i8     vpdpbusd
+///     fma(f32(a[p+1]), f32(w[2*j + q+1]), fma(f32(a[p]), f32(w[2*j + q]), acc))      two neighbours, bf16   vdpbf16ps
+///
+/// Either factor is the same in all lanes or lies side by side for each lane. Integers are exact on every target. `vdpbf16ps`
+/// rounds once per pair and takes subnormal numbers as zero; other targets round after each product.
+extension KernelEmitter {
+  /// An element of a buffer, at something plus a literal.
+  private typealias Factor = (buffer: Buffer, base: Expression?, offset: Int)
+
+  /// Two converted loads multiplied; for a group, its first neighbours.
+  private struct Product {
+    let left: Factor
+    let right: Factor
+
+    /// The product as it was written.
+    func expression(_ result: ElementType) -> Expression {
+      func load(_ factor: Factor) -> Expression {
+        .convert(.load(factor.buffer, factor.base.map { $0 + .index(factor.offset) } ?? .index(factor.offset)), result)
+      }
+      return .binary(.multiply, load(left), load(right))
+    }
+  }
+
+  /// Emits a sum that has such groups in it; nil if it has none.
+  func emitDotProduct(_ expression: Expression) throws(CodegenError) -> Operand? {
+    guard let lanes, lanes.width > 1 else { return nil }
+    let size = expression.element == .i32 ? 4 : 2
+    var (products, rest): ([Product], [Expression]) = ([], [])
+    collect(expression, size, &products, &rest)
+    guard products.count >= size else { return nil }
+    let groups = Self.group(products, size, &rest)
+    guard !groups.isEmpty else { return nil }
+    var factors: [(Product, IRValue, IRValue)] = []
+    for group in groups {
+      guard let left = try loadNeighbours(group.left, size, lanes), let right = try loadNeighbours(group.right, size, lanes) else { return nil }
+      factors.append((group, left, right))
+    }
+    var total: IRValue
+    if let first = rest.first {
+      let sum = rest.dropFirst().reduce(first) { .binary(.add, $0, $1) }
+      total = vector(try emit(sum), lanes)
+    } else {
+      total = expression.element == .i32 ? b.integer(0, b.i32.vector(lanes.width)) : b.real(0, b.f32.vector(lanes.width))
+    }
+    for (group, left, right) in factors {
+      total =
+        size == 4
+        ? dotOfBytes(total, left, group.left.buffer.element, right, group.right.buffer.element) : dotOfBrainFloats(total, left, right)
+    }
+    return .lanes(total)
+  }
+
+  // MARK: Finding groups
+
+  /// Takes a sum apart. What is no product of converted loads goes to `rest`.
+  private func collect(_ expression: Expression, _ size: Int, _ products: inout [Product], _ rest: inout [Expression]) {
+    switch expression {
+    case .binary(.add, let a, let b) where size == 4:
+      collect(a, size, &products, &rest)
+      collect(b, size, &products, &rest)
+    case .multiplyAdd(let a, let b, let c):
+      collect(c, size, &products, &rest)
+      if let product = product(a, b, size) { products.append(product) } else { rest.append(.binary(.multiply, a, b)) }
+    case .binary(.multiply, let a, let b) where size == 4:
+      if let product = product(a, b, size) { products.append(product) } else { rest.append(expression) }
+    default: rest.append(expression)
+    }
+  }
+
+  private func product(_ a: Expression, _ b: Expression, _ size: Int) -> Product? {
+    guard case .convert(.load(let left, let leftIndex), _) = a, case .convert(.load(let right, let rightIndex), _) = b else { return nil }
+    let isNarrow: (ElementType) -> Bool = { size == 4 ? $0 == .u8 || $0 == .i8 : $0 == .bf16 }
+    guard isNarrow(left.element), isNarrow(right.element) else { return nil }
+    let (x, y) = (Self.split(leftIndex), Self.split(rightIndex))
+    return Product(left: (left, x.base, x.offset), right: (right, y.base, y.offset))
+  }
+
+  /// An index as something plus a literal; `Expression`'s own arithmetic keeps the literal outermost.
+  private static func split(_ index: Expression) -> (base: Expression?, offset: Int) {
+    switch index {
+    case .index(let value): (nil, value)
+    case .binary(.add, let base, .index(let offset)): (base, offset)
+    default: (index, 0)
+    }
+  }
+
+  /// The first product of each run of `size` neighbours; the others return to `rest`.
+  private static func group(_ products: [Product], _ size: Int, _ rest: inout [Expression]) -> [Product] {
+    var (pending, groups) = (products, [Product]())
+    while let first = pending.first {
+      let related = pending.enumerated().filter { _, other in
+        other.left.buffer == first.left.buffer && other.right.buffer == first.right.buffer && other.left.base == first.left.base && other.right.base == first.right.base
+          && other.left.offset - other.right.offset == first.left.offset - first.right.offset
+      }
+      let start = related.min { $0.element.left.offset < $1.element.left.offset }?.element ?? first
+      let run = (0..<size).map { step in related.first { $0.element.left.offset == start.left.offset + step }?.offset }
+      if run.allSatisfy({ $0 != nil }) {
+        groups.append(start)
+        for place in run.compactMap({ $0 }).sorted(by: >) { pending.remove(at: place) }
+      } else {
+        let place = related.first { $0.element.left.offset == start.left.offset }?.offset ?? 0
+        rest.append(start.expression(size == 4 ? .i32 : .f32))
+        pending.remove(at: place)
+      }
+    }
+    return groups
+  }
+
+  // MARK: Emitting groups
+
+  /// 32 bits for each lane; nil if the neighbours of one lane do not lie beside those of the next.
+  private func loadNeighbours(_ factor: Factor, _ size: Int, _ lanes: Lanes) throws(CodegenError) -> IRValue? {
+    let index = try emit(factor.base.map { $0 + .index(factor.offset) } ?? .index(factor.offset))
+    guard buffers.indices.contains(factor.buffer.slot) else { return nil }
+    let (base, type) = (buffers[factor.buffer.slot], b.memoryType(factor.buffer.element))
+    let alignment = factor.buffer.element.byteCount
+    switch index {
+    case .uniform(let position, _): return b.splat(b.load(b.i32, b.element(base, type, at: position), alignment: alignment), lanes.width)
+    case .affine(let position, size, _):
+      let (address, vectorType) = (b.element(base, type, at: position), b.i32.vector(lanes.width))
+      if let mask = lanes.mask { return b.maskedLoad(vectorType, address, alignment: alignment, mask: mask) }
+      return b.load(vectorType, address, alignment: alignment)
+    case .affine, .lanes: return nil
+    }
+  }
+
+  private func dotOfBytes(_ sum: IRValue, _ left: IRValue, _ leftElement: ElementType, _ right: IRValue, _ rightElement: ElementType) -> IRValue {
+    let bits = sum.type.lanes * 32
+    if leftElement != rightElement, target.hasVNNI, bits == 512 || bits == 256 || bits == 128, target.hasAVX512 {
+      let (unsigned, signed) = leftElement == .u8 ? (left, right) : (right, left)
+      return b.intrinsic("llvm.x86.avx512.vpdpbusd.\(bits)", [], [sum, unsigned, signed])
+    }
+    // Bytes 0 and 2, and bytes 1 and 3, as pairs of 16 bits; the products of a pair and their sum fit 32 bits.
+    let pairs = b.int(16).vector(sum.type.lanes * 2)
+    func halves(_ value: IRValue, _ element: ElementType) -> (IRValue, IRValue) {
+      let words = IRValue(LLVMBuildBitCast(b.raw, value.raw, pairs.raw, ""))
+      if element == .u8 { return (b.and(words, 0xff), b.lshr(words, 8)) }
+      return (b.ashr(b.shl(words, 8), 8), b.ashr(words, 8))
+    }
+    let ((leftEven, leftOdd), (rightEven, rightOdd)) = (halves(left, leftElement), halves(right, rightElement))
+    return b.add(b.add(sum, multiplyPairs(leftEven, rightEven)), multiplyPairs(leftOdd, rightOdd))
+  }
+
+  /// i16 products, neighbours added, as i32.
+  private func multiplyPairs(_ x: IRValue, _ y: IRValue) -> IRValue {
+    let name: String? =
+      switch x.type.lanes {
+      case 32 where target.hasAVX512: "llvm.x86.avx512.pmaddw.d.512"
+      case 16 where target.vectorBytes >= 32: "llvm.x86.avx2.pmadd.wd"
+      case 8: "llvm.x86.sse2.pmadd.wd"
+      default: nil
+      }
+    if let name { return b.intrinsic(name, [], [x, y]) }
+    let products = b.mul(b.cast(LLVMSExt, x, to: b.i32), b.cast(LLVMSExt, y, to: b.i32))
+    let count = x.type.lanes
+    return b.add(b.shuffle(products, Array(stride(from: 0, to: count, by: 2))), b.shuffle(products, Array(stride(from: 1, to: count, by: 2))))
+  }
+
+  private func dotOfBrainFloats(_ sum: IRValue, _ left: IRValue, _ right: IRValue) -> IRValue {
+    let bits = sum.type.lanes * 32
+    if target.hasBF16, bits == 512 || bits == 256 || bits == 128 {
+      let type = LLVMVectorType(LLVMBFloatTypeInContext(b.context), UInt32(sum.type.lanes * 2))
+      let (x, y) = (IRValue(LLVMBuildBitCast(b.raw, left.raw, type, "")), IRValue(LLVMBuildBitCast(b.raw, right.raw, type, "")))
+      return b.intrinsic("llvm.x86.avx512bf16.dpbf16ps.\(bits)", [], [sum, x, y])
+    }
+    let first = b.fma(b.float(b.shl(left, 16)), b.float(b.shl(right, 16)), sum)
+    return b.fma(b.float(b.and(left, ~0xffff)), b.float(b.and(right, ~0xffff)), first)
+  }
+}

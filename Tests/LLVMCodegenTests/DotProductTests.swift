@@ -1,0 +1,94 @@
+import KernelIR
+import LLVMCodegen
+import Testing
+import TensorTypes
+
+@Suite("dot products of narrow numbers") struct DotProductTests {
+  static let targets = ["native", "x86-64-v2", "x86-64-v3", "x86-64-v4", "znver4"]
+
+  /// y[j] = start + sum over k of i32(a[k]) * i32(w[(k / 4 * columns + j) * 4 + k % 4]).
+  private func bytesKernel(_ a: ElementType, _ w: ElementType, columns: Int, depth: Int) -> Kernel {
+    var builder = KernelBuilder()
+    let x = builder.buffer("a", a, .read)
+    let weights = builder.buffer("w", w, .read)
+    let y = builder.buffer("y", .i32, .write)
+    let acc = builder.local("acc", .i32, count: columns)
+    return builder.kernel(
+      "dot",
+      [
+        .allocate(acc),
+        builder.loop("j", to: .index(columns), .vectorized) { _, j in [.assign(acc, index: j, value: .number(7, .i32))] },
+        builder.loop("k", to: .index(depth), by: 4) { kb, k in
+          [
+            kb.loop("j", to: .index(columns), .vectorized) { _, j in
+              var sum = Expression.local(acc, j)
+              for step in 0..<4 {
+                let activation = Expression.load(x, k + .index(step))
+                let weight = Expression.load(weights, (k * .index(columns) + j * .index(4)) + .index(step))
+                sum = .binary(.add, sum, .binary(.multiply, .convert(activation, .i32), .convert(weight, .i32)))
+              }
+              return [.assign(acc, index: j, value: sum)]
+            }
+          ]
+        },
+        builder.loop("j", to: .index(columns), .vectorized) { _, j in [.store(y, index: j, value: .local(acc, j))] },
+      ])
+  }
+
+  @Test(arguments: targets, [16, 32, 21]) func bytesAreExact(_ name: String, _ columns: Int) throws {
+    let target = try Target(named: name)
+    let depth = 32
+    let a = (0..<depth).map { UInt8(truncatingIfNeeded: $0 &* 37 &+ 200) }
+    let w = (0..<depth * columns).map { UInt8(truncatingIfNeeded: $0 &* 91 &+ 128) }
+    for (left, right) in [(ElementType.u8, ElementType.i8), (.i8, .i8), (.u8, .u8), (.i8, .u8)] {
+      func value(_ byte: UInt8, _ element: ElementType) -> Int32 { element == .u8 ? Int32(byte) : Int32(Int8(bitPattern: byte)) }
+      let result = try run(bytesKernel(left, right, columns: columns, depth: depth), [a, w], as: Int32.self, count: columns, target: target)
+      let expected = (0..<columns).map { j in
+        (0..<depth).reduce(Int32(7)) { $0 + value(a[$1], left) * value(w[($1 / 4 * columns + j) * 4 + $1 % 4], right) }
+      }
+      #expect(result == expected, "\(left) x \(right)")
+    }
+  }
+
+  @Test func oneInstructionWhereThereIsOne() throws {
+    let assembly = try emitAssembly(program(of: bytesKernel(.u8, .i8, columns: 32, depth: 64)), for: Target(named: "znver4"))
+    #expect(assembly.contains("vpdpbusd"))
+    let older = try emitAssembly(program(of: bytesKernel(.u8, .i8, columns: 32, depth: 64)), for: Target(named: "x86-64-v3"))
+    #expect(!older.contains("vpdpbusd") && older.contains("vpmaddwd"))
+  }
+
+  @Test(arguments: targets) func brainFloats(_ name: String) throws {
+    let (columns, depth) = (32, 48)
+    var builder = KernelBuilder()
+    let x = builder.buffer("a", .bf16, .read)
+    let weights = builder.buffer("w", .bf16, .read)
+    let y = builder.buffer("y", .f32, .write)
+    let acc = builder.local("acc", .f32, count: columns)
+    let kernel = builder.kernel(
+      "dot",
+      [
+        .allocate(acc),
+        builder.loop("j", to: .index(columns), .vectorized) { _, j in [.assign(acc, index: j, value: .number(0, .f32))] },
+        builder.loop("k", to: .index(depth), by: 2) { kb, k in
+          [
+            kb.loop("j", to: .index(columns), .vectorized) { _, j in
+              var sum = Expression.local(acc, j)
+              for step in 0..<2 {
+                sum = .multiplyAdd(
+                  .convert(.load(x, k + .index(step)), .f32), .convert(.load(weights, (k * .index(columns) + j * .index(2)) + .index(step)), .f32), sum)
+              }
+              return [.assign(acc, index: j, value: sum)]
+            }
+          ]
+        },
+        builder.loop("j", to: .index(columns), .vectorized) { _, j in [.store(y, index: j, value: .local(acc, j))] },
+      ])
+    func brain(_ value: Float) -> UInt16 { UInt16(truncatingIfNeeded: value.bitPattern >> 16) }
+    func float(_ bits: UInt16) -> Float { Float(bitPattern: UInt32(bits) << 16) }
+    let a = (0..<depth).map { brain(Float($0 % 7) - 3) }
+    let w = (0..<depth * columns).map { brain(Float($0 % 11) * 0.25 - 1) }
+    let result = try run(kernel, [a, w], as: Float.self, count: columns, target: Target(named: name))
+    // Small integers over four: every order of summation is exact.
+    #expect(result == (0..<columns).map { j in (0..<depth).reduce(Float(0)) { $0 + float(a[$1]) * float(w[($1 / 2 * columns + j) * 2 + $1 % 2]) } })
+  }
+}
