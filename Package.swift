@@ -69,7 +69,7 @@ let package = Package(
     .target(
       name: "Serving",
       dependencies: [
-        "TensorTypes", "Artifact", "Runtime",
+        "TensorTypes", "Artifact", "Runtime", "CRuntime",
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),

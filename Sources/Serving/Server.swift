@@ -1,3 +1,4 @@
+import CRuntime
 import Glibc
 import NIOCore
 import NIOHTTP1
@@ -120,7 +121,18 @@ package final class Server: Sendable {
   package func beginDraining() { context.service.readiness.beginDraining() }
 
   /// Stage two: nothing new is accepted; idle connections end, the others when their reply is out.
+  ///
+  /// A client whose connection waits in the listener's queue believes it is connected; closing the listener would reset
+  /// it. So handshakes stop first, then the queue is emptied, then the listener closes.
   package func stopAccepting() {
+    if let socket = listener as? any SocketOptionProvider {
+      // The struct holds a pointer to a constant; as two words it may cross to the event loop.
+      let filter = unsafeBitCast(ingot_drop_packets(), to: SIMD2<UInt64>.self)
+      let drop = socket.unsafeSetSocketOption(level: .socket, name: NIOBSDSocket.Option(rawValue: SO_ATTACH_FILTER), value: filter)
+      if (try? drop.wait()) != nil {
+        for _ in 0..<5 { try? listener.eventLoop.scheduleTask(in: .milliseconds(10)) {}.futureResult.wait() }
+      }
+    }
     try? listener.close().wait()
     for (loop, registry) in registries { loop.execute { registry.value.beginClosing() } }
   }

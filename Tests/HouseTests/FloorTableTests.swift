@@ -19,7 +19,7 @@ import Testing
     ("Sources/LLVMCodegen", system.union(["TensorTypes", "KernelIR", "CLLVM", "Foundation"])),
     ("Sources/Runtime", system.union(["TensorTypes", "Artifact", "CRuntime"])),
     ("passes", system.union(["TensorTypes", "GraphIR", "KernelIR", "Interpreter", "Foundation"])),
-    ("Sources/Serving", system.union(["TensorTypes", "Artifact", "Runtime"]).union(network)),
+    ("Sources/Serving", system.union(["TensorTypes", "Artifact", "Runtime", "CRuntime"]).union(network)),
     (
       "Sources/Compiler",
       system.union(nouns).union(["Interpreter", "ONNXFrontend", "Lowering", "LLVMCodegen", "Runtime", "Passes", "Foundation"])

@@ -91,6 +91,17 @@ uint64_t ingot_read_memory(const void *bytes, size_t count);
 /// The number of CPUs in the affinity mask of the calling thread; 0 if it cannot be read.
 int64_t ingot_affinity_count(void);
 
+// MARK: Sockets
+
+/// A classic BPF program for SO_ATTACH_FILTER (struct sock_fprog of linux/filter.h) that drops every packet. On a
+/// listening socket it stops new handshakes, while those that are complete can still be accepted.
+struct ingot_packet_instruction { unsigned short code; unsigned char jump_true, jump_false; unsigned int constant; };
+struct ingot_packet_filter { unsigned short count; const struct ingot_packet_instruction *program; };
+static inline struct ingot_packet_filter ingot_drop_packets(void) {
+  static const struct ingot_packet_instruction drop = {0x06 /* BPF_RET | BPF_K */, 0, 0, 0};
+  return (struct ingot_packet_filter){1, &drop};
+}
+
 #ifdef __cplusplus
 }
 #endif
