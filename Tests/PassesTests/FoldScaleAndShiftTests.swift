@@ -121,6 +121,27 @@ import Testing
       """)
   }
 
+  @Test func carriesTheScaleOfAttentionScoresIntoTheQueries() throws {
+    func model(_ returned: String) -> String {
+      """
+      graph @main(%x: f32[6,8], %k: f32[2,4,6], %c_w: f32[8,8], %c_b: f32[8]) {
+        %q = dot %x, %c_w : f32[6,8]
+        %bias = broadcast %c_b {shape = [6, 8]}
+        %p = add %q, %bias
+        %r = reshape %p {shape = [6, 2, 4]}
+        %t = transpose %r {permutation = [1, 0, 2]} : f32[2,6,4]
+        %s = dot %t, %k : f32[2,6,6]
+        %n = constant dense [0.3] : f32[]
+        %f = broadcast %n {shape = [2, 6, 6]}
+        %y = mul %s, %f
+        return \(returned)
+      }
+      """
+    }
+    try expectRewrite(foldScaleAndShift, model("%y"), becomes: "// CHECK: dot\n// CHECK-NOT: mul", within: .ulps(128))
+    try expectUnchanged(foldScaleAndShift, model("%y, %t"))
+  }
+
   @Test func keepsAConvolutionWithTwoUsers() throws {
     try expectUnchanged(
       foldScaleAndShift,

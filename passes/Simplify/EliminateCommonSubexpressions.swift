@@ -93,12 +93,12 @@ private struct ExpressionTable {
 extension Tensor {
   /// A 64-bit digest (FNV-1a over words) of the bytes, of a sample of them for large tensors; equal tensors have equal ones.
   ///
-  /// Tensors whose digests agree are compared byte by byte, so a sample only has to tell most of them apart.
+  /// Tensors whose digests agree are compared byte by byte, so a sample only has to tell most of them apart, and touch few pages of a mapped file.
   fileprivate var digest: UInt64 {
     withBytes { bytes in
       var digest: UInt64 = 0xcbf2_9ce4_8422_2325
       let words = bytes.count / 8
-      for position in stride(from: 0, to: words, by: max(1, words / 4096)) {
+      for position in stride(from: 0, to: words, by: max(1, words / 256)) {
         digest = (digest ^ bytes.loadUnaligned(fromByteOffset: position * 8, as: UInt64.self)) &* 0x0000_0100_0000_01b3
         digest ^= digest >> 29
       }

@@ -14,6 +14,7 @@ import TensorTypes
 /// the value in between must have one user, otherwise work would be repeated.
 /// - A multiplication moves into the filter, and through an `add` of a constant in front of a contraction or of another multiplication.
 /// - Two additions of constants become one, two multiplications become one.
+/// - A multiplication by a number moves through reshapes, transposes and products of activations to a contraction that takes it.
 /// - A multiplication in front of a contraction moves into the filter as well: a splat, or along the axis that is summed over.
 ///
 /// Numerics: reassociates (a few ulps). Each new constant is computed in f64 and rounded once; f32 and f64 only. Nothing is folded that
@@ -48,9 +49,9 @@ private enum ScaleAndShiftRules {
       return .unchanged
     }
     if node.operation is Convolution || node.operation is Dot {
-      guard let folded = try scaled(node, by: scale, along: axis, &rewriter) else { return .unchanged }
-      return .replaced(with: folded)
+      if let folded = try scaled(node, by: scale, along: axis, &rewriter) { return .replaced(with: folded) }
     }
+    if scale.isSplat, let carried = try carried(match[0], scale.values[0], &rewriter) { return .replaced(with: carried) }
     guard let inner = node.operation as? Binary, let (innerAxis, constant) = rewriter.graph.axisVector(node.operands[1]),
       let common = commonAxis((axis, scale), (innerAxis, constant))
     else { return .unchanged }
@@ -94,6 +95,33 @@ private enum ScaleAndShiftRules {
   private static func commonAxis(_ a: (axis: Int, vector: AxisVector), _ b: (axis: Int, vector: AxisVector)) -> Int? {
     if a.vector.isSplat { return b.axis }
     return b.vector.isSplat || a.axis == b.axis ? a.axis : nil
+  }
+
+  /// The value times a number, with the multiplication carried to where it folds: through reshapes, transposes and the left side of a
+  /// product of two activations (the scale of attention scores goes into the weights of the queries). nil if it folds nowhere.
+  private static func carried(_ id: ValueID, _ number: Double, _ rewriter: inout Rewriter) throws(TypeError) -> ValueID? {
+    var path: [Node] = []
+    var value = id
+    while let node = rewriter.producer(of: value), rewriter.hasOneUse(value),
+      node.operation is Reshape || node.operation is Transpose || (node.operation is Dot && rewriter.constant(node.operands[0]) == nil && rewriter.constant(node.operands[1]) == nil)
+    {
+      path.append(node)
+      value = node.operands[0]
+    }
+    guard !path.isEmpty, isFoldable(value, AxisVector(values: [number]), rewriter) else { return nil }
+    var result = try rewriter.insert(Binary(.multiply), value, try rewriter.splat(number, as: rewriter.type(of: value)))
+    for node in path.reversed() { result = try rewriter.insertAll(node.operation, [result] + node.operands.dropFirst())[0] }
+    return result
+  }
+
+  /// True if a multiplication by a number folds into the value's contraction, through the addition of a constant or not.
+  private static func isFoldable(_ id: ValueID, _ scale: AxisVector, _ rewriter: Rewriter) -> Bool {
+    guard rewriter.hasOneUse(id), let node = rewriter.producer(of: id) else { return false }
+    if let inner = node.operation as? Binary, inner.function == .add, let (_, constant) = rewriter.graph.axisVector(node.operands[1]) {
+      let product = constant.combined(with: scale, *)
+      return product.isOrdinary(in: rewriter.type(of: id).element) && takesScale(node.operands[0], axis: 0, scale, rewriter)
+    }
+    return takesScale(id, axis: 0, scale, rewriter)
   }
 
   /// True if a multiplication of the value by the scale disappears into what computes it.
