@@ -14,7 +14,7 @@ import Testing
     ("ir/Kernel", system.union(["TensorTypes"])),
     ("Sources/Artifact", system.union(["TensorTypes", "CRuntime"])),
     ("Sources/Interpreter", system.union(["TensorTypes", "GraphIR", "KernelIR", "Foundation"])),
-    ("Sources/ONNXFrontend", system.union(["TensorTypes", "GraphIR", "SwiftProtobuf", "Foundation"])),
+    ("Sources/ONNXFrontend", system.union(["TensorTypes", "GraphIR"])),
     ("Sources/Lowering", system.union(["TensorTypes", "GraphIR", "KernelIR", "Foundation"])),
     ("Sources/LLVMCodegen", system.union(["TensorTypes", "KernelIR", "CLLVM", "Foundation"])),
     ("Sources/Runtime", system.union(["TensorTypes", "Artifact", "CRuntime"])),
