@@ -39,7 +39,6 @@ let package = Package(
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-    .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
   ],
   targets: [
@@ -52,7 +51,7 @@ let package = Package(
     // The ends of the road.
     .target(
       name: "ONNXFrontend",
-      dependencies: ["TensorTypes", "GraphIR", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
+      dependencies: ["TensorTypes", "GraphIR"],
       exclude: ["onnx.proto"]),
     .target(name: "Interpreter", dependencies: ["TensorTypes", "GraphIR", "KernelIR"]),
     .target(name: "Lowering", dependencies: ["TensorTypes", "GraphIR", "KernelIR"]),
