@@ -52,11 +52,14 @@ struct ConvolutionTile {
     let steps = problem.tapCount == 1 ? problem.inputChannels.constant : nil
     let splits = TileAccumulators.splits(rows: rows, vectors: vectors, steps: steps ?? problem.inputChannels.constant)
     var tile = TileAccumulators(rows: rows, splits: splits, columns: columns, element: problem.element)
-    return try tile.emit(&emitter, reduce: reduce) { emitter, row, lane, sum throws(CompileError) in
+    func index(_ row: Int, _ lane: Expression) -> [Expression] {
       let (outer, tiled) = result(row)
       let channel = group * .index(problem.outputChannels) + panel * .index(context.shape.width) + lane
-      let index = problem.index(batch: batch, outer: outer, tiled: tiled, channel: channel)
-      return try context.epilogue.store(&emitter, at: index, sum, into: context.output)
+      return problem.index(batch: batch, outer: outer, tiled: tiled, channel: channel)
+    }
+    let ahead = try TileAccumulators.prefetches(context.epilogue, &emitter, rows: rows, columns, into: context.output, index)
+    return try tile.emit(&emitter, ahead: ahead, reduce: reduce) { emitter, row, lane, sum throws(CompileError) in
+      try context.epilogue.store(&emitter, at: index(row, lane), sum, into: context.output)
     }
   }
 

@@ -86,7 +86,9 @@ struct DotTemplate {
     var tile = TileAccumulators(rows: rows, splits: splits, columns: columns, element: problem.element)
     let first = place.panel * .index(shape.width)
     let unroll = max(splits, rows * vectors >= 12 ? 1 : rows * vectors >= 6 ? 2 : 4)
-    return try tile.emit(&emitter) { emitter, tile throws(CompileError) in
+    func index(_ row: Int, _ lane: Expression) -> [Expression] { place.batch + [place.row + .index(row), first + lane] }
+    let ahead = try TileAccumulators.prefetches(epilogue, &emitter, rows: rows, columns, into: output, index)
+    return try tile.emit(&emitter, ahead: ahead) { emitter, tile throws(CompileError) in
       try TileAccumulators.reduction(&emitter, over: problem.steps, unroll: unroll, fullUpTo: 64 / max(4, rows * vectors)) { emitter, step, number throws(CompileError) in
         try tile.step(&emitter, split: number) { emitter, row throws(CompileError) in
           try emitter.element(problem.left, place.batch + [place.row + .index(row), step])
@@ -99,7 +101,7 @@ struct DotTemplate {
         }
       }
     } finish: { emitter, row, lane, sum throws(CompileError) in
-      try epilogue.store(&emitter, at: place.batch + [place.row + .index(row), first + lane], sum, into: output)
+      try epilogue.store(&emitter, at: index(row, lane), sum, into: output)
     }
   }
 

@@ -37,8 +37,10 @@ struct TileAccumulators {
   static func accumulator(of element: ElementType) -> ElementType { element == .f16 || element == .bf16 ? .f32 : element }
 
   /// Zeroes the registers, runs `reduce`, which makes steps, and hands every row to `finish`.
+  ///
+  /// - Parameter ahead: Prefetches.
   mutating func emit(
-    _ emitter: inout ElementEmitter,
+    _ emitter: inout ElementEmitter, ahead: [Statement] = [],
     reduce: (inout ElementEmitter, TileAccumulators) throws(CompileError) -> [Statement],
     finish: (inout ElementEmitter, _ row: Int, _ lane: Expression, _ sum: Expression) throws(CompileError) -> [Statement]
   ) throws(CompileError) -> [Statement] {
@@ -49,7 +51,7 @@ struct TileAccumulators {
       let zero = try lanes(&emitter, computed) { _, lane throws(CompileError) in self.locals.map { .assign($0, index: lane, value: .number(0, self.sum)) } }
       let body = try emitter.scoped { emitter throws(CompileError) in try reduce(&emitter, self) }
       let tail = try lanes(&emitter, stored) { emitter, lane throws(CompileError) in try self.finishRows(&emitter, lane, finish) }
-      return locals.map { .allocate($0) } + zero + body + tail
+      return locals.map { .allocate($0) } + zero + ahead + body + tail
     case .runtime(let count):
       let variable = emitter.builder.variable("n")
       locals = (0..<rows * splits).map { _ in emitter.builder.local("acc", sum, count: 1) }
@@ -61,6 +63,14 @@ struct TileAccumulators {
       }
       return [.loop(Loop(variable, to: count, kind: .vectorized, body: body))]
     }
+  }
+
+  /// Prefetches of what the epilogue of a tile reads and writes; none for few rows, which wait for the right operand anyway.
+  static func prefetches(
+    _ epilogue: TileEpilogue, _ emitter: inout ElementEmitter, rows: Int, _ columns: Columns, into output: Buffer, _ index: (Int, Expression) -> [Expression]
+  ) throws(CompileError) -> [Statement] {
+    guard rows >= 4, case .known(let stored, _) = columns else { return [] }
+    return try epilogue.prefetches(&emitter, rows: rows, columns: stored, into: output, index)
   }
 
   private func finishRows(

@@ -64,6 +64,59 @@ struct TileEpilogue {
       return [.store(output, index: path.position(index, emitter.mapping), value: result)]
     }
   }
+
+  /// Prefetches of what the epilogue of a tile reads and writes, to be put in front of the tile's sum: they come from
+  /// beyond the caches in large networks, and a processor does not look so far ahead.
+  ///
+  /// Measured on the bottlenecks of ResNet-50: 1.6 ms without, see `template-bench`.
+  /// - Parameter index: Where an element of the tile lies in the anchor's result.
+  func prefetches(
+    _ emitter: inout ElementEmitter, rows: Int, columns: Int, into output: Buffer, _ index: (_ row: Int, _ lane: Expression) -> [Expression]
+  ) throws(CompileError) -> [Statement] {
+    let lane = emitter.builder.variable("n")
+    emitter.ranges.set(lane, to: Extent(columns))
+    var requests: [Access] = []
+    var shared: Set<Access> = []
+    for row in 0..<rows {
+      let statements = try store(&emitter, at: index(row, .variable(lane)), .number(0, graph.type(of: anchor).element), into: output)
+      let found = Self.accesses(of: statements, lane)
+      // What all rows read alike is small and stays in the cache.
+      if row == 1 { shared = Set(requests).intersection(found) }
+      requests += found
+    }
+    var statements: [Statement] = []
+    var done = shared
+    for request in requests where done.insert(request).inserted {
+      for column in stride(from: 0, to: columns, by: max(1, 64 / request.buffer.element.byteCount)) {
+        let place = request.index.map { $0 == .variable(lane) ? .index(column) : $0 }
+        statements.append(.prefetch(request.buffer, index: place, forWriting: request.isWritten))
+      }
+    }
+    return statements
+  }
+
+  private struct Access: Hashable {
+    var buffer: Buffer
+    var index: Expression
+    var isWritten: Bool
+  }
+
+  /// Loads and stores that move with the lane, a step at a time, and whose place is known before the statements.
+  private static func accesses(of statements: [Statement], _ lane: Variable) -> [Access] {
+    var bound: Set<Variable> = []
+    var found: [Access] = []
+    for statement in statements {
+      if case .bind(let variable, _) = statement { bound.insert(variable) }
+      if case .store(let buffer, let index, _) = statement { found.append(Access(buffer: buffer, index: index, isWritten: true)) }
+      statement.visitExpressions { if case .load(let buffer, let index) = $0 { found.append(Access(buffer: buffer, index: index, isWritten: false)) } }
+    }
+    func isKnown(_ index: Expression) -> Bool {
+      if case .variable(let variable) = index { return !bound.contains(variable) }
+      if case .load = index { return false }
+      return index.children.allSatisfy(isKnown)
+    }
+    return found.filter { TileAccess.coefficient(of: lane, in: $0.index) == 1 && isKnown($0.index) }
+  }
 }
 
 extension FusionLowering {

@@ -30,6 +30,7 @@ extension Statement {
     case .accumulate(let local, let index, let reducer, let value): return "\(indent)\(local.text)[\(index)] \(reducer.rawValue)= \(value)\n"
     case .branch(let condition, let then, let otherwise):
       return "\(indent)if \(condition) \(block(then))" + (otherwise.isEmpty ? "\n" : " else \(block(otherwise))\n")
+    case .prefetch(let buffer, let index, let forWriting): return "\(indent)prefetch \(buffer.name)[\(index)]\(forWriting ? " for writing" : "")\n"
     case .repeatWhile(let condition, let body): return "\(indent)while \(condition) \(block(body))\n"
     }
   }

@@ -68,6 +68,9 @@ private struct KernelVerifier {
       try expect(condition, .bool)
       try check(then, isOutermost: false, isVector: isVector)
       try check(otherwise, isOutermost: false, isVector: isVector)
+    case .prefetch(let buffer, let index, _):
+      guard kernel.parameters.indices.contains(buffer.slot), kernel.parameters[buffer.slot] == buffer else { throw fail("prefetch of `\(buffer.name)`, which is no parameter") }
+      try expect(index, .i64)
     case .repeatWhile(let condition, let body):
       try expect(condition, .bool)
       try check(body, isOutermost: false, isVector: isVector)

@@ -38,6 +38,8 @@ public indirect enum Statement: Sendable, Hashable {
   /// mention, the lanes are combined after the loop, in an order that does not depend on the thread count.
   case accumulate(Local, index: Expression, with: Reducer, value: Expression)
   case branch(if: Expression, then: [Statement], else: [Statement])
+  /// Asks for the cache line of an element ahead of its use. It changes no result, and the position may lie outside of the buffer.
+  case prefetch(Buffer, index: Expression, forWriting: Bool)
   /// Repeats while the condition holds; it is evaluated before each round.
   case repeatWhile(Expression, body: [Statement])
 }
@@ -119,6 +121,7 @@ extension Statement {
       for statement in loop.body { statement.visitExpressions(visit) }
     case .bind(_, let value): walk(value)
     case .allocate: break
+    case .prefetch(_, let index, _): walk(index)
     case .store(_, let index, let value):
       walk(index)
       walk(value)

@@ -99,6 +99,7 @@ struct KernelCode {
     case .branch(let condition, let then, let otherwise):
       let (test, yes, no) = (try indexCode(condition), try compile(then), try compile(otherwise))
       return { frame throws(KernelError) in if try test(frame) != 0 { try yes(frame) } else { try no(frame) } }
+    case .prefetch: return { _ in }
     case .repeatWhile(let condition, let body):
       let (test, code) = (try indexCode(condition), try compile(body))
       return { frame throws(KernelError) in

@@ -73,6 +73,12 @@ extension FunctionBuilder {
 
   func element(_ base: IRValue, _ type: IRType, at position: Int) -> IRValue { position == 0 ? base : element(base, type, at: index(position)) }
 
+  /// The address of an element that may lie outside of what `base` points to.
+  func address(_ base: IRValue, _ type: IRType, at index: IRValue) -> IRValue {
+    var indices: [LLVMValueRef?] = [index.raw]
+    return IRValue(LLVMBuildGEP2(raw, type.raw, base.raw, &indices, 1, ""))
+  }
+
   /// The pointer `bytes` further on.
   func offset(_ base: IRValue, bytes: IRValue) -> IRValue { element(base, i8, at: bytes) }
 
@@ -82,6 +88,11 @@ extension FunctionBuilder {
     let load = LLVMBuildLoad2(raw, type.raw, address.raw, "")!
     LLVMSetAlignment(load, UInt32(alignment))
     return IRValue(load)
+  }
+
+  /// Into the first-level cache, in the state that a write needs if one follows.
+  func prefetch(_ address: IRValue, forWriting: Bool) {
+    intrinsic("llvm.prefetch", [pointer], [address, integer(forWriting ? 1 : 0, i32), integer(3, i32), integer(1, i32)])
   }
 
   func store(_ value: IRValue, _ address: IRValue, alignment: Int) {

@@ -31,6 +31,10 @@ extension KernelEmitter {
     storeLanes(b.narrow(vector(value, lanes), buffer.element), base, type, alignment: alignment, at: index, lanes, mask: lanes.mask)
   }
 
+  func emitPrefetch(_ buffer: Buffer, at position: IRValue, forWriting: Bool) throws(CodegenError) {
+    b.prefetch(b.address(try address(of: buffer), b.memoryType(buffer.element), at: position), forWriting: forWriting)
+  }
+
   private func address(of buffer: Buffer) throws(CodegenError) -> IRValue {
     guard buffers.indices.contains(buffer.slot) else { throw CodegenError(.malformed("buffer `\(buffer.name)` is no parameter")) }
     return buffers[buffer.slot]

@@ -164,6 +164,7 @@ struct VectorLoopShape {
         visit(condition, isIndex: false)
         visit(then)
         visit(otherwise)
+      case .prefetch: cost += 1
       case .repeatWhile(let condition, let body):
         visit(condition, isIndex: false)
         visit(body)

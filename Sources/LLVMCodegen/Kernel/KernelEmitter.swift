@@ -100,6 +100,9 @@ final class KernelEmitter {
     case .store(let buffer, let index, let value): try emitStore(buffer, at: emit(index), try emit(value))
     case .assign(let local, let index, let value): try emitAssign(local, at: emit(index), try emit(value))
     case .accumulate(let local, let index, let reducer, let value): try emitAccumulate(local, at: emit(index), reducer, emit(value))
+    case .prefetch(let buffer, let index, let forWriting):
+      guard case .uniform(let position, _) = try emit(index) else { throw CodegenError(.divergentControl("a prefetched position")) }
+      try emitPrefetch(buffer, at: position, forWriting: forWriting)
     case .branch(let condition, let then, let otherwise): try emitBranch(condition, then, otherwise)
     case .repeatWhile(let condition, let body):
       let (header, start, exit) = (b.block("while"), b.block("while.body"), b.block("while.exit"))

@@ -52,6 +52,7 @@ struct KernelSize {
       add(condition, times: times)
       add(then, times: times)
       add(otherwise, times: times)
+    case .prefetch(_, let index, _): add(index, times: times)
     case .repeatWhile(let condition, let body):
       add(condition, times: nil)
       add(body, times: nil)
