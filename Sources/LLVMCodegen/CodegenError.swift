@@ -11,6 +11,8 @@ public struct CodegenError: Error, Sendable, CustomStringConvertible {
     case extent(String)
     /// The locals of a kernel need more stack than a thread may use.
     case stack(bytes: Int, limit: Int)
+    /// A kernel unrolls into more code than can be compiled in reasonable time.
+    case size(nodes: Int, limit: Int)
     /// The kernel breaks a rule of its IR.
     case malformed(String)
     /// LLVM refused a module that we made: a fault of ours.
@@ -35,6 +37,7 @@ public struct CodegenError: Error, Sendable, CustomStringConvertible {
       case .divergentControl(let what): "\(what) differs between the lanes of a vectorized loop"
       case .extent(let text): "extent `\(text)` cannot be computed"
       case .stack(let bytes, let limit): "locals need \(bytes) bytes of stack, the limit is \(limit)"
+      case .size(let nodes, let limit): "it unrolls into \(nodes) expressions, the limit is \(limit)"
       case .malformed(let message): message
       case .invalidModule(let message): "LLVM refuses the module: \(message)"
       case .emission(let message): "LLVM could not emit code: \(message)"

@@ -13,6 +13,7 @@ import TensorTypes
     let wantsAssembly = CommandLine.arguments.contains("asm")
     let peak = try measurePeak(target)
     print("target \(target.cpu), peak \(format(peak)) GFLOP/s")
+    if CommandLine.arguments.contains("functions") { return try measureFunctions(target) }
     for (m, n, k) in [(128, 768, 768), (144, 768, 768), (126, 768, 768), (3136, 64, 576)] {
       for tile in [Tile(rows: 12, columns: 32, unroll: 1), Tile(rows: 12, columns: 32, unroll: 2), Tile(rows: 12, columns: 32, unroll: 4), Tile(rows: 14, columns: 32, unroll: 1), Tile(rows: 14, columns: 32, unroll: 4), Tile(rows: 6, columns: 64, unroll: 1), Tile(rows: 6, columns: 64, unroll: 4)] {
         try measureMatmul(m, n, k, tile, target, peak, wantsAssembly)
@@ -82,6 +83,23 @@ import TensorTypes
     }
     report("matmul \(m)x\(n)x\(k)", tile, 2 * Double(m) * Double(n) * Double(k), seconds, peak, compileSeconds)
     if wantsAssembly { print(try emitAssembly(program(of: kernel, counts: counts), for: target)) }
+  }
+
+  /// Nanoseconds per element of every function over 4096 elements in the cache.
+  static func measureFunctions(_ target: Target) throws {
+    let count = 4096
+    let (input, output) = (floats(2 * count, seed: 5), floats(2 * count, seed: 6))
+    for element in [ElementType.f32, .f64] {
+      for function in UnaryFunction.allCases where !function.isPredicate && function != .not {
+        var builder = KernelBuilder()
+        let x = builder.buffer("x", element, .read)
+        let y = builder.buffer("y", element, .write)
+        let loop = builder.loop("i", to: .index(count), .vectorized) { _, i in [.store(y, index: i, value: .unary(function, .load(x, i)))] }
+        let machine = try Machine(program(of: builder.kernel(function.mnemonic, [loop]), counts: [count, count]), target)
+        let seconds = fastest { machine.run(inputs: [UnsafeRawPointer(input)], outputs: [UnsafeMutableRawPointer(output)], rounds: $0) }
+        print("\(element.name) \(function.mnemonic): \(format(seconds * 1e12 / Double(count))) ps per element")
+      }
+    }
   }
 
   /// Rates are per cent of the f32 peak: 400 is the limit for bytes, 200 for bf16.

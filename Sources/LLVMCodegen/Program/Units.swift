@@ -15,6 +15,8 @@ struct Units: Sendable {
 
   /// Nodes of small kernels in the entry's module; beyond it they get modules of their own.
   private static let inliningBudget = 40_000
+  /// Nodes of one kernel after unrolling; LLVM takes about 10 microseconds for each.
+  private static let codeLimit = 1 << 20
 
   init(_ program: KernelProgram, for target: Target) throws(CodegenError) {
     for kernel in program.kernels {
@@ -34,6 +36,9 @@ struct Units: Sendable {
     var budget = Self.inliningBudget
     for number in canonical.indices where canonical[number] == number {
       let size = KernelSize(program.kernels[number])
+      guard size.code <= Self.codeLimit else {
+        throw CodegenError(.size(nodes: size.code, limit: Self.codeLimit), kernel: program.kernels[number].name)
+      }
       let code = size.code * max(1, calls[number] ?? 1)
       if size.isSmall && code <= budget {
         inlined.insert(number)
