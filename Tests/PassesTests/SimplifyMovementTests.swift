@@ -1,3 +1,4 @@
+import GraphIR
 import GraphTestSupport
 import Passes
 import Testing
@@ -76,6 +77,36 @@ import Testing
     try expectRewrite(simplifyMovement, model(3, 4), becomes: "// CHECK: graph\n// CHECK-NEXT: return %y", within: .exact)
     try expectRewrite(simplifyMovement, model(4, 2), becomes: "// CHECK: slice %y {starts = [0, 1], sizes = [2, 2]", within: .exact)
     try expectUnchanged(simplifyMovement, model(2, 2))
+  }
+
+  @Test func survivesNumbersThatDoNotFit() throws {
+    // A symbolic axis leaves room for any start; nothing may overflow on the way.
+    let text = """
+      graph @main(%x: f32[2,n], %y: f32[2,4]) {
+        %c = concatenate %x, %y {axis = 1}
+        %s = slice %c {starts = [0, 4611686018427387904], sizes = [2, 4611686018427387], steps = [1, 4611686018427387]}
+        return %s
+      }
+      """
+    guard var graph = try? parseGraph(text) else { return }
+    var runner = PassRunner<Graph>()
+    try? runner.run(.portable, on: &graph)
+    try? runner.run(.layout, on: &graph)
+  }
+
+  @Test func permutesEmptyConstantsOfHugeExtents() throws {
+    let text = """
+      graph @main(%x: f32[0,4194304,4194304]) {
+        %e = constant dense [] : f32[0,4194304,4194304]
+        %t = transpose %e {permutation = [0, 2, 1]}
+        %y = add %x, %t
+        return %y
+      }
+      """
+    guard var graph = try? parseGraph(text) else { return }
+    var runner = PassRunner<Graph>()
+    try runner.run(.portable, on: &graph)
+    #expect(graph.size <= 3)
   }
 
   @Test func removesEmptyPads() throws {

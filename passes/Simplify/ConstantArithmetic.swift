@@ -10,6 +10,7 @@ extension Tensor {
   ///
   /// - Returns: nil if a finite element would become infinite.
   func scaled(by vector: AxisVector, along axis: Int) -> Tensor? {
+    if count == 0 { return self }
     let inner = dimensions[(axis + 1)...].reduce(1, *)
     let extent = dimensions[axis]
     var overflows = false
@@ -36,6 +37,8 @@ extension Tensor {
 
   /// The axes permuted: axis `i` of the result is axis `permutation[i]` of this tensor.
   func transposed(_ permutation: [Int]) -> Tensor {
+    // Nothing to move; and the extents beside a 0 may be too large to multiply.
+    if count == 0 { return Tensor(element, permutation.map { dimensions[$0] }, storage: storage, byteOffset: byteOffset) ?? self }
     // Axes that stay neighbours are one axis; extents of 1 are none.
     var groups: [(extent: Int, stride: Int)] = []
     var strides = [Int](repeating: 1, count: dimensions.count)

@@ -109,18 +109,21 @@ private enum MovementRules {
     }
     guard let (node, concatenate) = rewriter.producer(of: match[0], as: Concatenate.self) else { return .unchanged }
     let axis = concatenate.axis
-    guard let start = slice.starts[axis].constant, let size = slice.sizes[axis].constant, size > 0 else { return .unchanged }
-    let last = start + (size - 1) * slice.steps[axis]
+    guard let start = slice.starts[axis].constant, let size = slice.sizes[axis].constant, size > 0,
+      let last = (slice.starts[axis] + Extent(size - 1) * Extent(slice.steps[axis])).constant
+    else { return .unchanged }
     var offset = 0
     for operand in node.operands {
       guard let extent = rewriter.type(of: operand).shape[axis].constant else { return .unchanged }
-      if start >= offset && last < offset + extent {
+      let (end, overflowed) = offset.addingReportingOverflow(extent)
+      if overflowed { return .unchanged }
+      if start >= offset && last < end {
         var starts = slice.starts
         starts[axis] = Extent(start - offset)
         let part = Slice(starts: starts, sizes: slice.sizes, steps: slice.steps)
         return .replaced(with: part.isWhole(of: rewriter.type(of: operand).shape) ? operand : try rewriter.insert(part, operand))
       }
-      offset += extent
+      offset = end
     }
     return .unchanged
   }
