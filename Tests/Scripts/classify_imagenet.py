@@ -9,6 +9,7 @@ Each JPEG is decoded here (RGB, middle 224x224, (x - 128) / 128) and sent to POS
 """
 import argparse
 import csv
+import json
 import os
 import sys
 import tempfile
@@ -56,7 +57,7 @@ def main():
             link = server.connection()
             for row in rows:
                 data = prepare(os.path.join(options.data, "images", row["file"]))
-                body = {"inputs": [{"name": "image", "datatype": "FP32", "shape": list(data.shape), "data": data.ravel().tolist()}]}
+                body = json.dumps({"inputs": [{"name": "image", "datatype": "FP32", "shape": list(data.shape), "data": data.ravel().tolist()}]})
                 start = time.monotonic()
                 status, reply = server.request("POST", "/v2/models/%s/infer" % server.name, body, link)
                 seconds.append(time.monotonic() - start)

@@ -42,6 +42,21 @@ def waiting_seconds(process):
     return total / 1e9
 
 
+def start_again_with_priority():
+    """Runs this script anew, before other work of the machine (needs root), and ends with its status."""
+    if os.fork():
+        sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
+    # Sessions compete as groups: a session of our own, whose group and processes both come first.
+    os.setsid()
+    try:
+        with open("/proc/self/autogroup", "w") as file:
+            file.write("-20")
+        os.nice(-20)
+    except OSError as error:
+        print("priority unchanged: %s" % error, flush=True)
+    os.execv(sys.executable, [sys.executable] + [word for word in sys.argv if word != "--boost"])
+
+
 class IngotPeer:
     """An artifact that measures on request."""
     title = "Ingot"
@@ -160,7 +175,10 @@ def main():
     parser.add_argument("--limits", default=os.path.join(default_folder(), "..", "peers", "limits.c"), help="source that measures the machine (%(default)s)")
     parser.add_argument("--markdown", help="also write the table here")
     parser.add_argument("--json", help="also write everything here")
+    parser.add_argument("--boost", action="store_true", help="raise the priority of what is timed (root), on a machine that does other work too")
     options = parser.parse_args()
+    if options.boost:
+        start_again_with_priority()
     graphs = BenchmarkGraphs(options.models)
     limits = MachineLimits.measure(options.limits)
     lines = limits.lines + ["", "| model | threads | Ingot | ONNX Runtime | ratio | Ingot's slices | ONNX Runtime's slices | GFLOP/s | of peak | disturbed |",
