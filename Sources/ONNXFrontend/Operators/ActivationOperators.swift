@@ -39,6 +39,12 @@ enum ActivationOperators {
       let alpha = try call.number("alpha", default: 1)
       return [try b.binary(.multiply, x, b.unary(.logistic, alpha == 1 ? x : b.binary(.multiply, x, alpha)))]
     },
+    "SwiGLU": { call, b throws(CompileError) in
+      let x = try call.input(0)
+      let alpha = try call.number("alpha", default: 1)
+      let gate = try b.binary(.multiply, x, b.unary(.logistic, alpha == 1 ? x : b.binary(.multiply, x, alpha)))
+      return [try b.binary(.multiply, gate, call.input(1))]
+    },
     "Softplus": { call, b throws(CompileError) in [try softplus(call.input(0), &b)] },
     "Softsign": { call, b throws(CompileError) in
       let x = try call.input(0)

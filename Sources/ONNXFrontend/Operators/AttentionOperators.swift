@@ -17,18 +17,23 @@ enum AttentionOperators {
     return try b.transpose(b.reshape(x, to: [shape[0], shape[1], Extent(count), size]), [0, 2, 1, 3])
   }
 
-  /// What the score matrix is before it is returned as the fourth result.
+  /// What the attributes and the presence of operands ask for.
   private struct Options {
     var scale: Double
     var isCausal: Bool
+    /// How far a query looks back and ahead; negative for no bound.
+    var leftWindow: Int
+    var rightWindow: Int
     var softcap: Double
     var precision: ElementType?
     var past: Extent
-    /// 0 and 1: scores with the soft cap; 2: with the mask; 3: after softmax.
+    /// The fourth result. 0 and 1: scores with the soft cap; 2: with the mask; 3: after softmax.
     var scoreMode: Int
     var wantsScores: Bool
     var hasMask: Bool
     var hasLengths: Bool
+
+    var hasWindow: Bool { leftWindow >= 0 || rightWindow >= 0 }
   }
 
   private static func attention(_ call: OperatorCall, _ b: inout GraphBuilder) throws(CompileError) -> [ValueID] {
@@ -61,6 +66,7 @@ enum AttentionOperators {
     let precision = try call.integer("softmax_precision", default: 0)
     let options = Options(
       scale: try call.number("scale", default: Float(1 / Double(size).squareRoot())), isCausal: try call.flag("is_causal"),
+      leftWindow: try call.integer("left_window_size", default: -1), rightWindow: try call.integer("right_window_size", default: -1),
       softcap: try call.number("softcap", default: 0), precision: precision == 0 ? nil : try TensorDecoder.element(precision, of: "softmax", origin: call.origin),
       past: past, scoreMode: try call.integer("qk_matmul_output_mode", default: 0), wantsScores: call.wantsOutput(3),
       hasMask: call.optional(3) != nil, hasLengths: call.optional(6) != nil)
@@ -90,29 +96,55 @@ enum AttentionOperators {
       scores = try b.binary(.multiply, b.unary(.hyperbolicTangent, b.binary(.divide, scores, options.softcap)), options.softcap)
     }
     let plain = scores
-    let lowest = try b.scalar(-.infinity, wide)
-    if options.hasMask {
-      let mask = inputs[3]
-      scores = b.element(mask) == .bool ? try b.select(mask, scores, lowest) : try b.binary(.add, scores, b.convert(mask, to: wide))
-    }
-    let (rows, columns) = (b.shape(scores)[2], b.shape(scores)[3])
-    if options.isCausal {
-      let row = try b.binary(.add, b.add(Iota(.i64, [rows, columns], axis: 0)), b.materialize(scalar: options.past, .i64))
-      let column = try b.add(Iota(.i64, [rows, columns], axis: 1))
-      scores = try b.select(b.compare(.lessOrEqual, column, row), scores, lowest)
-    }
-    if options.hasLengths {
-      let lengths = try b.convert(inputs[inputs.count - 1], to: .i64)
-      let column = try b.add(Iota(.i64, [1, 1, 1, columns], axis: 3))
-      scores = try b.select(b.compare(.less, column, b.reshape(lengths, to: [b.shape(lengths)[0], 1, 1, 1])), scores, lowest)
-    }
+    let mask = try mask(inputs, options, rows: b.shape(scores)[2], columns: b.shape(scores)[3], wide, &b)
+    if let bias = mask.bias { scores = try b.binary(.add, scores, bias) }
+    if let allowed = mask.allowed { scores = try b.select(allowed, scores, b.scalar(-.infinity, wide)) }
     let masked = scores
     if let precision = options.precision { scores = try b.convert(scores, to: b.accumulator(precision)) }
-    let weights = try b.convert(NormalizationOperators.softmaxBody(scores, axis: 3, isLogarithmic: false, &b), to: wide)
+    var weights = try b.convert(NormalizationOperators.softmaxBody(scores, axis: 3, isLogarithmic: false, &b), to: wide)
+    if let hasKey = try rowsWithKeys(mask, options, &b) { weights = try b.select(hasKey, weights, b.scalar(0, wide)) }
     let output = try b.convert(MatrixOperators.product(weights, value, &b), to: element)
     guard options.wantsScores else { return [output] }
     let shown = options.scoreMode == 3 ? weights : options.scoreMode == 2 ? masked : plain
     return [output, try b.convert(shown, to: element)]
+  }
+
+  /// What may be seen: a number to add to the scores, and a flag for each score.
+  private static func mask(
+    _ inputs: [ValueID], _ options: Options, rows: Extent, columns: Extent, _ wide: ElementType, _ b: inout GraphBuilder
+  ) throws(CompileError) -> (allowed: ValueID?, bias: ValueID?) {
+    var allowed: ValueID?, bias: ValueID?
+    func restrict(_ flags: ValueID, _ b: inout GraphBuilder) throws(CompileError) {
+      allowed = try allowed.map { known throws(CompileError) in try b.binary(.and, known, flags) } ?? flags
+    }
+    if options.hasMask {
+      if b.element(inputs[3]) == .bool { try restrict(inputs[3], &b) } else { bias = try b.convert(inputs[3], to: wide) }
+    }
+    let lengths = options.hasLengths ? try b.reshape(b.convert(inputs[inputs.count - 1], to: .i64), to: [b.shape(inputs[0])[0], 1, 1, 1]) : nil
+    if options.isCausal || options.hasWindow {
+      // The position of a query among the keys: behind those of the cache.
+      var offset = try b.materialize(scalar: options.past, .i64)
+      if let lengths { offset = try b.binary(.subtract, lengths, b.materialize(scalar: rows, .i64)) }
+      let row = try b.binary(.add, b.add(Iota(.i64, [rows, columns], axis: 0)), offset)
+      let column = try b.add(Iota(.i64, [rows, columns], axis: 1))
+      if options.isCausal { try restrict(b.compare(.lessOrEqual, column, row), &b) }
+      if options.leftWindow >= 0 { try restrict(b.compare(.lessOrEqual, b.binary(.subtract, row, column), Double(options.leftWindow)), &b) }
+      if options.rightWindow >= 0 { try restrict(b.compare(.lessOrEqual, b.binary(.subtract, column, row), Double(options.rightWindow)), &b) }
+    }
+    if let lengths { try restrict(b.compare(.less, b.add(Iota(.i64, [1, 1, 1, columns], axis: 3)), lengths), &b) }
+    return (allowed, bias)
+  }
+
+  /// The rows that may see a key at all, where there can be others; those give zeros instead of NaN.
+  private static func rowsWithKeys(_ mask: (allowed: ValueID?, bias: ValueID?), _ options: Options, _ b: inout GraphBuilder) throws(CompileError) -> ValueID? {
+    guard options.hasMask || options.hasLengths || options.hasWindow else { return nil }
+    if let bias = mask.bias {
+      let visible = try mask.allowed.map { flags throws(CompileError) in try b.select(flags, bias, b.scalar(-.infinity, b.element(bias))) } ?? bias
+      let best = try b.reduce(.maximum, visible, axes: [b.rank(visible) - 1], keepsAxes: true)
+      return try b.compare(.notEqual, best, -.infinity)
+    }
+    guard let allowed = mask.allowed else { return nil }
+    return try b.reduce(.or, allowed, axes: [b.rank(allowed) - 1], keepsAxes: true)
   }
 
   /// Keys or values for every query head: each one serves as many neighbouring query heads.
