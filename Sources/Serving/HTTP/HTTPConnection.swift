@@ -41,6 +41,7 @@ final class HTTPConnection: ChannelInboundHandler {
   private let context: ServerContext
   private let registry: ConnectionRegistry
   private var phase = Phase.waitingForHead
+  private var hasHadRequest = false
   private var current: Current?
   /// Replies that late results belong to have this number.
   private var serial = 0
@@ -107,7 +108,9 @@ final class HTTPConnection: ChannelInboundHandler {
   /// Called when the server drains and no longer waits for new requests.
   func beginClosing() {
     closesAfterReply = true
-    if phase == .waitingForHead, pendingWrites == 0 { channel?.close(promise: nil) }
+    guard phase == .waitingForHead, pendingWrites == 0 else { return }
+    // The first request of a new connection may be on its way; closing now would reset it.
+    if hasHadRequest { channel?.close(promise: nil) } else { deadline = min(deadline, .now() + .milliseconds(500)) }
   }
 
   func errorCaught(context channel: ChannelHandlerContext, error: any Error) {
@@ -129,7 +132,9 @@ final class HTTPConnection: ChannelInboundHandler {
 
   func channelRead(context channel: ChannelHandlerContext, data: NIOAny) {
     switch unwrapInboundIn(data) {
-    case .head(let head): if phase == .waitingForHead { receive(head) }
+    case .head(let head):
+      hasHadRequest = true
+      if phase == .waitingForHead { receive(head) }
     case .body(let part): receive(part)
     case .end: receiveEnd()
     }
