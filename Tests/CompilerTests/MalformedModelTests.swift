@@ -15,6 +15,12 @@ import Testing
     _ = try Compiler().compile(path)
   }
 
+  @Test(arguments: MalformedModel.tolerable) func isRefusedOrCompiled(_ model: MalformedModel) throws {
+    let folder = TemporaryFolder()
+    let path = folder.write(model.bytes, to: "model.onnx")
+    do throws(CompileError) { _ = try Compiler().compile(path) } catch { #expect(error.description.hasPrefix("error: ")) }
+  }
+
   @Test(arguments: MalformedModel.all) func isRefused(_ model: MalformedModel) throws {
     let folder = TemporaryFolder()
     for file in model.files { folder.write(file.bytes, to: file.name) }

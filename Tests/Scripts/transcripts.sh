@@ -23,6 +23,7 @@ if [ -z "$artifact" ]; then
   "$ingot" compile "$root/examples/iris/iris.onnx" -o "$artifact" --labels "$root/examples/iris/labels.txt"
 fi
 
+: >"$work/log"
 "$artifact" serve --port 0 --grace-seconds 1 >"$work/log" 2>&1 &
 server=$!
 address=""
