@@ -25,7 +25,6 @@ echo "\$ ./iris info"
 echo
 echo "\$ ./iris serve --port 0"
 : >"$work/log"
-: >"$work/log"
 "$work/iris" serve --port 0 >"$work/log" 2>&1 &
 server=$!
 # The server prints its address as soon as it accepts connections.
