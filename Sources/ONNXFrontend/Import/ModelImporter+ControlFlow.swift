@@ -2,6 +2,12 @@ import GraphIR
 import TensorTypes
 
 extension ModelImporter {
+  /// The operators that `importControlFlow` takes.
+  static let structural: Set<String> = [
+    "If", "Loop", "Scan", "SequenceConstruct", "SequenceEmpty", "SequenceAt", "SequenceInsert", "SequenceErase", "SequenceLength", "ConcatFromSequence",
+    "SplitToSequence", "Optional", "OptionalHasElement", "OptionalGetElement",
+  ]
+
   /// Imports operators that hold graphs or handle sequences and optionals; nil for every other operator.
   mutating func importControlFlow(
     _ node: NodeProto, _ operands: [Binding?], _ attributes: [String: AttributeProto.Value], scope: Scope, context: BlockContext,
@@ -12,7 +18,7 @@ extension ModelImporter {
       outputs: node.outputs, attributes: attributes, origin: builder.origin, decoder: decoder)
     switch node.operatorName {
     case "If": return try importIf(call, scope: scope, context: context, builder: &builder)
-    case "Loop": return try importLoop(call, scope: scope, context: context, builder: &builder)
+    case "Loop": return try importLoop(call, operands, scope: scope, context: context, builder: &builder)
     case "Scan": return try importScan(call, scope: scope, context: context, builder: &builder)
     default: return try importSequence(call, operands, builder: &builder)
     }
