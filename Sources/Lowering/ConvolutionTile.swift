@@ -57,7 +57,7 @@ struct ConvolutionTile {
       let channel = group * .index(problem.outputChannels) + panel * .index(context.shape.width) + lane
       return problem.index(batch: batch, outer: outer, tiled: tiled, channel: channel)
     }
-    let ahead = try TileAccumulators.prefetches(context.epilogue, &emitter, rows: rows, columns, into: context.output, index)
+    let ahead = try TileAccumulators.prefetches(context.epilogue, &emitter, rows: rows, columns, steps: problem.steps, into: context.output, index)
     return try tile.emit(&emitter, ahead: ahead, reduce: reduce) { emitter, row, lane, sum throws(CompileError) in
       try context.epilogue.store(&emitter, at: index(row, lane), sum, into: context.output)
     }
@@ -78,13 +78,14 @@ struct ConvolutionTile {
     let unroll = max(tile.splits, registers >= 12 ? 1 : registers >= 6 ? 2 : 4)
     let number = problem.tapNumber(taps)
     return try TileAccumulators.reduction(&emitter, over: problem.inputChannels, unroll: unroll, fullUpTo: 4) { emitter, channel, split throws(CompileError) in
-      try tile.step(&emitter, rows: rows, split: split) { emitter, row throws(CompileError) in
+      let step = problem.step(tap: number, channel: channel)
+      let start = context.panels.map { ($0, context.layout.position(matrix: group, panel: panel, step: step, lane: .index(0), isTail: isTail)) }
+      return try tile.step(&emitter, rows: rows, split: split, panels: problem.operation.layout == .channelsLast ? start : nil) { emitter, row throws(CompileError) in
         let (outer, tiled) = position(row)
         let index = problem.index(batch: batch, outer: outer, tiled: tiled, channel: group * .of(problem.inputChannels) + channel)
         return try emitter.element(problem.input, index)
       } right: { emitter, lane throws(CompileError) in
         if let panels = context.panels {
-          let step = problem.step(tap: number, channel: channel)
           return .load(panels, context.layout.position(matrix: group, panel: panel, step: step, lane: lane, isTail: isTail))
         }
         let output = group * .index(problem.outputChannels) + panel * .index(context.shape.width) + lane

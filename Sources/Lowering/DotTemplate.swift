@@ -87,10 +87,14 @@ struct DotTemplate {
     let first = place.panel * .index(shape.width)
     let unroll = max(splits, rows * vectors >= 12 ? 1 : rows * vectors >= 6 ? 2 : 4)
     func index(_ row: Int, _ lane: Expression) -> [Expression] { place.batch + [place.row + .index(row), first + lane] }
-    let ahead = try TileAccumulators.prefetches(epilogue, &emitter, rows: rows, columns, into: output, index)
+    let ahead = try TileAccumulators.prefetches(epilogue, &emitter, rows: rows, columns, steps: problem.steps, into: output, index)
     return try tile.emit(&emitter, ahead: ahead) { emitter, tile throws(CompileError) in
       try TileAccumulators.reduction(&emitter, over: problem.steps, unroll: unroll, fullUpTo: 64 / max(4, rows * vectors)) { emitter, step, number throws(CompileError) in
-        try tile.step(&emitter, split: number) { emitter, row throws(CompileError) in
+        var start: (Buffer, Expression)?
+        if case .packed(let buffer, let isShared) = right {
+          start = (buffer, layout.position(matrix: isShared ? .index(0) : place.slice, panel: place.panel, step: step, lane: .index(0), isTail: isTail))
+        }
+        return try tile.step(&emitter, split: number, panels: start) { emitter, row throws(CompileError) in
           try emitter.element(problem.left, place.batch + [place.row + .index(row), step])
         } right: { emitter, lane throws(CompileError) in
           switch right {
