@@ -6,9 +6,12 @@ import Testing
 
 /// Right and wrong models, altered at random: each is planned or refused, and none takes the process down.
 ///
-/// `INGOT_FUZZ_ROUNDS` (1 by default) is how often every file is altered anew.
+/// `INGOT_FUZZ_ROUNDS` (1 by default) is how often every file is altered anew, `INGOT_FUZZ_FIRST` (0) the first round: other rounds
+/// alter otherwise. The file at work is kept in `INGOT_FUZZ_KEEP` if that names a folder: the last one there crashed.
 @Suite("altered models", .serialized) struct AlteredModelTests {
-  private static let rounds = ProcessInfo.processInfo.environment["INGOT_FUZZ_ROUNDS"].flatMap { UInt64($0) } ?? 1
+  private static func setting(_ name: String, _ usual: UInt64) -> UInt64 { ProcessInfo.processInfo.environment[name].flatMap { UInt64($0) } ?? usual }
+  private static let first = setting("INGOT_FUZZ_FIRST", 0), last = first + setting("INGOT_FUZZ_ROUNDS", 1)
+  private static let kept = ProcessInfo.processInfo.environment["INGOT_FUZZ_KEEP"]
 
   private struct Generator {
     var state: UInt64
@@ -21,6 +24,7 @@ import Testing
   private func expectAnswer(_ bytes: [UInt8], _ name: String, _ what: String) {
     let folder = TemporaryFolder()
     let path = folder.write(bytes, to: name)
+    if let kept = Self.kept { try? Data(bytes).write(to: URL(fileURLWithPath: kept + "/" + name)) }
     let start = ContinuousClock.now
     do throws(CompileError) { _ = try Compiler().plan(path) } catch {
       #expect(error.description.hasPrefix("error: ") && error.message.count >= 10, "\(what): \(error)")
@@ -32,7 +36,7 @@ import Testing
   @Test(arguments: MalformedModel.all.filter { $0.bytes.count < 4096 }.indices) func files(_ index: Int) throws {
     let models = MalformedModel.all.filter { $0.bytes.count < 4096 }
     let model = models[index]
-    for round in 0..<Self.rounds * 4 {
+    for round in Self.first * 4..<Self.last * 4 {
       var generator = Generator(state: UInt64(index) << 32 | round)
       var bytes = model.bytes
       for _ in 0...generator.below(4) where !bytes.isEmpty {
@@ -57,7 +61,7 @@ import Testing
   @Test(arguments: ModelCase.all) func texts(_ model: ModelCase) throws {
     let text = Array(try Data(contentsOf: URL(fileURLWithPath: model.path)))
     let pieces = ["-1", "0", "9223372036854775807", "n", "f16", "i64", "bool", "[", "]", "{", "%", ",", "4611686018427387904", "1", "7", "-9223372036854775808"].map { Array($0.utf8) }
-    for round in 0..<Self.rounds * 12 {
+    for round in Self.first * 12..<Self.last * 12 {
       var generator = Generator(state: UInt64(text.count) << 32 | round)
       var bytes = text
       for _ in 0...generator.below(3) {

@@ -88,8 +88,8 @@ public struct Convolution: Operation {
     guard filter.shape[filterAxes.output].modulo(Extent(groups)) == 0 else {
       throw TypeError("`convolution` has \(filter.shape[filterAxes.output]) output channels for \(groups) groups")
     }
-    guard inputDilations.count == axes.spatial.count, inputDilations.allSatisfy({ $0 >= 1 }) else {
-      throw TypeError("`input_dilations` needs a number of at least 1 for each of \(axes.spatial.count) spatial axes")
+    guard inputDilations.count == axes.spatial.count, inputDilations.allSatisfy({ (1...Window.largestNumber).contains($0) }) else {
+      throw TypeError("`input_dilations` needs a number from 1 to \(Window.largestNumber) for each of \(axes.spatial.count) spatial axes")
     }
     var size: [Int] = []
     for axis in filterAxes.window {

@@ -17,6 +17,9 @@ public struct Window: Sendable, Hashable {
     self.init(strides: ones, padsLow: zeros, padsHigh: zeros, dilations: ones)
   }
 
+  /// Far above any window, and small enough that positions computed from a few of them stay far below 2^63.
+  static let largestNumber = 1 << 31
+
   public var hasPadding: Bool { padsLow.contains { $0 != 0 } || padsHigh.contains { $0 != 0 } }
 
   /// The extents of the result: floor((input + pads - dilation * (size - 1) - 1) / stride) + 1.
@@ -29,6 +32,9 @@ public struct Window: Sendable, Hashable {
     }
     guard strides.allSatisfy({ $0 >= 1 }), dilations.allSatisfy({ $0 >= 1 }), size.allSatisfy({ $0 >= 1 }), (padsLow + padsHigh).allSatisfy({ $0 >= 0 })
     else { throw TypeError("a window takes sizes, strides and dilations of at least 1 and no negative pads") }
+    guard [strides, dilations, size, padsLow, padsHigh].allSatisfy({ $0.allSatisfy { $0 <= Self.largestNumber } }) else {
+      throw TypeError("the sizes, strides, dilations and pads of a window are at most \(Self.largestNumber)")
+    }
     var result: [Extent] = []
     for axis in 0..<rank {
       let reach = Extent(dilations[axis]) * Extent(size[axis] - 1) + 1
