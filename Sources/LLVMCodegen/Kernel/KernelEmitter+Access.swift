@@ -50,7 +50,7 @@ extension KernelEmitter {
     return slot
   }
 
-  private func slotAlignment(_ slot: LocalSlot) -> Int { max(1, slot.type.bitWidth / 8) }
+  func slotAlignment(_ slot: LocalSlot) -> Int { max(1, slot.type.bitWidth / 8) }
 
   func emitLocal(_ local: Local, at index: Operand) throws(CodegenError) -> Operand {
     let slot = try slot(of: local)

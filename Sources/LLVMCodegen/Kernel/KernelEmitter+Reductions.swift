@@ -56,18 +56,18 @@ extension KernelEmitter {
       accumulator = ReductionScope.Accumulator(key: key, element: local.element, address: address, count: count, target: slot)
       let neutral = b.neutral(reducer, local.element, lanes.width)
       b.inserting(beforeEndOf: scope.start) {
-        for index in 0..<count { b.store(toSlot(neutral, local.element), b.element(address, type, at: index), alignment: 4) }
+        for index in 0..<count { b.store(toSlot(neutral, local.element), b.element(address, type, at: index), alignment: slotAlignment(slot)) }
       }
       scope.accumulators[key] = accumulator
       scope.order.append(key)
       reductions = scope
     }
     let address = place == nil ? b.element(accumulator.address, type, at: position) : accumulator.address
-    let old = fromSlot(b.load(type, address, alignment: 4), local.element)
+    let old = fromSlot(b.load(type, address, alignment: slotAlignment(slot)), local.element)
     var added = b.splat(value, lanes.width)
     if let mask = lanes.mask { added = b.select(mask, added, b.neutral(reducer, local.element, lanes.width)) }
     let sum = try b.binary(reducer.function, old, added, local.element)
-    b.store(toSlot(sum, local.element), address, alignment: 4)
+    b.store(toSlot(sum, local.element), address, alignment: slotAlignment(slot))
   }
 
   /// Combines the accumulators of the scope into their locals.
@@ -90,7 +90,7 @@ extension KernelEmitter {
     var byWidth: [(width: Int, value: IRValue)] = []
     for member in members {
       let type = first.target.type.vector(member.key.width)
-      let value = fromSlot(b.load(type, b.element(member.address, type, at: index), alignment: 4), element)
+      let value = fromSlot(b.load(type, b.element(member.address, type, at: index), alignment: slotAlignment(first.target)), element)
       if let known = byWidth.firstIndex(where: { $0.width == member.key.width }) {
         byWidth[known].value = try b.binary(reducer.function, byWidth[known].value, value, element)
       } else {
@@ -99,7 +99,7 @@ extension KernelEmitter {
     }
     let place = first.key.position ?? index
     let address = b.element(first.target.address, first.target.type, at: place)
-    var total = fromSlot(b.load(first.target.type, address, alignment: 4), element)
+    var total = fromSlot(b.load(first.target.type, address, alignment: slotAlignment(first.target)), element)
     for (width, vector) in byWidth {
       var (lanes, value) = (width, vector)
       while lanes > 1 {
@@ -109,7 +109,7 @@ extension KernelEmitter {
       }
       total = try b.binary(reducer.function, total, value, element)
     }
-    b.store(toSlot(total, element), address, alignment: 4)
+    b.store(toSlot(total, element), address, alignment: slotAlignment(first.target))
   }
 }
 
