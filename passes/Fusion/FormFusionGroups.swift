@@ -24,6 +24,8 @@ private struct FusionFormer {
   private var regions: [FusionRegion] = []
   /// Values that get memory.
   private var materialized: Set<ValueID> = []
+  /// Why a value that was not an anchor's got memory, for people.
+  private var reasons: [ValueID: String] = [:]
 
   init(graph: Graph) {
     self.graph = graph
@@ -58,15 +60,15 @@ private struct FusionFormer {
 
   mutating func chooseMaterialized() {
     materialized = Set(graph.inputs)
-    for output in graph.outputs { materialized.insert(output) }
+    for output in graph.outputs { keep(output, "the model returns it") }
     for region in regions { materialized.formUnion(region.template == .special ? region.anchor.results : [region.root]) }
     for id in sequence {
       let node = graph.node(id)
       if node.operation is Scan {
         materialized.formUnion(node.results)
-        materialized.formUnion(node.operands)
+        for operand in node.operands { keep(operand, "a loop reads it") }
       }
-      for operand in operandsThatNeedMemory(node) { materialized.insert(operand) }
+      for operand in operandsThatNeedMemory(node) { keep(operand, "\(node.operation.mnemonic) reads its elements many times") }
     }
     // From the outputs up: where does each inlined value end?
     var cost: [ValueID: Int] = [:]
@@ -85,13 +87,22 @@ private struct FusionFormer {
       for use in graph.uses(of: result) where order[use.node] != nil { sink.formUnion(sinkOf(use.node, sinks)) }
       if !materialized.contains(result) {
         let price = cost[result] ?? 0
-        let isRepeated = sink.count > 1 && price > FusionCost.cheapEnoughToRepeat
-        if isRepeated || isBroadcastDear(result, price) || (size[result] ?? 0) > FusionCost.mostNodes { materialized.insert(result) }
+        if sink.count > 1 && price > FusionCost.cheapEnoughToRepeat {
+          keep(result, "\(sink.count) kernels read it, and it costs \(price) per element to repeat")
+        } else if isBroadcastDear(result, price) {
+          keep(result, "each element is read many times, and costs \(price)")
+        } else if (size[result] ?? 0) > FusionCost.mostNodes {
+          keep(result, "the kernel behind it is full")
+        }
       }
       sinks[result] = materialized.contains(result) ? [result] : sink
       let depth = materialized.contains(result) ? 1 : (size[result] ?? 0) + 1
       for operand in node.operands { size[operand] = max(size[operand] ?? 0, depth) }
     }
+  }
+
+  private mutating func keep(_ value: ValueID, _ reason: String) {
+    if materialized.insert(value).inserted { reasons[value] = reason }
   }
 
   private func sinkOf(_ node: NodeID, _ sinks: [ValueID: Set<ValueID>]) -> Set<ValueID> {
@@ -140,10 +151,14 @@ private struct FusionFormer {
       } else if let number = regionOf[id] {
         let region = regions[number]
         let isLast = region.template == .special ? node.id == region.anchor.id : node.results.contains(region.root)
-        if isLast { try builder.addFusion(of: region.template == .special ? node.results : [region.root], region.template, region.anchor.origin, materialized) }
+        if isLast {
+          let behind = region.members.count - 1
+          let reason = behind == 0 ? "nothing behind it fits its loops" : behind == 1 ? "takes 1 node along" : "takes \(behind) nodes along"
+          try builder.addFusion(of: region.template == .special ? node.results : [region.root], region.template, region.anchor.origin, materialized, reason)
+        }
       } else if let result = node.results.first, materialized.contains(result) {
         if node.operation is Reshape, materialized.contains(node.operands[0]), !graph.isOutput(result) { try builder.add(node.operation, like: node) } else {
-          try builder.addFusion(of: [result], .loop, node.origin, materialized)
+          try builder.addFusion(of: [result], .loop, node.origin, materialized, reasons[result] ?? "")
         }
       }
     }
@@ -188,7 +203,9 @@ private struct FusedGraph {
   }
 
   /// Adds a fusion that computes `results`, with everything inlined down to values that have memory.
-  mutating func addFusion(of results: [ValueID], _ template: Fusion.Template, _ origin: NodeOrigin, _ materialized: Set<ValueID>) throws(CompileError) {
+  mutating func addFusion(
+    of results: [ValueID], _ template: Fusion.Template, _ origin: NodeOrigin, _ materialized: Set<ValueID>, _ reason: String
+  ) throws(CompileError) {
     var body = Graph(name: template.rawValue)
     var inner: [ValueID: ValueID] = [:]
     var operands: [ValueID] = []
@@ -219,7 +236,7 @@ private struct FusedGraph {
       } catch { throw CompileError(error, stage: .pass("form-fusion-groups"), origin: node.origin, operands: body.types(of: mapped)) }
     }
     body.setOutputs(results.compactMap { result in inner[result].map { (old.value(result).name, $0) } })
-    let fusion = Fusion(template, body: body, reason: "\(body.topologicalOrder().count) nodes")
+    let fusion = Fusion(template, body: body, reason: reason)
     let added = try insert(fusion, operands, origin, name: old.value(results[0]).name)
     for (before, after) in zip(results, added) { renamed[before] = after }
   }
