@@ -33,7 +33,9 @@ struct DotTemplate {
       try lowerPacking(&fusion, problem, layout, into: scratch)
       try lowerTiles(&fusion, problem, shape, layout, packed: scratch, isShared: false, note: "dot, \(choice), packed when run")
     } else {
-      try lowerTiles(&fusion, problem, shape, layout, packed: nil, isShared: false, note: "dot, \(choice), read in place")
+      let wide = TileShape.inPlace(shape, rows: problem.rows.constant, columns: problem.columns.constant)
+      let layout = PanelLayout(steps: problem.steps, columns: problem.columns, shape: wide)
+      try lowerTiles(&fusion, problem, wide, layout, packed: nil, isShared: false, note: "dot, " + (wide == shape ? choice : "tile \(wide)") + ", read in place")
     }
   }
 

@@ -64,6 +64,15 @@ struct TileShape: Hashable, CustomStringConvertible {
     return (best.shape, best.cost, "tile \(best.shape)" + (others.isEmpty ? "" : " (\(others.joined(separator: ", ")))"))
   }
 
+  /// The tile for a right operand that is read in place: with one or two rows as wide as the registers allow, because its
+  /// rows are far apart, and few long runs come through the caches faster than many short ones.
+  static func inPlace(_ shape: TileShape, rows: Int?, columns: Int?) -> TileShape {
+    guard let rows, rows == 1 || rows == 2 else { return shape }
+    var wide = shape
+    wide.vectors = max(shape.vectors, min(16 / rows, ((columns ?? .max / 2) + shape.lanes - 1) / shape.lanes))
+    return wide
+  }
+
   /// The columns of each panel, in vectors' worth of lanes.
   func panelWidths(of columns: Int) -> [Int] {
     stride(from: 0, to: columns, by: width).map { (min(width, columns - $0) + lanes - 1) / lanes * lanes }

@@ -39,7 +39,8 @@ struct WindowTemplate {
   ) throws(CompileError) -> [Statement] {
     guard let tiledAxis = problem.tiledAxis, let axis = problem.axes.indices.last else { return [] }
     let outer = problem.axes.indices.filter { $0 != tiledAxis && $0 != axis }
-    let most = max(1, min(target.registers >= 32 ? 8 : 4, 64 / max(1, problem.axes[tiledAxis].size)))
+    // Few results at once, so that the input streams through in its own order.
+    let most = max(1, min(2, 64 / max(1, problem.axes[tiledAxis].size)))
     // Wide windows are not unrolled along the row.
     let isUnrolled = problem.axes[tiledAxis].size <= 16
     let loops = outer.map { (name: "i", extent: problem.axes[$0].output) }
