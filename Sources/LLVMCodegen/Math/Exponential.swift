@@ -1,7 +1,7 @@
 internal import CLLVM
 
 extension FunctionBuilder {
-  /// e^x. f32: 1.0 ULP, subnormal results included; f64: 1 ULP.
+  /// e^x. f32: 1.02 ULP (all inputs), subnormal results included; f64: 1 ULP.
   ///
   /// x = n ln 2 + r with |r| <= ln 2 / 2, so e^x = 2^n e^r (Cody and Waite 1980; coefficients for f32 from Cephes
   /// `expf`, for f64 Taylor's, whose remainder is below 2^-57).
@@ -59,7 +59,7 @@ extension FunctionBuilder {
     return fmul(fmul(value, powerOfTwo(half)), powerOfTwo(sub(n, half)))
   }
 
-  /// 1 / (1 + e^-x). f32: 2 ULP, f64: 3 ULP; small results keep their precision down to the subnormals.
+  /// 1 / (1 + e^-x). f32: 2.83 ULP (all inputs), f64: 3 ULP; small results keep their precision down to the subnormals.
   func logistic(_ x: IRValue) -> IRValue {
     let power = exponential(fneg(fabs(x)))
     let upper = fdiv(1, fadd(power, 1))
@@ -67,7 +67,7 @@ extension FunctionBuilder {
     return select(compare(LLVMRealUNO, x, x), x, value)
   }
 
-  /// tanh x. f32: 2.5 ULP; f64: 3 ULP.
+  /// tanh x. f32: 2.42 ULP (all inputs); f64: 3 ULP.
   func hyperbolicTangent(_ x: IRValue) -> IRValue {
     // Beyond the limit the result is 1. The order of operands lets a NaN pass.
     let a = minimumOrSecond(real(x.type.isDouble ? 20 : 9.5, x.type), fabs(x))

@@ -1,7 +1,7 @@
 internal import CLLVM
 
 extension FunctionBuilder {
-  /// Natural logarithm. f32: 1 ULP; f64: 1 ULP. Zero gives minus infinity, a negative number NaN.
+  /// Natural logarithm. f32: 0.83 ULP (all inputs); f64: 1 ULP. Zero gives minus infinity, a negative number NaN.
   ///
   /// x = 2^e m with m in [sqrt 1/2, sqrt 2); the logarithm of m by a polynomial in m - 1 (Cephes `logf`) or in
   /// (m - 1) / (m + 1) (fdlibm `log`).
