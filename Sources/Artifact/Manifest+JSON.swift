@@ -13,6 +13,12 @@ extension Manifest {
       members.append(
         .init("computedSymbols", .array(computedSymbols.map { ["name": .string($0.name), "upperBound": .string($0.upperBound.description)] })))
     }
+    if !conditions.isEmpty {
+      members.append(
+        .init(
+          "conditions",
+          .array(conditions.map { ["kind": .string($0.kind.rawValue), "extent": .string($0.extent.description), "violation": .string($0.violation)] })))
+    }
     members += [
       .init("arenaBytes", .string(arenaBytes.description)),
       .init("entryOffset", .integer(entryOffset)),
@@ -42,6 +48,10 @@ extension Manifest {
     symbols = try root.strings("symbols")
     computedSymbols = try root.objects("computedSymbols", isOptional: true).map { symbol throws(ManifestError) in
       ComputedSymbol(name: try symbol.string("name"), upperBound: try symbol.extent("upperBound"))
+    }
+    conditions = try root.objects("conditions", isOptional: true).map { condition throws(ManifestError) in
+      guard let kind = Condition.Kind(rawValue: try condition.string("kind")) else { throw condition.failure("unknown kind of condition") }
+      return Condition(kind, try condition.extent("extent"), violation: try condition.string("violation"))
     }
     arenaBytes = try root.extent("arenaBytes")
     entryOffset = try root.integer("entryOffset")

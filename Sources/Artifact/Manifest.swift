@@ -26,6 +26,23 @@ public struct Manifest: Sendable, Hashable {
     }
   }
 
+  /// What the code takes for granted about the symbols; checked before each run.
+  public struct Condition: Sendable, Hashable {
+    public enum Kind: String, Sendable, Hashable { case zero, nonNegative }
+    public var kind: Kind
+    public var extent: Extent
+    /// What is wrong with the inputs if it does not hold.
+    public var violation: String
+
+    public init(_ kind: Kind, _ extent: Extent, violation: String) { (self.kind, self.extent, self.violation) = (kind, extent, violation) }
+
+    /// False also where the extent cannot be computed.
+    public func holds(for symbols: [String: Int]) -> Bool {
+      guard let value = extent.evaluated(symbols) else { return false }
+      return kind == .zero ? value == 0 : value >= 0
+    }
+  }
+
   /// One kernel call, for profiles: what it is, where in the model it comes from, and what it ought to cost.
   public struct Step: Sendable, Hashable {
     public var name: String
@@ -63,6 +80,7 @@ public struct Manifest: Sendable, Hashable {
   public var symbols: [String] = []
   /// Those of `symbols` that the code finds out itself.
   public var computedSymbols: [ComputedSymbol] = []
+  public var conditions: [Condition] = []
   /// Scratch memory of one run.
   public var arenaBytes: Extent = 0
   /// Where in the code image the entry point is.
@@ -107,6 +125,7 @@ public struct Manifest: Sendable, Hashable {
       for extent in port.type.shape { if let fact = unknown(extent, beside: known) { return "output `\(port.name)` has \(fact)" } }
     }
     for symbol in computedSymbols { if let fact = unknown(symbol.upperBound, beside: bound) { return "computed symbol `\(symbol.name)` has \(fact)" } }
+    for condition in conditions { if let fact = unknown(condition.extent, beside: bound) { return "a condition has \(fact)" } }
     if let fact = unknown(arenaBytes, beside: bound) { return "the arena has \(fact)" }
     for step in steps {
       if let fact = unknown(step.flops, beside: known) ?? unknown(step.bytes, beside: known) { return "step `\(step.name)` has \(fact)" }

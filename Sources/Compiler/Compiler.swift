@@ -134,14 +134,16 @@ public struct Compiler: Sendable {
     plan.clock.finish("generate")
     return CompiledModel(
       source: plan.source, graph: plan.graph, program: plan.program, code: code, target: plan.target,
-      manifest: try manifest(path, plan.program, code, plan.target), records: plan.records, stageSeconds: plan.clock.stages)
+      manifest: try manifest(path, plan.program, plan.source.conditions(), code, plan.target), records: plan.records, stageSeconds: plan.clock.stages)
   }
 
   func target() throws(CompileError) -> Target {
     do throws(CodegenError) { return try Target(named: options.target) } catch { throw CompileError(.usage, "\(error)", stage: .emit) }
   }
 
-  private func manifest(_ path: String, _ program: KernelProgram, _ code: CompiledProgram, _ target: Target) throws(CompileError) -> Manifest {
+  private func manifest(
+    _ path: String, _ program: KernelProgram, _ conditions: [ShapeCondition], _ code: CompiledProgram, _ target: Target
+  ) throws(CompileError) -> Manifest {
     func ports(_ ports: [KernelProgram.Port]) -> [Manifest.Port] { ports.map { Manifest.Port(name: $0.name, type: $0.type) } }
     let source = ModelSource(path: path)
     var manifest = Manifest(
@@ -150,6 +152,11 @@ public struct Compiler: Sendable {
     manifest.modelVersion = options.modelVersion
     manifest.symbols = program.symbols
     manifest.arenaBytes = program.arenaBytes
+    manifest.conditions = conditions.compactMap { condition in
+      // A symbol that no kernel reads is not bound at run time; nothing then depends on it.
+      guard condition.extent.symbols.allSatisfy(program.symbols.contains) else { return nil }
+      return Manifest.Condition(condition.kind == .zero ? .zero : .nonNegative, condition.extent, violation: condition.violation)
+    }
     manifest.entryOffset = code.entryOffset
     manifest.steps = program.calls.map {
       Manifest.Step(name: program.kernels[$0.kernel].name, origin: $0.origin, flops: Self.outsideLoops($0.flops), bytes: Self.outsideLoops($0.bytes))

@@ -9,7 +9,11 @@ public enum RunError: Error, Sendable, Hashable {
   case conflict(symbol: String, value: Int, of: String, otherValue: Int, ofOther: String)
   /// An expression such as `2*n` cannot have the length of the input's axis.
   case extent(input: String, axis: Int, expression: String, expected: Int?, got: Int)
+  /// The values of the symbols leave an axis of an output without a length: a negative one, a division by zero, an overflow.
+  case outputExtent(output: String, axis: Int, expression: String, value: Int?, bindings: [String: Int])
   case undetermined(symbol: String)
+  /// The lengths of the inputs break what a node of the model needs.
+  case condition(violation: String, symbols: String)
   case tooLarge(what: String, bytes: Int?, limit: Int)
   case outOfMemory(bytes: Int)
   /// The code gave up: an index out of range, a division of an integer by zero.
@@ -31,7 +35,10 @@ extension RunError: CustomStringConvertible {
       "inputs `\(input)` and `\(otherInput)` disagree: `\(symbol)` is \(value) in one and \(otherValue) in the other"
     case .extent(let input, let axis, let expression, let expected, let got):
       "axis \(axis) of input `\(input)` has length \(got); the model takes \(expression)" + (expected.map { ", which is \($0) here" } ?? "")
+    case .outputExtent(let output, let axis, let expression, let value, let bindings):
+      "axis \(axis) of output `\(output)` has length \(expression), which is \(value.map { "\($0)" } ?? "no number") for \(SymbolBinding.text(bindings))"
     case .undetermined(let symbol): "no input determines `\(symbol)`"
+    case .condition(let violation, let symbols): "these inputs do not fit the model: \(violation), where \(symbols)"
     case .tooLarge(let what, let bytes, let limit):
       "\(what) would take \(bytes.map { "\($0) bytes" } ?? "more bytes than 63 bits can count"), above the limit of \(limit)"
     case .outOfMemory(let bytes): "the system has no \(bytes) bytes of memory"

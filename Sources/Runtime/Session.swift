@@ -129,6 +129,10 @@ public final class Session {
     isPrepared = false
     let manifest = model.manifest
     var binding = try SymbolBinding(manifest.inputs, dimensions: dimensions)
+    for condition in manifest.conditions where !condition.holds(for: binding.values) {
+      let symbols = condition.extent.symbols.map { "\($0) is \(binding.values[$0].map(String.init) ?? "unknown")" }
+      throw .condition(violation: condition.violation, symbols: symbols.joined(separator: ", "))
+    }
     for computed in manifest.computedSymbols {
       guard let bound = computed.upperBound.evaluated(binding.values), bound >= 0 else {
         throw .tooLarge(what: "`\(computed.name)`", bytes: nil, limit: maximumBytes)
@@ -149,7 +153,8 @@ public final class Session {
     guard arenaBytes <= maximumBytes else { throw .tooLarge(what: "the arena", bytes: arenaBytes, limit: maximumBytes) }
     var end = 0
     for (index, port) in manifest.outputs.enumerated() {
-      guard let lengths = port.type.shape.evaluated(binding.values), let elements = elementCount(of: lengths) else {
+      let lengths = try binding.dimensions(ofOutput: port)
+      guard let elements = elementCount(of: lengths) else {
         throw .tooLarge(what: "output `\(port.name)`", bytes: nil, limit: maximumBytes)
       }
       let (bytes, overflowed) = elements.multipliedReportingOverflow(by: port.type.element.byteCount)

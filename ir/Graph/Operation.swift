@@ -19,6 +19,8 @@ public protocol Operation: Sendable, Hashable {
   init(mnemonic: String, attributes: Attributes, regions: [Graph]) throws(TypeError)
   /// The types of the results. `operands.count` lies within `arity`.
   func resultTypes(for operands: [TensorType]) throws(TypeError) -> [TensorType]
+  /// What must hold of symbolic extents beside what `resultTypes` can decide.
+  func conditions(on operands: [TensorType]) -> [ShapeCondition]
   /// The same operation with symbols of its attributes bound.
   func substituting(_ bindings: [String: Extent]) -> Self
 }
@@ -26,6 +28,7 @@ public protocol Operation: Sendable, Hashable {
 extension Operation {
   public var attributes: Attributes { Attributes() }
   public var regions: [Graph] { [] }
+  public func conditions(on operands: [TensorType]) -> [ShapeCondition] { [] }
   public func substituting(_ bindings: [String: Extent]) -> Self { self }
   public var mnemonic: String { Self.mnemonics[0] }
 

@@ -173,7 +173,20 @@ public struct Extent: Sendable, Hashable, ExpressibleByIntegerLiteral {
       }
       if !whole.terms.isEmpty { return whole + rest.floorDivided(by: divisor) }
     }
+    if let merged = mergedFloorDivision(by: divisor) { return merged }
     return Self.bounded(.floorDiv(self, divisor), self, divisor)
+  }
+
+  /// `floordiv(floordiv(a, b) + r, c)` as `floordiv(a + r*b, b*c)` for positive constants b and c; a stack of
+  /// convolutions with stride 2 makes towers of these.
+  private func mergedFloorDivision(by divisor: Extent) -> Extent? {
+    guard let outer = divisor.constant, outer > 0 else { return nil }
+    for term in terms where term.coefficient == 1 && term.factors.count == 1 {
+      guard case .floorDiv(let inner, let by) = term.factors[0], let first = by.constant, first > 0 else { continue }
+      let rest = self - Extent(atom: term.factors[0])
+      return (inner + rest * by).floorDivided(by: by * divisor)
+    }
+    return nil
   }
 
   /// Quotient rounded toward plus infinity.
@@ -194,7 +207,7 @@ public struct Extent: Sendable, Hashable, ExpressibleByIntegerLiteral {
     // A sum divided by a sum is only tried as a multiple by a constant.
     guard divisor.terms.count == 1 else {
       guard terms.count == divisor.terms.count, let a = terms.first, let b = divisor.terms.first,
-        a.factors == b.factors, b.coefficient != 0, a.coefficient % b.coefficient == 0
+        a.factors == b.factors, b.coefficient != 0, !(b.coefficient == -1 && a.coefficient == .min), a.coefficient % b.coefficient == 0
       else { return nil }
       let ratio = Extent(a.coefficient / b.coefficient)
       return divisor * ratio == self ? ratio : nil

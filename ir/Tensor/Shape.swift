@@ -81,13 +81,20 @@ public struct TensorType: Sendable, Hashable, CustomStringConvertible {
   public var description: String { element.name + shape.description }
 }
 
-/// The number of elements of a concrete shape; nil if a dimension is negative or the product leaves 63 bits.
+/// The number of elements of a concrete shape; nil if a dimension is negative or the product of those that are not zero leaves 63 bits.
+///
+/// So whatever passes has strides that can be counted, in any order of its axes, even where an axis is empty.
 public func elementCount(of dimensions: [Int]) -> Int? {
   var count = 1
+  var isEmpty = false
   for dimension in dimensions {
+    if dimension == 0 {
+      isEmpty = true
+      continue
+    }
     let (product, overflowed) = count.multipliedReportingOverflow(by: dimension)
     if dimension < 0 || overflowed { return nil }
     count = product
   }
-  return count
+  return isEmpty ? 0 : count
 }

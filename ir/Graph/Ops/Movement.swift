@@ -118,6 +118,7 @@ public struct Slice: Operation {
     for axis in 0..<shape.rank {
       guard steps[axis] >= 1 else { throw TypeError("`slice` has step \(steps[axis]) on axis \(axis)") }
       let last = starts[axis] + (sizes[axis] - 1) * Extent(steps[axis])
+      guard !last.isOverflow, !starts[axis].isOverflow, !sizes[axis].isOverflow else { throw TypeError("`slice` of axis \(axis) reaches beyond 64 bits") }
       if let start = starts[axis].constant, start < 0 { throw TypeError("`slice` starts at \(start) on axis \(axis)") }
       if let size = sizes[axis].constant, size <= 0 { continue }
       if let room = (shape[axis] - 1 - last).constant, room < 0 {

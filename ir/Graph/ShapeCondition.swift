@@ -1,0 +1,165 @@
+import TensorTypes
+
+/// A fact about symbolic extents that a graph takes for granted and that only the lengths of the inputs can confirm.
+///
+/// `reshape` of `[n]` to `[m]` is right if n equals m; a slice that ends at element 50 needs an axis of 50. What can be
+/// decided at compile time is decided by `resultTypes`; the rest travels in the artifact and is checked before each run.
+public struct ShapeCondition: Sendable, Hashable {
+  public enum Kind: String, Sendable, Hashable, CaseIterable {
+    /// The extent is 0.
+    case zero
+    /// The extent is not negative.
+    case nonNegative
+  }
+  public var kind: Kind
+  public var extent: Extent
+  /// What would be wrong otherwise, for people.
+  public var violation: String
+
+  public init(_ kind: Kind, _ extent: Extent, violation: String) { (self.kind, self.extent, self.violation) = (kind, extent, violation) }
+
+  /// Two extents are equal.
+  static func equal(_ a: Extent, _ b: Extent, _ violation: String) -> ShapeCondition { ShapeCondition(.zero, a - b, violation: violation) }
+  /// The first extent is at most the second.
+  static func atMost(_ a: Extent, _ b: Extent, _ violation: String) -> ShapeCondition { ShapeCondition(.nonNegative, b - a, violation: violation) }
+
+  /// True if no value of the symbols breaks it.
+  var isCertain: Bool {
+    if let value = extent.constant { return kind == .zero ? value == 0 : value >= 0 }
+    // Symbols are not negative, so neither is a sum of their products with coefficients that are not.
+    return kind == .nonNegative && extent.sumOfProducts.allSatisfy { $0.coefficient >= 0 && $0.factors.allSatisfy { if case .symbol = $0 { true } else { false } } }
+  }
+}
+
+extension Graph {
+  /// What the graph takes for granted about its symbols, each condition once, with the node it comes from.
+  public func conditions() -> [ShapeCondition] {
+    var found: [ShapeCondition] = []
+    var seen: Set<String> = []
+    func note(_ condition: ShapeCondition, _ origin: NodeOrigin) {
+      guard !condition.isCertain, seen.insert("\(condition.kind) \(condition.extent)").inserted else { return }
+      let place = origin.isKnown ? "\(origin): " : ""
+      found.append(ShapeCondition(condition.kind, condition.extent, violation: place + condition.violation))
+    }
+    for id in topologicalOrder() {
+      let node = self.node(id)
+      for condition in node.operation.conditions(on: types(of: node.operands)) { note(condition, node.origin) }
+      for type in types(of: node.results) {
+        for extent in type.shape { note(.atMost(0, extent, "`\(node.operation.mnemonic)` would give \(type), with a negative length \(extent)"), node.origin) }
+      }
+      for region in node.operation.regions { for condition in region.conditions() { note(condition, node.origin) } }
+    }
+    return found
+  }
+}
+
+extension Reshape {
+  public func conditions(on operands: [TensorType]) -> [ShapeCondition] {
+    let source = operands[0].shape
+    return [.equal(source.elementCount, shape.elementCount, "\(operands[0]) has to have as many elements as \(shape)")]
+  }
+}
+
+extension Slice {
+  public func conditions(on operands: [TensorType]) -> [ShapeCondition] {
+    var conditions: [ShapeCondition] = []
+    for (axis, extent) in operands[0].shape.enumerated() where sizes[axis] != 0 {
+      conditions.append(.atMost(0, starts[axis], "a slice starts at element \(starts[axis])"))
+      // A slice of one symbolic size may be empty, and an empty one may lie anywhere; with step 1 its end says it all.
+      let end = starts[axis] + (sizes[axis] - 1) * Extent(steps[axis]) + 1
+      conditions.append(.atMost(end, extent, "a slice reaches up to element \(end) of the \(extent) on axis \(axis) of \(operands[0])"))
+    }
+    return conditions
+  }
+}
+
+extension Pad {
+  public func conditions(on operands: [TensorType]) -> [ShapeCondition] {
+    var conditions = (low + high).map { ShapeCondition.atMost(0, $0, "a padding of \($0)") }
+    for (axis, extent) in operands[0].shape.enumerated() where mode != .constant {
+      for amount in [low[axis], high[axis]] where amount != 0 {
+        let most = mode == .reflect ? extent - 1 : extent
+        let needed = mode == .edge ? Extent(1) : amount
+        conditions.append(.atMost(needed, mode == .edge ? extent : most, "padding \(amount) by \(mode.rawValue) needs more elements than the \(extent) on axis \(axis)"))
+      }
+    }
+    return conditions
+  }
+}
+
+extension TopK {
+  public func conditions(on operands: [TensorType]) -> [ShapeCondition] {
+    [.atMost(k, operands[0].shape[axis], "`top_k` takes \(k) of the \(operands[0].shape[axis]) elements of axis \(axis)")]
+  }
+}
+
+extension ArgReduce {
+  public func conditions(on operands: [TensorType]) -> [ShapeCondition] {
+    [.atMost(1, operands[0].shape[axis], "`arg_reduce` needs an element on axis \(axis) of \(operands[0])")]
+  }
+}
+
+extension Gather {
+  public func conditions(on operands: [TensorType]) -> [ShapeCondition] {
+    [.atMost(1, operands[0].shape[axis], "`gather` needs an element on axis \(axis) of \(operands[0])")]
+  }
+}
+
+extension GatherElements {
+  public func conditions(on operands: [TensorType]) -> [ShapeCondition] { indexConditions(operands, axis) }
+}
+
+extension ScatterElements {
+  public func conditions(on operands: [TensorType]) -> [ShapeCondition] { indexConditions(operands, axis) }
+}
+
+extension GatherND {
+  public func conditions(on operands: [TensorType]) -> [ShapeCondition] {
+    tupleConditions(operands[0], depth: operands[1].shape.extents.last?.constant ?? 0, after: batchAxes)
+  }
+}
+
+extension ScatterND {
+  public func conditions(on operands: [TensorType]) -> [ShapeCondition] {
+    tupleConditions(operands[0], depth: operands[1].shape.extents.last?.constant ?? 0, after: 0)
+  }
+}
+
+extension ReduceWindow {
+  public func conditions(on operands: [TensorType]) -> [ShapeCondition] { window.conditions(Array(operands[0].shape), size: size) }
+}
+
+extension Convolution {
+  public func conditions(on operands: [TensorType]) -> [ShapeCondition] {
+    let (input, filter) = (operands[0], operands[1])
+    let spatial = axes(rank: input.rank).spatial
+    let spread = zip(spatial, inputDilations).map { (input.shape[$0] - 1) * Extent($1) + 1 }
+    return window.conditions(spread, size: filterAxes(rank: filter.rank).window.compactMap { filter.shape[$0].constant })
+  }
+}
+
+extension Window {
+  fileprivate func conditions(_ input: [Extent], size: [Int]) -> [ShapeCondition] {
+    guard input.count == size.count else { return [] }
+    return input.indices.map { axis in
+      let reach = Extent(dilations[axis]) * Extent(size[axis] - 1) + 1
+      let room = input[axis] + Extent(padsLow[axis]) + Extent(padsHigh[axis])
+      return .atMost(reach, room, "a window of \(reach) does not fit into \(room) elements, padding included")
+    }
+  }
+}
+
+extension Operation {
+  fileprivate func indexConditions(_ operands: [TensorType], _ axis: Int) -> [ShapeCondition] {
+    let (outer, inner) = (operands[0].shape, operands[1].shape)
+    var conditions = [ShapeCondition.atMost(1, outer[axis], "`\(mnemonic)` needs an element on axis \(axis) of \(operands[0])")]
+    for position in 0..<min(inner.rank, outer.rank) where position != axis {
+      conditions.append(.atMost(inner[position], outer[position], "`\(mnemonic)` has indices \(inner) that reach beyond \(outer)"))
+    }
+    return conditions
+  }
+
+  fileprivate func tupleConditions(_ x: TensorType, depth: Int, after skipped: Int) -> [ShapeCondition] {
+    (skipped..<min(skipped + depth, x.rank)).map { .atMost(1, x.shape[$0], "`\(mnemonic)` needs an element on axis \($0) of \(x)") }
+  }
+}
