@@ -68,7 +68,7 @@ struct TileEpilogue {
   /// Prefetches of what the epilogue of a tile reads and writes, to be put in front of the tile's sum: they come from
   /// beyond the caches in large networks, and a processor does not look so far ahead.
   ///
-  /// Measured on the bottlenecks of ResNet-50: 1.6 ms without, see `template-bench`.
+  /// Measured inside ResNet-50, where the residual lies beyond the caches: 1.18 instead of 1.36 ms for 56x56x64 -> 256.
   /// - Parameter index: Where an element of the tile lies in the anchor's result.
   func prefetches(
     _ emitter: inout ElementEmitter, rows: Int, columns: Int, into output: Buffer, _ index: (_ row: Int, _ lane: Expression) -> [Expression]
