@@ -3,7 +3,7 @@ internal import CRuntime
 import Glibc
 #endif
 
-/// How much of the machine this process may use: the affinity mask and the control group, not what is built in.
+/// How much of the machine this process may use: the affinity mask, the control group and its resource limits, not what is built in.
 public enum Allowance {
   /// CPUs that this process may keep busy; at least 1.
   ///
@@ -19,7 +19,14 @@ public enum Allowance {
   public static var memoryBytes: Int {
     let pages = sysconf(Int32(_SC_PHYS_PAGES))
     let physical = pages > 0 ? pages.multipliedReportingOverflow(by: sysconf(Int32(_SC_PAGESIZE))).partialValue : 1 << 32
-    return min(physical, ControlGroup.own.memoryBytes ?? physical)
+    return min(physical, ControlGroup.own.memoryBytes ?? physical, addressSpaceBytes ?? physical)
+  }
+
+  /// What `ulimit -v` leaves; nil if it is unlimited.
+  private static var addressSpaceBytes: Int? {
+    var limit = rlimit()
+    guard getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0, let bytes = Int(exactly: limit.rlim_cur) else { return nil }
+    return bytes
   }
 }
 

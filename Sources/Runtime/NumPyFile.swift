@@ -77,6 +77,7 @@ public enum NumPyFile {
   private static func transposed(_ tensor: Tensor) -> Tensor {
     let dimensions = Array(tensor.dimensions.reversed())
     guard tensor.dimensions.count > 1 else { return tensor }
+    if tensor.count == 0 { return Tensor(zeros: tensor.element, dimensions) }
     let width = tensor.element.byteCount
     // Source strides, in elements, of the result's axes.
     var strides = [Int](repeating: 1, count: dimensions.count)

@@ -10,17 +10,34 @@ public enum RandomTensor {
   public static func make(_ element: ElementType, _ dimensions: [Int], seed: UInt64) -> Tensor {
     var generator = SplitMix64(state: seed)
     return Tensor(element, dimensions) { bytes in
-      for position in 0..<bytes.count / element.byteCount {
-        let bits = generator.next()
-        if element.isFloatingPoint {
-          // As many digits as the type holds exactly, so that nothing rounds up to 1.
-          let digits = element == .f16 ? 11 : element == .bf16 ? 8 : 24
-          Tensor.store(Double(bits >> UInt64(64 - digits)) / Double(1 << digits), element, bytes, position)
-        } else {
-          Tensor.store(element == .u8 ? Int(bits >> 56) : Int(bits >> 63), element, bytes, position)
+      // One loop per width: this fills gigabytes.
+      let count = bytes.count / element.byteCount
+      switch element {
+      // As many digits as the type holds exactly, so that nothing rounds up to 1; f64 has those of f32.
+      case .f64: for index in 0..<count { bytes.storeBytes(of: Double(generator.next() >> 40) * 0x1p-24, toByteOffset: index * 8, as: Double.self) }
+      case .f32: for index in 0..<count { bytes.storeBytes(of: Float(generator.next() >> 40) * 0x1p-24, toByteOffset: index * 4, as: Float.self) }
+      case .f16, .bf16:
+        let digits = element == .f16 ? 11 : 8
+        let patterns = fractions(element, digits: digits)
+        for index in 0..<count {
+          bytes.storeBytes(of: patterns[Int(generator.next() >> UInt64(64 - digits))], toByteOffset: index * 2, as: UInt16.self)
         }
+      case .u8: for index in 0..<count { bytes[index] = UInt8(generator.next() >> 56) }
+      case .bool, .i8: for index in 0..<count { bytes[index] = UInt8(generator.next() >> 63) }
+      case .i16, .u16: for index in 0..<count { bytes.storeBytes(of: UInt16(generator.next() >> 63), toByteOffset: index * 2, as: UInt16.self) }
+      case .i32, .u32: for index in 0..<count { bytes.storeBytes(of: UInt32(generator.next() >> 63), toByteOffset: index * 4, as: UInt32.self) }
+      case .i64, .u64: for index in 0..<count { bytes.storeBytes(of: generator.next() >> 63, toByteOffset: index * 8, as: UInt64.self) }
       }
     }
+  }
+
+  /// The bit patterns of 0, 1/2^digits, 2/2^digits ... below 1 in a type of two bytes.
+  private static func fractions(_ element: ElementType, digits: Int) -> [UInt16] {
+    let count = 1 << digits
+    let table = Tensor(element, [count]) { bytes in
+      for index in 0..<count { Tensor.store(Double(index) / Double(count), element, bytes, index) }
+    }
+    return table.withBytes { bytes in (0..<count).map { bytes.load(fromByteOffset: $0 * 2, as: UInt16.self) } }
   }
 }
 

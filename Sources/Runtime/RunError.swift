@@ -36,7 +36,7 @@ extension RunError: CustomStringConvertible {
     case .extent(let input, let axis, let expression, let expected, let got):
       "axis \(axis) of input `\(input)` has length \(got); the model takes \(expression)" + (expected.map { ", which is \($0) here" } ?? "")
     case .outputExtent(let output, let axis, let expression, let value, let bindings):
-      "axis \(axis) of output `\(output)` has length \(expression), which is \(value.map { "\($0)" } ?? "no number") for \(SymbolBinding.text(bindings))"
+      "axis \(axis) of output `\(output)` has length \(expression), which is \(value.map { "\($0)" } ?? "no number")\(SymbolBinding.suffix(bindings))"
     case .undetermined(let symbol): "no input determines `\(symbol)`"
     case .condition(let violation, let symbols): "these inputs do not fit the model: \(violation), where \(symbols)"
     case .tooLarge(let what, let bytes, let limit):

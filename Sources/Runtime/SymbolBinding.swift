@@ -66,6 +66,25 @@ public struct SymbolBinding: Sendable, Hashable {
     return value
   }
 
+  /// The dimensions that an output has under these values.
+  func dimensions(ofOutput port: Manifest.Port) throws(RunError) -> [Int] {
+    var lengths: [Int] = []
+    for (axis, extent) in port.type.shape.enumerated() {
+      let length = extent.evaluated(values)
+      guard let length, length >= 0 else {
+        let bindings = values.filter { extent.symbols.contains($0.key) }
+        throw .outputExtent(output: port.name, axis: axis, expression: "\(extent)", value: length, bindings: bindings)
+      }
+      lengths.append(length)
+    }
+    return lengths
+  }
+
+  /// Such as ` for m = 4, n = 3`, the end of a message; nothing if there are no symbols.
+  static func suffix(_ values: [String: Int]) -> String {
+    values.isEmpty ? "" : " for " + values.sorted { $0.key < $1.key }.map { "\($0.key) = \($0.value)" }.joined(separator: ", ")
+  }
+
   /// Gives a symbol that the code computes its value.
   mutating func set(_ symbol: String, to value: Int) { values[symbol] = value }
 }

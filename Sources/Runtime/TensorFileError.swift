@@ -34,6 +34,13 @@ public struct TensorFileError: Error, Sendable, Hashable, CustomStringConvertibl
 
 /// Whole files and folders, without Foundation.
 package enum FileSystem {
+  /// The size of a file; 0 for pipes and devices.
+  package static func byteCount(_ path: String) throws(TensorFileError) -> Int {
+    var information = stat()
+    guard stat(path, &information) == 0 else { throw TensorFileError(path, .system(action: "open it", errno: errno)) }
+    return Int(information.st_size)
+  }
+
   /// The bytes of a file of at most `maximumBytes`.
   package static func read(_ path: String, maximumBytes: Int = 4 << 30) throws(TensorFileError) -> [UInt8] {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)

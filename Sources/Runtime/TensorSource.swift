@@ -26,6 +26,16 @@ public enum TensorSource: Sendable, Hashable {
     }
   }
 
+  /// Bytes that loading takes, counted without it: the size of the file, or of the random tensor.
+  public func byteCount(for port: Manifest.Port, symbols: [String: Int] = [:]) throws(TensorFileError) -> Int {
+    switch self {
+    case .numpy(let path), .proto(let path), .json(let path): return try FileSystem.byteCount(path)
+    case .random:
+      let (bytes, overflowed) = (elementCount(of: try randomDimensions(for: port, symbols)) ?? 0).multipliedReportingOverflow(by: port.type.element.byteCount)
+      return overflowed ? .max : bytes
+    }
+  }
+
   /// Loads a tensor for an input.
   ///
   /// - Parameter symbols: Lengths of symbolic axes, for random data; symbols that are missing count as 1.
@@ -40,12 +50,15 @@ public enum TensorSource: Sendable, Hashable {
         throw TensorFileError(path, .malformed("not JSON: \(error)"))
       }
       return try JSONTensor.decode(json, port.type.element, dimensions: port.type.shape.constants, source: path)
-    case .random(let seed):
-      let bindings = port.type.shape.symbols.reduce(into: symbols) { bound, symbol in bound[symbol] = bound[symbol] ?? 1 }
-      guard let dimensions = port.type.shape.evaluated(bindings), let count = elementCount(of: dimensions), count <= 1 << 36 else {
-        throw TensorFileError("random", .mismatch("input `\(port.name)` has no usable size under \(bindings)"))
-      }
-      return RandomTensor.make(port.type.element, dimensions, seed: seed)
+    case .random(let seed): return RandomTensor.make(port.type.element, try randomDimensions(for: port, symbols), seed: seed)
     }
+  }
+
+  private func randomDimensions(for port: Manifest.Port, _ symbols: [String: Int]) throws(TensorFileError) -> [Int] {
+    let bindings = port.type.shape.symbols.reduce(into: [String: Int]()) { bound, symbol in bound[symbol] = symbols[symbol] ?? 1 }
+    guard let dimensions = port.type.shape.evaluated(bindings), let count = elementCount(of: dimensions), count <= 1 << 36 else {
+      throw TensorFileError("random", .mismatch("input `\(port.name)` (\(port.type)) is too large for random data\(SymbolBinding.suffix(bindings))"))
+    }
+    return dimensions
   }
 }

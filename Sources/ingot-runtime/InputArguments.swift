@@ -38,11 +38,13 @@ struct InputArguments {
 
   /// One tensor per input, in the order of the manifest.
   func tensors(for manifest: Manifest) throws(Failure) -> [Tensor] {
+    let sources = manifest.inputs.enumerated().map { index, port in sources[port.name] ?? .random(seed: UInt64(index)) }
     var tensors: [Tensor] = []
-    for (index, port) in manifest.inputs.enumerated() {
-      let source = sources[port.name] ?? .random(seed: UInt64(index))
-      do throws(TensorFileError) { tensors.append(try source.load(for: port, symbols: symbols)) } catch { throw .failed("\(error)") }
-    }
+    do {
+      var room = InputRoom()
+      for (port, source) in zip(manifest.inputs, sources) { try room.take(source.byteCount(for: port, symbols: symbols), for: port.name) }
+      for (port, source) in zip(manifest.inputs, sources) { tensors.append(try source.load(for: port, symbols: symbols)) }
+    } catch { throw .failed("\(error)") }
     return tensors
   }
 }

@@ -42,6 +42,11 @@ import Testing
     #expect(runs[0] == runs[1] && runs[0] != runs[2])
   }
 
+  @Test(arguments: ["run", "bench"]) func refusesInputsThatDoNotFitIntoMemory(_ verb: String) throws {
+    let result = try Tool.run("/bin/sh", ["-c", "ulimit -v 4000000; exec \"$@\"", "sh", Tool.folder + "/ingot", verb, model, "--dim", "batch=1000000000"])
+    #expect(result.status == 1 && result.errors.contains("above the limit of"), "\(result.status) \(result.errors)")
+  }
+
   @Test func writesOutputs() throws {
     let folder = TemporaryFolder()
     let result = try Tool.ingot("run", model, "--input", "measurements=" + data + "/input_0.pb", "--output", folder.path)

@@ -102,6 +102,16 @@
       #expect(throws: RunError.self) { try output.makeSession(maximumBytes: 1 << 30).run([Tensor(zeros: .f32, [5000])]) }
     }
 
+    @Test func saysWhichOutputHasNoLength() throws {
+      let model = try MachineCode.model(MachineCode.copy, input: TensorType(.f32, [n]), output: TensorType(.f32, [2, n - 5]))
+      let error = #expect(throws: RunError.self) { try model.makeSession().run([Tensor(zeros: .f32, [3])]) }
+      #expect(error == .outputExtent(output: model.manifest.outputs[0].name, axis: 1, expression: "\(n - 5)", value: -2, bindings: ["n": 3]))
+      #expect(error?.description.hasSuffix("which is -2 for n = 3") == true)
+      let overflowing = try MachineCode.model(MachineCode.copy, input: TensorType(.f32, [n]), output: TensorType(.f32, [n * Extent(.max)]))
+      let second = #expect(throws: RunError.self) { try overflowing.makeSession().run([Tensor(zeros: .f32, [2])]) }
+      #expect(second?.description.hasSuffix("which is no number for n = 2") == true)
+    }
+
     @Test func sessionsOfOneModelRunAtTheSameTime() async throws {
       let model = try copyModel()
       try await withThrowingTaskGroup(of: Bool.self) { group in

@@ -30,12 +30,15 @@ import Testing
   @Test func readsWhatOthersWrite() throws {
     let fortran = try NumPyFile.decode(Self.npy("{'shape': (2L, 3L), 'fortran_order': True, 'descr': '>i2'}", [0, 1, 0, 4, 0, 2, 0, 5, 0, 3, 0, 6], version: 2))
     #expect(fortran.dimensions == [2, 3] && fortran.integers == [1, 2, 3, 4, 5, 6])
+    let empty = try NumPyFile.decode(Self.npy("{'descr': '<f4', 'fortran_order': True, 'shape': (3, 0, 5)}", []))
+    #expect(empty.dimensions == [3, 0, 5] && empty.count == 0)
     #expect(try NumPyFile.decode(Self.npy("{\"descr\": \"|b1\", \"fortran_order\": False, \"shape\": ()}", [2], version: 3)).integers == [1])
   }
 
   @Test(arguments: [
     ("{'descr': '<f4', 'fortran_order': False, 'shape': (2,)}", 4), ("{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}", 4),
     ("{'descr': '<f4', 'fortran_order': False, 'shape': (9223372036854775807, 9223372036854775807)}", 4),
+    ("{'descr': '<f4', 'fortran_order': True, 'shape': (0, 9223372036854775807, 9223372036854775807)}", 0),
     ("{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904,)}", 0), ("{'descr': '<U4', 'fortran_order': False, 'shape': ()}", 16),
     ("{'descr': '', 'fortran_order': False, 'shape': ()}", 4), ("{'fortran_order': False, 'shape': ()}", 4), ("", 4),
     ("{'descr': '<f4', 'fortran_order': False, 'shape': (2", 8), ("{'descr': '<f4', 'fortran_order': maybe, 'shape': (2)}", 8),
@@ -82,6 +85,8 @@ import Testing
       ([16, 8, 50, 1, 65], "a tensor of string"), ([16, 1, 112, 1], "data lies in another file"), ([16, 99], "ONNX data type 99"),
       ([8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 8, 8, 16, 1], "impossible dimensions"),
       ([8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 16, 1], "impossible dimensions"),
+      // Nothing in it, but 0 x 2^42 x 2^42.
+      ([8, 0] + [[UInt8]](repeating: [8, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1], count: 2).flatMap { $0 } + [16, 22, 74, 0], "impossible dimensions"),
       ([8, 0x80, 0x80, 0x80, 0x80, 0x80, 0x20, 16, 1], "0 values"), ([11], "wire type 3"), ([74, 0xff, 0xff, 0xff, 0xff, 0xf], "are left"),
     ]
     for (bytes, fact) in cases {
@@ -111,5 +116,39 @@ import Testing
     let tensor = try TensorSource.random(seed: 1).load(for: port, symbols: ["n": 500])
     #expect(tensor.dimensions == [500, 3] && tensor.doubles.allSatisfy { $0 >= 0 && $0 < 1 })
     #expect(throws: TensorFileError.self) { try TensorSource.random(seed: 1).load(for: port, symbols: ["n": .max]) }
+  }
+
+  @Test func countsBytesBeforeLoading() throws {
+    let port = Manifest.Port(name: "x", type: TensorType(.f16, [Extent(symbol: "n"), 3]))
+    let random = TensorSource.random(seed: 1)
+    #expect(try random.byteCount(for: port) == 6 && random.byteCount(for: port, symbols: ["n": 3_000_000_000]) == 18_000_000_000)
+    #expect(throws: TensorFileError.self) { try random.byteCount(for: port, symbols: ["n": .max]) }
+    let folder = TemporaryFolder()
+    folder.write([1, 2, 3], to: "x.npy")
+    #expect(try TensorSource.numpy(path: folder.file("x.npy")).byteCount(for: port) == 3)
+    #expect(throws: TensorFileError.self) { try TensorSource.numpy(path: folder.file("y.npy")).byteCount(for: port) }
+
+    var room = InputRoom(limit: 100)
+    try room.take(60, for: "a")
+    #expect(throws: RunError.tooLarge(what: "input `b` together with those before it", bytes: 101, limit: 100)) { try room.take(41, for: "b") }
+    #expect(throws: RunError.tooLarge(what: "input `b`", bytes: 101, limit: 100)) { try room.take(101, for: "b") }
+    try room.take(40, for: "b")
+    #expect(throws: RunError.self) { try room.take(.max, for: "c") }
+  }
+
+  @Test func randomNumbersStayTheSame() {
+    // Every type takes the leading digits of the same numbers.
+    for element in ElementType.allCases {
+      let numbers = RandomTensor.make(element, [1000], seed: 7).doubles
+      let isInRange: (Double) -> Bool = element.isFloatingPoint ? { $0 >= 0 && $0 < 1 } : element == .u8 ? { $0 >= 0 && $0 < 256 } : { $0 == 0 || $0 == 1 }
+      #expect(numbers.allSatisfy(isInRange) && Set(numbers).count > (element.isFloatingPoint || element == .u8 ? 200 : 1), "\(element)")
+    }
+    let wide = RandomTensor.make(.f64, [100], seed: 7).doubles
+    for (element, unit) in [(ElementType.f16, 2048.0), (.bf16, 256.0)] {
+      #expect(RandomTensor.make(element, [100], seed: 7).doubles == wide.map { ($0 * unit).rounded(.down) / unit }, "\(element)")
+    }
+    #expect(RandomTensor.make(.f32, [100], seed: 7).doubles == wide)
+    #expect(RandomTensor.make(.u8, [100], seed: 7).doubles == wide.map { ($0 * 256).rounded(.down) })
+    #expect(RandomTensor.make(.i64, [100], seed: 7).doubles == wide.map { ($0 * 2).rounded(.down) })
   }
 }

@@ -145,5 +145,7 @@ import TensorTypes
     #expect(elementCount(of: [0, 5]) == 0)
     #expect(elementCount(of: [-1]) == nil)
     #expect(elementCount(of: [1 << 40, 1 << 40]) == nil)
+    #expect(elementCount(of: [0, -1]) == nil)
+    #expect(elementCount(of: [0, 1 << 40, 1 << 40]) == nil && elementCount(of: [1 << 40, 1 << 40, 0]) == nil)
   }
 }

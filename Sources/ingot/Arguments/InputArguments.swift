@@ -60,17 +60,22 @@ struct InputArguments: ParsableArguments {
     }
     var tensors = [Tensor?](repeating: nil, count: manifest.inputs.count)
     var symbols = symbols
+    var room = InputRoom()
     for (index, port) in manifest.inputs.enumerated() {
       guard let input = inputs.first(where: { $0.name == port.name }), !input.source.hasPrefix("random") else { continue }
+      // A picture's tensor is as large as the input's shape says, whatever the file's size.
+      if let file = TensorSource(input.source) { try room.take(file.byteCount(for: port), for: port.name) }
       let tensor = try load(input.source, for: port)
+      if Image.isNamed(input.source) { try room.take(tensor.byteCount, for: port.name) }
       // Random inputs beside it take its batch size.
       for (extent, length) in zip(port.type.shape, tensor.dimensions) { if let symbol = extent.symbol { symbols[symbol] = length } }
       tensors[index] = tensor
     }
-    for (index, port) in manifest.inputs.enumerated() where tensors[index] == nil {
-      let source = inputs.first { $0.name == port.name }.flatMap { TensorSource($0.source) } ?? .random(seed: UInt64(index))
-      tensors[index] = try source.load(for: port, symbols: symbols)
+    let random = manifest.inputs.enumerated().filter { tensors[$0.offset] == nil }.map { index, port in
+      (index, port, inputs.first { $0.name == port.name }.flatMap { TensorSource($0.source) } ?? .random(seed: UInt64(index)))
     }
+    for (_, port, source) in random { try room.take(source.byteCount(for: port, symbols: symbols), for: port.name) }
+    for (index, port, source) in random { tensors[index] = try source.load(for: port, symbols: symbols) }
     return tensors.compactMap { $0 }
   }
 
