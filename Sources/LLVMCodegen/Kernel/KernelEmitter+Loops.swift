@@ -62,6 +62,7 @@ extension KernelEmitter {
     let bodyParts = Self.declare(
       kernel, symbolName: name, visibility: .module, in: module, for: target, extra: captured.map(\.value.type) + [b.i64, b.i64, b.i64])
     module.add(attribute: "noinline", to: bodyParts.value)
+    module.alignStack(of: bodyParts.value, for: target)
     let body = KernelEmitter(kernel, function: bodyParts, module: module, target: target, outlined: outlined)
     let firstExtra = 1 + kernel.parameters.count + kernel.symbols.count
     for (position, capture) in captured.enumerated() {

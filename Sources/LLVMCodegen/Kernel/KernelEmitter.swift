@@ -73,6 +73,7 @@ final class KernelEmitter {
   /// Emits the function of a whole kernel.
   static func emit(_ kernel: Kernel, symbolName: String, visibility: Visibility, in module: ModuleReference, for target: Target) throws(CodegenError) -> FunctionParts {
     let function = declare(kernel, symbolName: symbolName, visibility: visibility, in: module, for: target)
+    module.alignStack(of: function.value, for: target)
     let emitter = KernelEmitter(kernel, function: function, module: module, target: target)
     do {
       try emitter.emit(kernel.body)

@@ -30,6 +30,7 @@ struct EntryEmitter: ~Copyable {
     let plain = module.function(symbolName, type, .image, for: target)
     let measured = module.function(symbolName + ".measured", type, .module, for: target)
     for (function, isMeasured) in [(measured, true), (plain, false)] {
+      module.alignStack(of: function, for: target)
       var emitter = EntryEmitter(program, function, isMeasured: isMeasured, constantOffsets: constantOffsets, kernels: kernels, in: module, for: target)
       if !isMeasured { emitter.emitDispatch(to: measured, type) }
       try emitter.emit()
