@@ -68,6 +68,7 @@ extension MalformedModel {
 
   /// Against the standard, but harmless: some runtimes refuse these, some read them. They may be refused or compiled.
   static let tolerable: [MalformedModel] = [
+    MalformedModel("a weight with data of two kinds", node: .node("Add", ["x", "w"]), weights: [.tensor("w", [3], bytes: Array(repeating: 0, count: 12)).data(4, Array(repeating: 0, count: 12))]),
     MalformedModel("too many operands", node: .node("Relu", ["x", "x"]), "Relu"),
     MalformedModel("Relu of truth values", graph: .graph([.node("Relu")], inputs: [.value("x", 2, element: 9)]), "Relu", "bool"),
     MalformedModel("an output declared with another shape", graph: .graph([.node("Relu")], outputs: [.value("y", 7, 7)]), "y"),

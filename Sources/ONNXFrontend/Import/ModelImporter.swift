@@ -70,11 +70,18 @@ struct ModelImporter {
     }
     let results = try importGraph(graph, scope: &scope, context: BlockContext(opsets: opsets), builder: &builder)
     var outputs: [(name: String, value: ValueID)] = []
+    var outputNames: Set<String> = []
+    builder.origin = NodeOrigin(file: file)
     for (output, binding) in zip(graph.outputs, results) {
+      guard outputNames.insert(output.name).inserted else { throw builder.refusal("output `\(printable(output.name))` is given twice") }
       guard case .value(let value) = binding else {
         throw CompileError(
           .unsupported, "output `\(printable(output.name))` is \(binding.kind); only tensors are supported as outputs", stage: .load,
           origin: NodeOrigin(file: file))
+      }
+      let type = builder.graph.type(of: value)
+      if case .tensor(let number, _) = output.type, let declared = TensorDecoder.element(number), declared != type.element {
+        throw builder.refusal("output `\(printable(output.name))` is declared as \(declared.name), but the graph makes it \(type)")
       }
       outputs.append((output.name, value))
     }
