@@ -11,6 +11,7 @@ extension Graph {
     var former = FusionFormer(graph: self)
     former.claimRegions()
     former.chooseMaterialized()
+    former.boundExpansion()
     return try former.build()
   }
 }
@@ -99,6 +100,61 @@ private struct FusionFormer {
       let depth = materialized.contains(result) ? 1 : (size[result] ?? 0) + 1
       for operand in node.operands { size[operand] = max(size[operand] ?? 0, depth) }
     }
+  }
+
+  /// From the inputs down: gives memory to what a kernel would otherwise compute too many times over.
+  mutating func boundExpansion() {
+    // At most so many elements are computed for one of the value.
+    var bound: [ValueID: Int] = [:]
+    for id in sequence {
+      let node = graph.node(id)
+      if let number = regionOf[id] {
+        let region = regions[number]
+        // A region's members are computed at one index; what they read is looked at where the region ends.
+        guard node.results.contains(region.root) || region.template == .special else { continue }
+        var outside: Set<ValueID> = []
+        for member in region.members { outside.formUnion(graph.node(member).operands.filter(isInlined)) }
+        _ = limit(outside.sorted(), &bound)
+      } else if let result = node.results.first, FusionCost.isInlinable(node.operation), !(node.operation is Constant) {
+        bound[result] = limit(node.operands.filter(isInlined), &bound, reader: result)
+      }
+    }
+  }
+
+  /// Gives memory to some of `operands`, or to what they are views of, until all that is computed for them is little.
+  /// Returns a bound for what is left, with the reader.
+  private mutating func limit(_ operands: [ValueID], _ bound: inout [ValueID: Int], reader: ValueID? = nil) -> Int {
+    let most = FusionCost.mostRepeats
+    // As if nothing were shared; counted only if that is too much.
+    var left = operands.reduce(1) { $0 + (bound[$1] ?? 1) }
+    guard left > most else { return left }
+    if let counted = expansion(of: reader.map { [$0] } ?? operands) { return counted }
+    let parts = operands.map { (operand: $0, source: inlinedBase(of: $0), count: bound[$0] ?? 1) }
+    for part in parts.sorted(by: { $0.count > $1.count }) where left > most {
+      keep(part.source, "its readers would compute it too many times over")
+      // Views of it stay.
+      let rest = part.source == part.operand ? 0 : max(1, part.count - (bound[part.source] ?? 1))
+      bound[part.operand] = rest
+      left -= part.count - rest
+    }
+    return left
+  }
+
+  private func expansion(of values: [ValueID]) -> Int? {
+    Expansion.count(of: values, in: graph, repeating: FusionCost.mostRepeats, isInlined: isInlined)
+  }
+
+  /// True for a value that its readers compute themselves.
+  private func isInlined(_ value: ValueID) -> Bool {
+    guard !materialized.contains(value), let node = graph.producer(of: value), regionOf[node.id] == nil else { return false }
+    return FusionCost.isInlinable(node.operation) && !(node.operation is Constant)
+  }
+
+  /// What a value is a view of, as far as that has no memory.
+  private func inlinedBase(of value: ValueID) -> ValueID {
+    var value = value
+    while let node = graph.producer(of: value), FusionCost.isView(node.operation), isInlined(node.operands[0]) { value = node.operands[0] }
+    return value
   }
 
   private mutating func keep(_ value: ValueID, _ reason: String) {

@@ -57,4 +57,6 @@ enum FusionCost {
   static let cheapEnoughToBroadcast = 8
   /// More nodes than this in one kernel only make it slow to compile.
   static let mostNodes = 96
+  /// More elements than this of values that a kernel computes already, at other indices, do the same.
+  static let mostRepeats = 2 * mostNodes
 }

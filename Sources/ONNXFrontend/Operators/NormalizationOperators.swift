@@ -212,7 +212,12 @@ enum NormalizationOperators {
     let rank = b.rank(x)
     guard rank >= 2, size >= 1, size < 1 << 30 else { throw b.refusal("LRN over \(size) channels", operands: [x]) }
     var (sizes, low, high) = ([Int](repeating: 1, count: rank), [Int](repeating: 0, count: rank), [Int](repeating: 0, count: rank))
-    (sizes[1], low[1], high[1]) = (size, (size - 1) / 2, size / 2)
+    (low[1], high[1]) = ((size - 1) / 2, size / 2)
+    if let channels = b.shape(x)[1].constant {
+      // Beyond the first and last channel there is nothing to sum.
+      (low[1], high[1]) = (min(low[1], max(channels - 1, 0)), min(high[1], max(channels - 1, 0)))
+    }
+    sizes[1] = low[1] + high[1] + 1
     let ones = [Int](repeating: 1, count: rank)
     let window = Window(strides: ones, padsLow: low, padsHigh: high, dilations: ones)
     let sum = try b.add(ReduceWindow(.sum, size: sizes, window: window), b.binary(.multiply, x, x))
