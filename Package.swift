@@ -98,6 +98,7 @@ let package = Package(
     .target(name: "GraphTestSupport", dependencies: ["TensorTypes", "GraphIR", "Interpreter", "Passes"], path: "Tests/GraphTestSupport"),
     .testTarget(name: "TensorTypesTests", dependencies: ["TensorTypes"]),
     .testTarget(name: "GraphIRTests", dependencies: ["TensorTypes", "GraphIR"]),
+    .testTarget(name: "ONNXFrontendTests", dependencies: ["TensorTypes", "GraphIR", "Interpreter", "ONNXFrontend", "TestSupport"]),
     .testTarget(name: "InterpreterTests", dependencies: ["TensorTypes", "GraphIR", "KernelIR", "Interpreter"]),
     .testTarget(name: "PassesTests", dependencies: ["TensorTypes", "GraphIR", "Interpreter", "Passes", "GraphTestSupport"]),
     .executableTarget(name: "kernel-bench", dependencies: ["TensorTypes", "KernelIR", "LLVMCodegen", "CRuntime"], path: "Tests/KernelBench"),

@@ -51,3 +51,35 @@ private func decode<Message>(
       .badInput, "the file is damaged or not an ONNX file: \(error.message) (byte \(error.offset))", stage: .load, origin: NodeOrigin(file: file.name))
   }
 }
+
+/// The names of a model's inputs, in their order; initializers that are listed among them are not inputs.
+public func loadInputNames(path: String) throws(CompileError) -> [String] {
+  let file = try ModelFile(path: path)
+  let proto = try decodeModel(file, limits: ImportLimits())
+  let constants = Set(proto.graph?.initializers.map(\.name) ?? [])
+  return (proto.graph?.inputs ?? []).map(\.name).filter { !constants.contains($0) }
+}
+
+/// Reads a model for given inputs: where its shapes depend on the contents of small ones (an axis, a size, scales),
+/// the graph is made for exactly these contents.
+///
+/// - Parameter inputs: One tensor for each input, in their order.
+/// - Returns: The model as `loadONNX(path:options:)` gives it if that works, so that nothing is fixed without need.
+public func loadONNX(path: String, options: ImportOptions = ImportOptions(), fixingTo inputs: [Tensor]) throws(CompileError) -> Model {
+  let refusal: CompileError
+  do throws(CompileError) { return try loadONNX(path: path, options: options) } catch {
+    guard error.problem == .unsupported else { throw error }
+    refusal = error
+  }
+  let candidates = zip(try loadInputNames(path: path), inputs).filter { $1.dimensions.count <= 1 && $1.count <= 64 }
+  // Integers first: they are axes and sizes. Floating point is fixed only if that is not enough.
+  for takesNumbers in [false, true] {
+    var fixed = options
+    for (name, tensor) in candidates where takesNumbers || !tensor.element.isFloatingPoint { fixed.values[name] = tensor }
+    guard fixed.values.count > options.values.count else { continue }
+    do throws(CompileError) { return try loadONNX(path: path, options: fixed) } catch {
+      guard error.problem == .unsupported else { throw error }
+    }
+  }
+  throw refusal
+}

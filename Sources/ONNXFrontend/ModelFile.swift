@@ -28,7 +28,7 @@ final class ModelFile {
     defer { close(descriptor) }
     var information = stat()
     guard fstat(descriptor, &information) == 0, information.st_mode & S_IFMT == S_IFREG else {
-      let kind = information.st_mode & S_IFMT == S_IFDIR ? "a folder" : "not a regular file"
+      let kind = information.st_mode & S_IFMT == S_IFDIR ? "a folder" : "a device or a pipe"
       throw CompileError(.badInput, "`\(path)` is \(kind), not a model file", stage: .load, origin: origin)
     }
     guard information.st_size > 0 else { throw CompileError(.badInput, "`\(path)` is empty", stage: .load, origin: origin) }
@@ -74,7 +74,7 @@ enum ExternalData {
       let next = openat(current, String(component), flags)
       guard next >= 0 else {
         let reason = errno
-        throw refuse(reason == ELOOP ? "is reached through a symbolic link" : "cannot be opened: \(String(cString: strerror(reason)))")
+        throw refuse(reason == ELOOP || (reason == ENOTDIR && !isLast) ? "is reached through a symbolic link or a file" : "cannot be opened: \(String(cString: strerror(reason)))")
       }
       close(current)
       current = next

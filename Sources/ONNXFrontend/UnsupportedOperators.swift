@@ -29,12 +29,6 @@ private struct OperatorCensus {
   private let functions: Set<String>
   private let file: String
 
-  /// Handled by the importer itself, since they hold graphs or sequences; see `importControlFlow`.
-  private static let structural: Set = [
-    "If", "Loop", "Scan", "SequenceConstruct", "SequenceEmpty", "SequenceAt", "SequenceInsert", "SequenceErase", "SequenceLength", "ConcatFromSequence",
-    "SplitToSequence", "Optional", "OptionalHasElement", "OptionalGetElement", "Identity",
-  ]
-
   init(_ proto: ModelProto, file: String) {
     functions = Set(proto.functions.map { ModelImporter.key($0.domain, $0.name, $0.overload) })
     self.file = file
@@ -45,7 +39,7 @@ private struct OperatorCensus {
     for node in nodes {
       for attribute in node.attributes { if case .graph(let graphs) = attribute.value { for graph in graphs { visit(graph.nodes, opsets: opsets) } } }
       let domain = ModelImporter.domain(node.domain)
-      let isKnown = domain.isEmpty && Self.structural.contains(node.operatorName) || OperatorTable.importer(domain: domain, name: node.operatorName) != nil
+      let isKnown = domain.isEmpty && ModelImporter.structural.contains(node.operatorName) || OperatorTable.importer(domain: domain, name: node.operatorName) != nil
       if isKnown || functions.contains(ModelImporter.key(domain, node.operatorName, node.overload)) { continue }
       let name = printable(domain.isEmpty ? node.operatorName : "\(domain)::\(node.operatorName)")
       if let position = positions[name] {
