@@ -38,7 +38,9 @@ struct InputArguments {
 
   /// One tensor per input, in the order of the manifest.
   func tensors(for manifest: Manifest) throws(Failure) -> [Tensor] {
-    let sources = manifest.inputs.enumerated().map { index, port in sources[port.name] ?? .random(seed: UInt64(index)) }
+    let sources = manifest.inputs.enumerated().map { (index: Int, port: Manifest.Port) -> TensorSource in
+      self.sources[port.name] ?? .random(seed: UInt64(index))
+    }
     var tensors: [Tensor] = []
     do {
       var room = InputRoom()
