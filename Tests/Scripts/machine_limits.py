@@ -7,7 +7,7 @@ import tempfile
 
 
 class MachineLimits:
-    """`values` maps (measurement, threads) to the median; empty where there is no C++ compiler or no source."""
+    """`values` maps a measurement and its threads to the best of 15 runs; empty where there is no C++ compiler or no source."""
 
     def __init__(self, values, reason=None):
         self.values = {"%s %d" % key: value for key, value in values.items()}
@@ -27,8 +27,8 @@ class MachineLimits:
                 output = subprocess.run([program], capture_output=True, text=True, timeout=seconds).stdout
             except subprocess.TimeoutExpired:
                 return cls({}, "limits.c did not end within %d s" % seconds)
-        found = re.findall(r"^(\S+)\s+(\d)\s+min\s+\S+\s+median\s+(\S+)", output, re.MULTILINE)
-        return cls({(name, int(threads)): float(median) for name, threads, median in found})
+        found = re.findall(r"^(\S+)\s+(\d)\s+min\s+\S+\s+median\s+\S+\s+max\s+(\S+)", output, re.MULTILINE)
+        return cls({(name, int(threads)): float(best) for name, threads, best in found})
 
     def gflops(self, threads):
         """The machine's fp32 multiply-add peak on so many threads, or None."""
