@@ -54,7 +54,7 @@ import Testing
   @Test func aPlainConcatenationOfConvolutionsStaysOneKernel() throws {
     let folder = TemporaryFolder()
     let path = folder.file("two.ingot")
-    let convolution = "{strides = [1, 1], pads = [0, 0]}"
+    let convolution = "{strides = [1, 1], pads = [0, 0, 0, 0]}"
     try """
       graph @two(%x: f32[1,8,6,6], %f: f32[8,8,3,3], %g: f32[8,8,3,3]) {
         %a = convolution %x, %f \(convolution)
