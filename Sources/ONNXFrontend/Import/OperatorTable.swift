@@ -10,7 +10,7 @@ enum OperatorTable {
       ElementwiseOperators.table, ActivationOperators.table, ConvolutionOperators.table, PoolingOperators.table, MatrixOperators.table,
       NormalizationOperators.table, ReductionOperators.table, ShapeOperators.table, MovementOperators.table, SliceOperators.table,
       IndexingOperators.table, ResizeOperators.table, RecurrentOperators.table, QuantizationOperators.table, AttentionOperators.table,
-      LossOperators.table, StatefulOperators.table, SignalOperators.table, GridOperators.table,
+      LossOperators.table, StatefulOperators.table, SignalOperators.table, GridOperators.table, MachineLearningOperators.table,
     ]
     var table: [String: OperatorImporter] = [:]
     for family in families { table.merge(family) { first, _ in first } }

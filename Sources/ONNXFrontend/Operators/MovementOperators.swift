@@ -12,7 +12,15 @@ enum MovementOperators {
     let x = try call.input(0)
     let permutation = try call.integers("perm") ?? Array((0..<b.rank(x)).reversed())
     guard permutation.sorted() == Array(0..<b.rank(x)) else { throw b.refusal("Transpose by \(permutation)", operands: [x]) }
-    return [try b.transpose(x, permutation)]
+    // PyTorch turns its lists of pads this way.
+    let known = b.contents(x).flatMap { contents in
+      contents.rearranged(to: permutation.map { contents.dimensions[$0] }) { index in
+        var source = index
+        for (position, axis) in permutation.enumerated() { source[axis] = index[position] }
+        return source
+      }
+    }
+    return [try b.settle(known, b.element(x)) { b throws(CompileError) in try b.transpose(x, permutation) }]
   }
 
   private static func concat(_ call: OperatorCall, _ b: inout GraphBuilder) throws(CompileError) -> [ValueID] {
