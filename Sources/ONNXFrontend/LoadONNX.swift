@@ -71,12 +71,14 @@ public func loadONNX(path: String, options: ImportOptions = ImportOptions(), fix
     guard error.problem == .unsupported else { throw error }
     refusal = error
   }
-  let candidates = zip(try loadInputNames(path: path), inputs).filter { $1.dimensions.count <= 1 && $1.count <= 64 }
-  // Integers first: they are axes and sizes. Floating point is fixed only if that is not enough.
-  for takesNumbers in [false, true] {
+  let names = try loadInputNames(path: path)
+  // Integers first: they are axes and sizes. Floating point and shapes are fixed only if that is not enough.
+  for (takesNumbers, takesShapes) in [(false, false), (true, false), (false, true), (true, true)] {
     var fixed = options
-    for (name, tensor) in candidates where takesNumbers || !tensor.element.isFloatingPoint { fixed.values[name] = tensor }
-    guard fixed.values.count > options.values.count else { continue }
+    for (name, tensor) in zip(names, inputs) {
+      if tensor.dimensions.count <= 1 && tensor.count <= 64 && (takesNumbers || !tensor.element.isFloatingPoint) { fixed.values[name] = tensor }
+      if takesShapes { fixed.shapes[name] = tensor.dimensions }
+    }
     do throws(CompileError) { return try loadONNX(path: path, options: fixed) } catch {
       guard error.problem == .unsupported else { throw error }
     }

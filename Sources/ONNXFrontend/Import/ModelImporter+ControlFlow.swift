@@ -45,7 +45,7 @@ extension ModelImporter {
       else {
         throw call.unsupported(
           "the branches of If give results of different types, and its condition is only known when the model runs",
-          hint: "shapes may depend on the shapes of inputs, but not on their contents")
+          hint: "a condition on a symbolic axis is known once the axis is bound with --dim or --shape")
       }
       results.append(.value(try builder.select(flag, x, y)))
     }
