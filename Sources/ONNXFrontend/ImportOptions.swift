@@ -24,7 +24,7 @@ public struct ImportOptions: Sendable {
 /// What a model file may ask for before it is refused. The defaults are far above any model we have seen.
 public struct ImportLimits: Sendable {
   /// Messages (nodes, attributes, tensors, strings, ...) in the file.
-  public var messages = 8_000_000
+  public var messages = 4_000_000
   /// Operators imported, those of inlined functions counted once for each call.
   public var nodes = 400_000
   /// Graphs inside graphs, and functions inside functions.
