@@ -23,16 +23,6 @@ struct ConvolutionTemplate {
     var note: String
   }
 
-  /// True if the fusion pass should materialise the padding of a convolution's input.
-  ///
-  /// Padding inside the template costs nothing where the last spatial extent is known: border tiles leave out products
-  /// with zeros. With a symbolic one every tile near a border falls back to single pixels, so that padding pays.
-  static func prefersPaddedInput(_ convolution: Convolution, _ types: [TensorType]) -> Bool {
-    guard convolution.window.hasPadding, let input = types.first, convolution.inputDilations.allSatisfy({ $0 == 1 }) else { return false }
-    guard let last = convolution.axes(rank: input.rank).spatial.last else { return false }
-    return !input.shape[last].isConstant
-  }
-
   func lower(_ fusion: inout FusionLowering) throws(CompileError) {
     let problem = try ConvolutionProblem(fusion)
     if problem.isDepthwise { return try DepthwiseTemplate(target: target).lower(&fusion, problem) }

@@ -89,7 +89,7 @@ enum IndexingOperators {
   private static func resolvedTuples(_ indices: ValueID, of x: ValueID, behind skipped: Int, _ b: inout GraphBuilder) throws(CompileError) -> ValueID {
     guard b.element(indices) == .i32 || b.element(indices) == .i64 else { throw b.refusal("indices must be int32 or int64", operands: [x, indices]) }
     if let integers = constants(indices, b), integers.allSatisfy({ $0 >= 0 }) { return indices }
-    guard let depth = b.shape(indices).last?.constant, skipped >= 0, depth >= 0, skipped + depth <= b.rank(x) else {
+    guard let depth = b.shape(indices).last?.constant, skipped >= 0, skipped <= b.rank(x), depth >= 0, depth <= b.rank(x) - skipped else {
       throw b.refusal("index tuples that do not fit", operands: [x, indices])
     }
     let extents = Array(b.shape(x).extents[skipped..<skipped + depth])
