@@ -10,52 +10,17 @@ import TensorTypes
 struct ConvolutionTemplate {
   let target: LoweringTarget
 
-  /// A way to do a convolution. Others (Winograd, say) add a case, a cost in `candidates`, and an emitter.
-  enum Method: String {
-    case rows = "rows of pixels"
-    case image = "whole images"
-  }
-  struct Candidate {
-    var method: Method
-    var shape: TileShape
-    /// Estimated cycles for a step of the sum over one image.
-    var cost: Double
-    var note: String
-  }
-
   func lower(_ fusion: inout FusionLowering) throws(CompileError) {
     let problem = try ConvolutionProblem(fusion)
     if problem.isDepthwise { return try DepthwiseTemplate(target: target).lower(&fusion, problem) }
-    let candidates = candidates(problem, fusion.emitter().0)
-    guard let chosen = candidates.min(by: { $0.cost < $1.cost }) else { return }
-    let rejected = candidates.filter { $0.method != chosen.method }.map { ", \($0.method.rawValue) +\(Int(($0.cost / chosen.cost - 1) * 100))%" }.joined()
-    try lowerTiles(&fusion, problem, chosen, note: "convolution, \(chosen.method.rawValue), \(chosen.note)\(rejected)")
-  }
-
-  /// The ways that apply, with their cost. Nothing else decides.
-  func candidates(_ problem: ConvolutionProblem, _ emitter: ElementEmitter) -> [Candidate] {
-    let sum = TileAccumulators.accumulator(of: problem.element)
-    let tiledAxis = problem.operation.layout == .channelsLast ? problem.outer.count + 1 : problem.outer.count + 2
-    let stride = TileAccess.stride(of: problem.input, along: tiledAxis, emitter).map { $0 &* problem.tiled.stride &* problem.element.byteCount }
-    let phases = problem.tiled.inputDilation == 1 ? 1 : SlidingPhase.phases(of: problem.tiled).count
-    let columns = problem.tiled.output.constant.map { ($0 + phases - 1) / phases }
-    let row = TileShape.best(rows: columns, columns: problem.outputChannels, accumulator: sum, strideBytes: stride, target)
-    let rows = (problem.outerShape.elementCount.constant ?? 16) * phases
-    var candidates = [Candidate(method: .rows, shape: row.shape, cost: Double(rows) * row.cost, note: row.note)]
-    // A whole image is straight code: few pixels, few taps. Threads share its panels only.
-    if let pixels = imagePixels(problem)?.count, pixels <= 64, problem.tapCount <= 25 {
-      let isShared = target.threads > 1 && (problem.cycles(target).constant ?? .max) >= TileSchedule.parallelCycles
-      let slices = (problem.batch.constant ?? 1) * problem.groups
-      let image = TileShape.best(rows: pixels, columns: problem.outputChannels, accumulator: sum, strideBytes: stride, target) { shape in
-        isShared ? TileSchedule.idle(widths: shape.panelWidths(of: problem.outputChannels), slices: slices, threads: target.threads) : 1
-      }
-      candidates.append(Candidate(method: .image, shape: image.shape, cost: image.cost, note: image.note))
+    let way = try fusion.choose(problem.anchor, among: candidates(problem, fusion))
+    switch way.method {
+    case .rows, .image: try lowerTiles(&fusion, problem, way)
     }
-    return candidates
   }
 
   /// Every pixel of the result, for known extents and at most two spatial axes.
-  private func imagePixels(_ problem: ConvolutionProblem) -> [ConvolutionPixels.Pixel]? {
+  func imagePixels(_ problem: ConvolutionProblem) -> [ConvolutionPixels.Pixel]? {
     guard problem.outer.count <= 1, (problem.outer + [problem.tiled]).allSatisfy({ $0.inputDilation == 1 && $0.input.isConstant }) else { return nil }
     guard let columns = problem.tiled.output.constant, let rows = problem.outerShape.elementCount.constant, rows <= 64, columns <= 64 else { return nil }
     return (0..<rows).flatMap { row in (0..<columns).map { ConvolutionPixels.Pixel(outer: row, tiled: $0) } }
@@ -72,8 +37,8 @@ struct ConvolutionTemplate {
     let output: Buffer
   }
 
-  private func lowerTiles(_ fusion: inout FusionLowering, _ problem: ConvolutionProblem, _ choice: Candidate, note: String) throws(CompileError) {
-    let shape = choice.shape
+  private func lowerTiles(_ fusion: inout FusionLowering, _ problem: ConvolutionProblem, _ way: Way) throws(CompileError) {
+    let shape = way.shape
     let layout = PanelLayout(steps: problem.steps, columns: Extent(problem.outputChannels), shape: shape)
     let packed = problem.constantFilter(fusion)?.packed(layout)
     let needed = fusion.inputs(of: [problem.input])
@@ -88,25 +53,20 @@ struct ConvolutionTemplate {
     let epilogue = try TileEpilogue(graph: fusion.body, anchor: problem.anchor)
     let context = Context(problem: problem, shape: shape, layout: layout, panels: panels, epilogue: epilogue, output: output)
 
-    let channels = problem.inputChannels.constant ?? 64
-    let rowElements = (problem.tiled.input.constant ?? 64) &* channels &* (problem.outer.last?.stride ?? 1)
-    let schedule = TileSchedule(
-      slices: problem.batch * Extent(problem.groups), panels: layout.panels, tiles: choice.method == .image ? 1 : problem.outerShape.elementCount,
-      tileRows: choice.method == .image ? 64 : problem.tiled.output.constant ?? 64, tileBytes: rowElements &* problem.element.byteCount, panelBytes: shape.width &* problem.tapCount &* channels &* problem.element.byteCount,
-      cycles: problem.cycles(target), target: target)
+    let schedule = schedule(problem, way)
     var statements = try emitter.scoped { emitter throws(CompileError) in try epilogue.path.fillBorders(output, &emitter) }
     statements += try schedule.loops(&emitter) { emitter, slice, lower, upper, panel throws(CompileError) in
       let place = emitter.mapping.delinearize(slice, in: [problem.batch, Extent(problem.groups)])
       return try layout.branch(&emitter, panel: panel) { emitter, columns, isTail throws(CompileError) in
         let tile = ConvolutionTile(context: context, columns: columns, isTail: isTail, batch: place[0], group: place[1], panel: panel)
-        switch choice.method {
+        switch way.method {
         case .image: return try ConvolutionPixels(imagePixels(problem) ?? [], most: shape.rows, problem).emit(&emitter, tile)
         case .rows: return try rows(&emitter, problem, tile, from: lower, to: upper, isWhole: schedule.blocks == 1)
         }
       }
     }
     let kernel = emitter.builder.kernel(fusion.name("convolution"), statements)
-    fusion.kernels.append(LoweredKernel(kernel: kernel, arguments: arguments, note: note + (packed == nil ? ", filter in place" : "") + schedule.note, flops: problem.products * 2))
+    fusion.kernels.append(LoweredKernel(kernel: kernel, arguments: arguments, note: "convolution, " + way.name(schedule) + (packed == nil ? ", filter in place" : "") + schedule.note, flops: problem.products * 2))
   }
 
   /// Rows of the result, one after the other, each in tiles along the last axis.

@@ -18,30 +18,34 @@ struct DotTemplate {
 
   func lower(_ fusion: inout FusionLowering) throws(CompileError) {
     let problem = try DotProblem(fusion)
-    let (emitter, _) = fusion.emitter()
-    let (shape, _, choice) = TileShape.best(
-      rows: problem.rows.constant, columns: problem.columns.constant, accumulator: TileAccumulators.accumulator(of: problem.element),
-      strideBytes: TileAccess.stride(of: problem.left, along: problem.batch.rank, emitter).map { $0 &* problem.element.byteCount }, target)
-    let layout = PanelLayout(steps: problem.steps, columns: problem.columns, shape: shape)
-    if let (source, isShared) = fusion.constantPanels(of: problem.right, slices: problem.slices.constant ?? 0), let packed = source.packed(layout) {
-      try lowerTiles(&fusion, problem, shape, layout, packed: .packed(packed), isShared: isShared, note: "dot, \(choice), packed")
-    } else if problem.prefersInnerProducts(emitter) {
-      try lowerInnerProducts(&fusion, problem)
-    } else if problem.prefersScratch(emitter) {
-      let count = problem.slices * layout.matrixElements
-      let scratch = fusion.addScratch(problem.element, count)
+    let way = try fusion.choose(problem.anchor, among: candidates(problem, fusion))
+    let layout = PanelLayout(steps: problem.steps, columns: problem.columns, shape: way.shape)
+    switch way.right {
+    case .innerProducts: try lowerInnerProducts(&fusion, problem)
+    case .packed:
+      guard let (source, isShared) = fusion.constantPanels(of: problem.right, slices: problem.slices.constant ?? 0), let packed = source.packed(layout) else {
+        throw CompileError(.unsupported, "a right operand that cannot be packed", stage: .lower, origin: fusion.origin)
+      }
+      try lowerTiles(&fusion, problem, way, layout, packed: .packed(packed), isShared: isShared)
+    case .scratch:
+      let scratch = fusion.addScratch(problem.element, problem.slices * layout.matrixElements)
       try lowerPacking(&fusion, problem, layout, into: scratch)
-      try lowerTiles(&fusion, problem, shape, layout, packed: scratch, isShared: false, note: "dot, \(choice), packed when run")
-    } else {
-      let wide = TileShape.inPlace(shape, rows: problem.rows.constant, columns: problem.columns.constant)
-      let layout = PanelLayout(steps: problem.steps, columns: problem.columns, shape: wide)
-      try lowerTiles(&fusion, problem, wide, layout, packed: nil, isShared: false, note: "dot, " + (wide == shape ? choice : "tile \(wide)") + ", read in place")
+      try lowerTiles(&fusion, problem, way, layout, packed: scratch, isShared: false)
+    case .inPlace: try lowerTiles(&fusion, problem, way, layout, packed: nil, isShared: false)
     }
   }
 
+  func schedule(_ problem: DotProblem, _ shape: TileShape, tilesPerBlock: Int? = nil) -> TileSchedule {
+    let panels = PanelLayout(steps: problem.steps, columns: problem.columns, shape: shape).panels
+    return TileSchedule(
+      slices: problem.slices, panels: panels, tiles: TileRows(problem.rows, most: shape.rows).count, tileRows: shape.rows, tileBytes: shape.rows * problem.bytesPerRow,
+      panelBytes: shape.width * (problem.steps.constant ?? 512) * problem.element.byteCount, cycles: problem.cycles(target), tilesPerBlock: tilesPerBlock, target: target)
+  }
+
   private func lowerTiles(
-    _ fusion: inout FusionLowering, _ problem: DotProblem, _ shape: TileShape, _ layout: PanelLayout, packed: LoweredKernel.Argument?, isShared: Bool, note: String
+    _ fusion: inout FusionLowering, _ problem: DotProblem, _ way: Way, _ layout: PanelLayout, packed: LoweredKernel.Argument?, isShared: Bool
   ) throws(CompileError) {
+    let shape = way.shape
     let epilogue = try TileEpilogue(graph: fusion.body, anchor: problem.anchor)
     var (emitter, arguments) = fusion.emitter(reading: [fusion.body.outputs[0]], notThrough: packed == nil ? [] : [problem.right])
     // The left operand may be the same value as a right one that is packed.
@@ -60,9 +64,7 @@ struct DotTemplate {
     let output = emitter.builder.buffer("y", fusion.body.type(of: fusion.body.outputs[0]).element, .write)
     arguments.append(.result(0))
     let tiles = TileRows(problem.rows, most: shape.rows)
-    let schedule = TileSchedule(
-      slices: problem.slices, panels: layout.panels, tiles: tiles.count, tileRows: shape.rows, tileBytes: shape.rows * problem.bytesPerRow,
-      panelBytes: shape.width * (problem.steps.constant ?? 512) * problem.element.byteCount, cycles: problem.cycles(target), target: target)
+    let schedule = schedule(problem, shape, tilesPerBlock: way.tilesPerBlock)
     var statements = try emitter.scoped { emitter throws(CompileError) in try epilogue.path.fillBorders(output, &emitter) }
     statements += try schedule.loops(&emitter) { emitter, slice, lower, upper, panel throws(CompileError) in
       let batch = emitter.mapping.delinearize(slice, in: problem.batch)
@@ -73,7 +75,7 @@ struct DotTemplate {
       }
     }
     let kernel = emitter.builder.kernel(fusion.name("dot"), statements)
-    fusion.kernels.append(LoweredKernel(kernel: kernel, arguments: arguments, note: note + schedule.note, flops: problem.products * 2))
+    fusion.kernels.append(LoweredKernel(kernel: kernel, arguments: arguments, note: "dot, \(way.name(schedule))" + schedule.note, flops: problem.products * 2))
   }
 
   private func tile(
@@ -149,5 +151,5 @@ struct DotTemplate {
 
 extension TileSchedule {
   /// For the note of a kernel.
-  var note: String { (blocks == 1 ? "" : ", blocks of \(tilesPerBlock) tiles") + (isParallel ? ", parallel" : "") }
+  var note: String { isParallel ? ", parallel" : "" }
 }

@@ -29,12 +29,16 @@ package struct FusionLowering {
   let target: LoweringTarget
   /// The operands that are constants; a template may pack them instead of reading them.
   let constants: [Int: Tensor]
+  /// What measurements say.
+  let answers: KernelAnswers
+  /// Which way the template took, and why; written by `choose`.
+  package var choice: KernelChoice?
   package var kernels: [LoweredKernel] = []
   /// Element type and count of each scratch buffer.
   package private(set) var scratch: [(element: ElementType, count: Extent)] = []
 
-  package init(_ fusion: Fusion, origin: NodeOrigin, target: LoweringTarget, constants: [Int: Tensor]) {
-    (self.fusion, self.origin, self.target, self.constants) = (fusion, origin, target, constants)
+  package init(_ fusion: Fusion, origin: NodeOrigin, target: LoweringTarget, constants: [Int: Tensor], answers: KernelAnswers = KernelAnswers()) {
+    (self.fusion, self.origin, self.target, self.constants, self.answers) = (fusion, origin, target, constants, answers)
   }
 
   var body: Graph { fusion.body }

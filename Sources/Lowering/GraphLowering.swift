@@ -6,13 +6,14 @@ import TensorTypes
 ///
 /// - Parameters:
 ///   - graph: What `form-fusion-groups` left: constants, fusions, plain reshapes, scans.
+///   - answers: Which candidates to take where measurements say so.
 ///   - progress: Told about each node before it is lowered: its number and how many there are.
 /// - Returns: A program whose arena is not planned yet.
 /// - Throws: `CompileError` at stage `.lower`, naming the node.
 public func lower(
-  _ graph: Graph, for target: LoweringTarget, progress: @escaping (Int, Int) -> Void = { _, _ in }
+  _ graph: Graph, for target: LoweringTarget, answers: KernelAnswers = KernelAnswers(), progress: @escaping (Int, Int) -> Void = { _, _ in }
 ) throws(CompileError) -> KernelProgram {
-  var lowering = GraphLowering(graph, target, progress)
+  var lowering = GraphLowering(graph, target, answers, progress)
   try lowering.run()
   return lowering.program
 }
@@ -20,6 +21,7 @@ public func lower(
 private struct GraphLowering {
   let graph: Graph
   let target: LoweringTarget
+  let answers: KernelAnswers
   let progress: (Int, Int) -> Void
   var program: KernelProgram
   private var constants: [ConstantKey: Int] = [:]
@@ -40,8 +42,8 @@ private struct GraphLowering {
     var destinations: [ValueID: KernelProgram.View] = [:]
   }
 
-  init(_ graph: Graph, _ target: LoweringTarget, _ progress: @escaping (Int, Int) -> Void) {
-    (self.graph, self.target, self.progress) = (graph, target, progress)
+  init(_ graph: Graph, _ target: LoweringTarget, _ answers: KernelAnswers, _ progress: @escaping (Int, Int) -> Void) {
+    (self.graph, self.target, self.answers, self.progress) = (graph, target, answers, progress)
     let inputs = graph.inputs.map { KernelProgram.Port(name: graph.value($0).name, type: graph.type(of: $0)) }
     let outputs = zip(graph.outputNames, graph.outputs).map { KernelProgram.Port(name: $0, type: graph.type(of: $1)) }
     program = KernelProgram(name: graph.name, inputs: inputs, outputs: outputs, symbols: graph.symbols)
@@ -116,7 +118,7 @@ private struct GraphLowering {
   private mutating func lower(_ fusion: Fusion, _ node: Node, _ scope: inout Scope) throws(CompileError) -> [KernelProgram.Step] {
     var tensors: [Int: Tensor] = [:]
     for (position, operand) in node.operands.enumerated() { tensors[position] = scope.graph.constant(operand) }
-    var lowering = FusionLowering(fusion, origin: node.origin, target: target, constants: tensors)
+    var lowering = FusionLowering(fusion, origin: node.origin, target: target, constants: tensors, answers: answers)
     try lowering.run()
     var results: [KernelProgram.View] = []
     for result in node.results {
@@ -130,7 +132,7 @@ private struct GraphLowering {
 
     var steps: [KernelProgram.Step] = []
     let origin = Self.describe(fusion, node)
-    for lowered in lowering.kernels {
+    for (number, lowered) in lowering.kernels.enumerated() {
       do throws(KernelError) { try lowered.kernel.verify() } catch {
         preconditionFailure("lowering \(node.origin) made an invalid kernel: \(error)\n\(lowered.kernel.text)")
       }
@@ -150,9 +152,11 @@ private struct GraphLowering {
       }
       let symbols = lowered.kernel.symbols.map { Extent(symbol: $0) }
       let work = lowered.flops == 0 ? elementwiseWork(fusion) : lowered.flops
-      steps.append(
-        .call(
-          .init(kernel: program.add(lowered.kernel), arguments: arguments, symbols: symbols, origin: origin, flops: work, bytes: bytes, note: lowered.note)))
+      var call = KernelProgram.Call(
+        kernel: program.add(lowered.kernel), arguments: arguments, symbols: symbols, origin: origin, flops: work, bytes: bytes, note: lowered.note)
+      // The last kernel is the one that computes the result; those before it prepare operands.
+      if number == lowering.kernels.count - 1 { call.choice = lowering.choice }
+      steps.append(.call(call))
     }
     return steps
   }

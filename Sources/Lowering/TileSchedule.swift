@@ -34,7 +34,10 @@ struct TileSchedule {
   ///   - tileBytes: What one tile reads of the left operand.
   ///   - panelBytes: One panel of the right operand.
   ///   - cycles: Estimated duration on one thread.
-  init(slices: Extent, panels: Extent, tiles: Extent, tileRows: Int, tileBytes: Int, panelBytes: Int, cycles: Extent, target: LoweringTarget) {
+  ///   - tilesPerBlock: The length of a block; nil for the usual one.
+  init(
+    slices: Extent, panels: Extent, tiles: Extent, tileRows: Int, tileBytes: Int, panelBytes: Int, cycles: Extent, tilesPerBlock: Int? = nil, target: LoweringTarget
+  ) {
     (self.slices, self.panels, self.tiles) = (slices, panels, tiles)
     sharing = Self.sharing(slices: slices, tiles: tiles, cycles: cycles, threads: target.threads)
     let isParallel = if case .none = sharing { false } else { true }
@@ -48,7 +51,8 @@ struct TileSchedule {
     if panels.constant == 1 && !isParallel { perBlock = max(1, most == .max ? 1024 : most) }
     if let count = tiles.constant, count > 0 { perBlock = Self.even(count, perBlock) }
     if isParallel { perBlock = Self.balanced(perBlock, tiles: tiles, others: slices * panels, threads: target.threads) }
-    tilesPerBlock = perBlock
+    if let tilesPerBlock { perBlock = max(1, min(most, tilesPerBlock)) }
+    self.tilesPerBlock = perBlock
     blocks = tiles.ceilDivided(by: Extent(perBlock))
   }
 
@@ -61,6 +65,23 @@ struct TileSchedule {
     let items = cycles.floorDivided(by: Extent(parallelCycles)) + 1
     if slices != 1 { return .slices(items: .minimum(slices, items)) }
     return tiles == 1 ? .everything : .tiles(items: .minimum(tiles, items))
+  }
+
+  /// Lengths of blocks worth considering, this one's first: half and twice as long, and everything in one block.
+  var blockLengths: [Int] {
+    guard let count = tiles.constant, count > 1 else { return [tilesPerBlock] }
+    var lengths = [tilesPerBlock]
+    for wish in [(tilesPerBlock + 1) / 2, tilesPerBlock * 2, count] {
+      let length = Self.even(count, max(1, min(count, wish)))
+      if !lengths.contains(length) { lengths.append(length) }
+    }
+    return lengths
+  }
+
+  /// For the name of a candidate.
+  var blockName: String {
+    guard let count = blocks.constant else { return ", blocks of \(tilesPerBlock)" }
+    return count <= 1 ? "" : ", blocks of \(tilesPerBlock)"
   }
 
   /// Blocks of nearly the same size.
@@ -85,17 +106,6 @@ struct TileSchedule {
       size = min(size - 1, even(count, max(1, size - 1)))
     }
     return best.perBlock
-  }
-
-  /// The duration on several threads times their number, relative to that on one, if each takes the next panel when it is done.
-  static func idle(widths: [Int], slices: Int, threads: Int) -> Double {
-    let total = widths.reduce(0, +) * slices
-    guard total > 0, slices <= 4 else { return 1 }
-    var loads = [Int](repeating: 0, count: threads)
-    for _ in 0..<slices {
-      for width in widths { if let least = loads.indices.min(by: { loads[$0] < loads[$1] }) { loads[least] += width } }
-    }
-    return Double((loads.max() ?? 0) * threads) / Double(total)
   }
 
   /// Writes the loops. `body` gets the slice, the range of tiles and the panel.

@@ -40,28 +40,23 @@ struct TileShape: Hashable, CustomStringConvertible {
     return 7 * (way / a)
   }
 
-  /// The tile with the least estimated time for a product of `rows` rows (nil if symbolic) and `columns` columns.
+  /// The tiles worth considering for a product of `rows` rows and `columns` columns (nil if symbolic).
   ///
-  /// - Parameters:
-  ///   - strideBytes: The distance of rows in the left operand, if it is known.
-  ///   - idle: By what factor the time grows if threads share the panels of a tile.
-  /// - Returns: The tile, and the other candidates with their cost relative to it.
-  static func best(
-    rows: Int?, columns: Int?, accumulator: ElementType, strideBytes: Int?, _ target: LoweringTarget, idle: (TileShape) -> Double = { _ in 1 }
-  ) -> (shape: TileShape, cost: Double, note: String) {
+  /// - Parameter strideBytes: The distance of rows in the left operand, if it is known.
+  static func candidates(rows: Int?, columns: Int?, accumulator: ElementType, strideBytes: Int?, _ target: LoweringTarget) -> [TileShape] {
     let lanes = lanes(of: accumulator, target)
     let (rowCount, columnCount) = (max(1, rows ?? 64), max(1, columns ?? 256))
-    var candidates: [(shape: TileShape, cost: Double)] = []
-    for vectors in [2, 4, 3, 1] {
+    var shapes: [TileShape] = []
+    for vectors in [2, 4, 3, 1, 6, 8] {
       if vectors > 1, (vectors - 1) * lanes >= columnCount { continue }
       var shape = TileShape(rows: min(mostRows(vectors: vectors, target), mostRows(strideBytes: strideBytes)), vectors: vectors, lanes: lanes)
+      // Wide tiles are for few rows.
+      if vectors > 4, shape.rows < rowCount { continue }
       // Symbolic rows end in tiles of 4, 2 and 1.
       if rows == nil { shape.rows = max(1, shape.rows & ~3) } else { shape.rows = min(shape.rows, rowCount) }
-      candidates.append((shape, shape.cost(rows: rowCount, columns: columnCount) * idle(shape)))
+      shapes.append(shape)
     }
-    let best = candidates.min { $0.cost < $1.cost } ?? (TileShape(rows: 1, vectors: 1, lanes: lanes), 1)
-    let others = candidates.filter { $0.shape != best.shape }.map { "\($0.shape) +\(Int(($0.cost / best.cost - 1) * 100))%" }
-    return (best.shape, best.cost, "tile \(best.shape)" + (others.isEmpty ? "" : " (\(others.joined(separator: ", ")))"))
+    return shapes
   }
 
   /// The tile for a right operand that is read in place: with one or two rows as wide as the registers allow, because its
@@ -71,28 +66,6 @@ struct TileShape: Hashable, CustomStringConvertible {
     var wide = shape
     wide.vectors = max(shape.vectors, min(16 / rows, ((columns ?? .max / 2) + shape.lanes - 1) / shape.lanes))
     return wide
-  }
-
-  /// The columns of each panel, in vectors' worth of lanes.
-  func panelWidths(of columns: Int) -> [Int] {
-    stride(from: 0, to: columns, by: width).map { (min(width, columns - $0) + lanes - 1) / lanes * lanes }
-  }
-
-  /// Estimated cycles for one step of the sum over a whole problem.
-  func cost(rows count: Int, columns: Int) -> Double {
-    let rest = Double(columns % width) / Double(lanes)
-    // A rest of at most half a vector is computed in a vector of half the width.
-    let restVectors = rest - rest.rounded(.down) > 0.5 ? rest.rounded(.up) : (rest * 2).rounded(.up) / 2
-    return TileRows.sizes(of: count, most: rows).reduce(0) { total, tile in
-      total + Double(tile.count) * (Double(columns / width) * Self.cycles(tile.rows, Double(vectors)) + Self.cycles(tile.rows, restVectors))
-    }
-  }
-
-  /// Cycles of one step: one vector multiply-add a cycle, or one vector load and two broadcasts, four steps in flight;
-  /// and what the right operand costs on its way from the second-level cache or from memory.
-  private static func cycles(_ rows: Int, _ vectors: Double) -> Double {
-    if vectors == 0 { return 0 }
-    return max(Double(rows) * vectors, vectors + Double(rows) / 2, 3 * vectors) + 0.6 * vectors + 0.1 * Double(rows) + 0.2
   }
 }
 

@@ -7,12 +7,13 @@ import TensorTypes
 package struct LoweredFusion {
   package let program: KernelProgram
   package let notes: [String]
+  package let choice: KernelChoice?
 
   /// - Parameters:
   ///   - body: The fusion's body.
   ///   - constants: The inputs of the body that are known, by number; the others become inputs of the program, in order.
-  package init(_ template: Fusion.Template, _ body: Graph, constants: [Int: Tensor], target: LoweringTarget) throws {
-    var lowering = FusionLowering(Fusion(template, body: body), origin: NodeOrigin(node: "test", operatorName: "test"), target: target, constants: constants)
+  package init(_ template: Fusion.Template, _ body: Graph, constants: [Int: Tensor], target: LoweringTarget, answers: KernelAnswers = KernelAnswers()) throws {
+    var lowering = FusionLowering(Fusion(template, body: body), origin: NodeOrigin(node: "test", operatorName: "test"), target: target, constants: constants, answers: answers)
     try lowering.run()
     var program = KernelProgram(name: "fusion", inputs: [], outputs: [], symbols: body.symbols)
     var operands: [Int: Int] = [:]
@@ -61,5 +62,6 @@ package struct LoweredFusion {
     }
     self.program = program
     notes = lowering.kernels.map(\.note)
+    choice = lowering.choice
   }
 }

@@ -52,8 +52,8 @@ package struct TemplateCase: Sendable, CustomStringConvertible {
     return (inputs, constants)
   }
 
-  package func lowered(_ target: LoweringTarget) throws -> LoweredFusion {
-    try LoweredFusion(template, body, constants: divided(try tensors()).constants, target: target)
+  package func lowered(_ target: LoweringTarget, answers: KernelAnswers = KernelAnswers()) throws -> LoweredFusion {
+    try LoweredFusion(template, body, constants: divided(try tensors()).constants, target: target, answers: answers)
   }
 
   package func machine(_ lowered: LoweredFusion, _ target: LoweringTarget) throws -> CompiledFusion {

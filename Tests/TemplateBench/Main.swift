@@ -10,6 +10,7 @@ import TensorTypes
 /// Measures what the templates make of the layers of well-known networks, against the peak of one core.
 ///
 ///     template-bench [--threads N] [--asm] [--kernels] [network] [layer]
+///     template-bench --candidates [--threads N] [network] [layer]
 ///     template-bench --check [case]
 @main struct Main {
   static func main() throws {
@@ -26,6 +27,7 @@ import TensorTypes
       words.removeSubrange(place...place + 1)
     }
     if flag("--check") { return try check(threads: threads, named: words.first) }
+    if flag("--candidates") { return try candidates(threads: threads, words) }
     let peak = try measurePeak()
     print("peak of one core \(short(peak)) GFLOP/s, \(threads) threads")
     for (name, layers) in try networks() where words.isEmpty || words[0] == name {
@@ -38,6 +40,21 @@ import TensorTypes
         print("\(pad("\(layer.count)x", 4))\(pad(layer.name, 40))\(pad(short(time * 1e6), 10))us \(pad(short(rate), 8)) \(pad(short(rate / peak * 100), 6))%  \(note)")
       }
       print("\(name): \(short(seconds * 1e3)) ms, \(short(flops * 1e-9)) GFLOP, \(short(flops / seconds * 1e-9)) GFLOP/s, \(short(flops / seconds * 1e-7 / peak)) % of one core's peak\n")
+    }
+  }
+
+  /// Measures every candidate of every layer.
+  static func candidates(threads: Int, _ words: [String]) throws {
+    for (name, layers) in try networks() where words.isEmpty || words[0] == name {
+      var (taken, best) = (0.0, 0.0)
+      for layer in layers where words.count < 2 || layer.name.contains(words[1]) {
+        let table = try CandidateTable(layer, threads: threads)
+        guard let first = table.rows.first, let least = table.rows.map(\.seconds).min() else { continue }
+        taken += first.seconds * Double(layer.count)
+        best += least * Double(layer.count)
+        print(table.text(most: words.count < 2 ? 5 : .max))
+      }
+      print("\(name): \(short(taken * 1e3)) ms by estimate, \(short(best * 1e3)) ms by measurement, \(short((taken / best - 1) * 100)) % lost\n")
     }
   }
 

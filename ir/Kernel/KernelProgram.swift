@@ -43,6 +43,8 @@ public struct KernelProgram: Sendable {
     public var bytes: Extent
     /// Why this kernel looks as it does: template, tile, what was fused.
     public var note: String
+    /// Which of several ways was taken; nil where there is only one.
+    public var choice: KernelChoice?
     public init(kernel: Int, arguments: [View], symbols: [Extent], origin: String, flops: Extent = 0, bytes: Extent = 0, note: String = "") {
       (self.kernel, self.arguments, self.symbols, self.origin, self.flops, self.bytes, self.note) = (kernel, arguments, symbols, origin, flops, bytes, note)
     }

@@ -1,0 +1,78 @@
+import GraphIR
+import KernelIR
+import TensorTypes
+
+extension ConvolutionTemplate {
+  /// A way to do a convolution. Others (Winograd, say) add a case here, their candidates to `candidates`, and an emitter to `lower`.
+  enum Method: String, Sendable {
+    case rows = "rows of pixels"
+    case image = "whole images"
+  }
+  struct Way: Sendable {
+    var method: Method
+    var shape: TileShape
+    /// Rows of pixels in a block; nil for symbolic extents: what the schedule does then.
+    var tilesPerBlock: Int?
+
+    func name(_ schedule: TileSchedule) -> String { "tile \(shape), \(method.rawValue)\(schedule.blockName)" }
+  }
+
+  /// Every way that applies, with its cost. Nothing else decides.
+  func candidates(_ problem: ConvolutionProblem, _ fusion: FusionLowering) -> [Candidate<Way>] {
+    let (emitter, _) = fusion.emitter()
+    let sum = TileAccumulators.accumulator(of: problem.element)
+    let tiledAxis = problem.operation.layout == .channelsLast ? problem.outer.count + 1 : problem.outer.count + 2
+    let stride = TileAccess.stride(of: problem.input, along: tiledAxis, emitter).map { $0 &* problem.tiled.stride &* problem.element.byteCount }
+    func shapes(_ rows: Int?) -> [TileShape] {
+      TileShape.candidates(rows: rows, columns: problem.outputChannels, accumulator: sum, strideBytes: stride, target)
+    }
+    var candidates = shapes(pixelsInRow(problem)).flatMap { shape -> [Candidate<Way>] in
+      let usual = schedule(problem, Way(method: .rows, shape: shape))
+      let isKnown = problem.outerShape.elementCount.isConstant && pixelsInRow(problem) != nil
+      return (isKnown ? usual.blockLengths : [usual.tilesPerBlock]).map { candidate(problem, Way(method: .rows, shape: shape, tilesPerBlock: isKnown ? $0 : nil)) }
+    }
+    // A whole image is straight code: few pixels, few taps. Threads share its panels only.
+    if let pixels = imagePixels(problem)?.count, pixels <= 64, problem.tapCount <= 25 {
+      candidates += shapes(pixels).map { candidate(problem, Way(method: .image, shape: $0, tilesPerBlock: 1)) }
+    }
+    return candidates
+  }
+
+  /// Pixels of a row of the result that share their taps; nil if that is only known at run time.
+  private func pixelsInRow(_ problem: ConvolutionProblem) -> Int? {
+    problem.tiled.output.constant.map { ($0 + phases(problem) - 1) / phases(problem) }
+  }
+
+  private func phases(_ problem: ConvolutionProblem) -> Int { problem.tiled.inputDilation == 1 ? 1 : max(1, SlidingPhase.phases(of: problem.tiled).count) }
+
+  func schedule(_ problem: ConvolutionProblem, _ way: Way) -> TileSchedule {
+    let layout = PanelLayout(steps: problem.steps, columns: Extent(problem.outputChannels), shape: way.shape)
+    return TileSchedule(
+      slices: problem.batch * Extent(problem.groups), panels: layout.panels, tiles: way.method == .image ? 1 : problem.outerShape.elementCount,
+      tileRows: way.method == .image ? 64 : problem.tiled.output.constant ?? 64, tileBytes: rowBytes(problem), panelBytes: panelBytes(problem, way.shape),
+      cycles: problem.cycles(target), tilesPerBlock: way.tilesPerBlock, target: target)
+  }
+
+  /// What a row of the result reads anew of the input.
+  private func rowBytes(_ problem: ConvolutionProblem) -> Int {
+    (problem.tiled.input.constant ?? 64) &* (problem.inputChannels.constant ?? 64) &* (problem.outer.last?.stride ?? 1) &* problem.element.byteCount
+  }
+
+  private func panelBytes(_ problem: ConvolutionProblem, _ shape: TileShape) -> Int {
+    shape.width &* problem.tapCount &* (problem.inputChannels.constant ?? 64) &* problem.element.byteCount
+  }
+
+  private func candidate(_ problem: ConvolutionProblem, _ way: Way) -> Candidate<Way> {
+    let schedule = schedule(problem, way)
+    let rows = Double(problem.outerShape.elementCount.constant ?? 16)
+    let isImage = way.method == .image
+    let sizes = TileRows.sizes(of: isImage ? imagePixels(problem)?.count ?? 1 : pixelsInRow(problem) ?? 64, most: way.shape.rows)
+    let each = isImage ? 1 : rows * Double(phases(problem))
+    let cost = ContractionCost(
+      slices: Double(problem.batch.constant ?? 1) * Double(problem.groups), tiles: sizes.map { (count: Double($0.count) * each, rows: $0.rows) },
+      columns: problem.outputChannels, steps: Double(problem.steps.constant ?? 64 * problem.tapCount) / Double(phases(problem)), shape: way.shape,
+      tileBytes: Double(rowBytes(problem)), panelBytes: Double(panelBytes(problem, way.shape)), tilesPerBlock: isImage ? rows : Double(schedule.tilesPerBlock),
+      blockedTiles: rows, threads: target.threads, isParallel: schedule.isParallel)
+    return Candidate(way.name(schedule), way, cost: cost.estimate)
+  }
+}
