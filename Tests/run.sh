@@ -16,6 +16,15 @@ if [ -e "$log.failed" ]; then
   status=1
   rm -f "$log.failed"
 fi
+# The benchmark's own parts, where a Python with numpy is there.
+for python in ${PYTHON:-} python3 /opt/peers/bin/python; do
+  "$python" -c 'import numpy, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue
+  "$python" Tests/Benchmarks/test_benchmarks.py 2>&1 | tee "$log.python" || true
+  checked=$(sed -n 's/^Ran \([0-9]*\) tests.*/\1/p' "$log.python")
+  if ! grep -q '^OK' "$log.python"; then status=1; fi
+  rm -f "$log.python"
+  break
+done
 # Swift Testing ends with: Test run with 123 tests in 45 suites passed after 6.7 seconds.
 tests=$(sed -n 's/.*Test run with \([0-9]*\) tests.*/\1/p' "$log" | tail -n 1)
 failed=$(grep -c '^.*Test .* failed after .* with .* issue' "$log" || true)
@@ -26,5 +35,6 @@ if [ -z "$tests" ]; then
   echo "the tests did not run to their end"
   exit 1
 fi
+tests=$((tests + ${checked:-0}))
 echo "$((tests - failed)) tests passed, $failed failed"
 exit $status
