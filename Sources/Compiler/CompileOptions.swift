@@ -1,3 +1,4 @@
+public import Lowering
 public import Passes
 
 /// What a compilation is asked for.
@@ -10,6 +11,8 @@ public struct CompileOptions: Sendable {
   public var target = "native"
   /// Threads the program should be able to use; nil means as many as this process may. With 1 there are no parallel loops.
   public var threads: Int?
+  /// Whether 3x3 convolutions may be done by Winograd's method.
+  public var winograd = WinogradUse.automatic
   public var passes = PassOptions()
   /// The name that the artifact serves under; nil means the file's name.
   public var modelName: String?

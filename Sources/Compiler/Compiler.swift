@@ -108,7 +108,7 @@ public struct Compiler: Sendable {
 
     let threads = max(1, options.threads ?? Allowance.cpus)
     let lanes = target.vectorBytes / 4
-    var program = try lower(graph, for: LoweringTarget(lanes: lanes, registers: target.registerCount, threads: threads)) { done, count in
+    var program = try lower(graph, for: LoweringTarget(lanes: lanes, registers: target.registerCount, threads: threads, winograd: options.winograd)) { done, count in
       progress(Progress(stage: "lower", done: done, of: count))
     }
     var programRunner = PassRunner<KernelProgram>(options: options.passes, write: print)

@@ -17,6 +17,8 @@ struct ConvolutionProblem {
   /// The spatial axes but the last, along which tiles do not extend; and the last.
   let outer: [SlidingAxis]
   let tiled: SlidingAxis
+  /// True if the filter is known while compiling.
+  let isFilterConstant: Bool
   private let inputRank: Int
 
   init(_ fusion: FusionLowering) throws(CompileError) {
@@ -42,6 +44,7 @@ struct ConvolutionProblem {
     outputChannels = outputs / max(1, operation.groups)
     tiled = sliding.removeLast()
     outer = sliding
+    isFilterConstant = fusion.body.inputs.firstIndex(of: node.operands[1]).map { fusion.constants[$0] != nil } ?? false
     inputRank = input.rank
   }
 

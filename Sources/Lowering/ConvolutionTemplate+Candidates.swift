@@ -3,10 +3,13 @@ import KernelIR
 import TensorTypes
 
 extension ConvolutionTemplate {
-  /// A way to do a convolution. Others (Winograd, say) add a case here, their candidates to `candidates`, and an emitter to `lower`.
-  enum Method: String, Sendable {
-    case rows = "rows of pixels"
-    case image = "whole images"
+  /// A way to do a convolution. Others add a case here, their candidates to `candidates`, and an emitter to `lower`.
+  enum Method: Sendable {
+    case rows
+    case image
+    case winograd(WinogradPlan)
+
+    var isImage: Bool { if case .image = self { true } else { false } }
   }
   struct Way: Sendable {
     var method: Method
@@ -14,7 +17,13 @@ extension ConvolutionTemplate {
     /// Rows of pixels in a block; nil for symbolic extents: what the schedule does then.
     var tilesPerBlock: Int?
 
-    func name(_ schedule: TileSchedule) -> String { "tile \(shape), \(method.rawValue)\(schedule.blockName)" }
+    func name(_ schedule: TileSchedule) -> String {
+      switch method {
+      case .rows: "tile \(shape), rows of pixels\(schedule.blockName)"
+      case .image: "tile \(shape), whole images\(schedule.blockName)"
+      case .winograd(let plan): plan.name
+      }
+    }
   }
 
   /// Every way that applies, with its cost. Nothing else decides.
@@ -35,7 +44,8 @@ extension ConvolutionTemplate {
     if let pixels = imagePixels(problem)?.count, pixels <= 64, problem.tapCount <= 25 {
       candidates += shapes(pixels).map { candidate(problem, Way(method: .image, shape: $0, tilesPerBlock: 1)) }
     }
-    return candidates
+    let winograd = target.winograd.sizes.flatMap { WinogradPlan.candidates(problem, outputs: $0, target: target) }
+    return target.winograd.isForced && !winograd.isEmpty ? winograd : candidates + winograd
   }
 
   /// Pixels of a row of the result that share their taps; nil if that is only known at run time.
@@ -48,8 +58,8 @@ extension ConvolutionTemplate {
   func schedule(_ problem: ConvolutionProblem, _ way: Way) -> TileSchedule {
     let layout = PanelLayout(steps: problem.steps, columns: Extent(problem.outputChannels), shape: way.shape)
     return TileSchedule(
-      slices: problem.batch * Extent(problem.groups), panels: layout.panels, tiles: way.method == .image ? 1 : problem.outerShape.elementCount,
-      tileRows: way.method == .image ? 64 : problem.tiled.output.constant ?? 64, tileBytes: rowBytes(problem), panelBytes: panelBytes(problem, way.shape),
+      slices: problem.batch * Extent(problem.groups), panels: layout.panels, tiles: way.method.isImage ? 1 : problem.outerShape.elementCount,
+      tileRows: way.method.isImage ? 64 : problem.tiled.output.constant ?? 64, tileBytes: rowBytes(problem), panelBytes: panelBytes(problem, way.shape),
       cycles: problem.cycles(target), tilesPerBlock: way.tilesPerBlock, target: target)
   }
 
@@ -65,7 +75,7 @@ extension ConvolutionTemplate {
   private func candidate(_ problem: ConvolutionProblem, _ way: Way) -> Candidate<Way> {
     let schedule = schedule(problem, way)
     let rows = Double(problem.outerShape.elementCount.constant ?? 16)
-    let isImage = way.method == .image
+    let isImage = way.method.isImage
     let sizes = TileRows.sizes(of: isImage ? imagePixels(problem)?.count ?? 1 : pixelsInRow(problem) ?? 64, most: way.shape.rows)
     let each = isImage ? 1 : rows * Double(phases(problem))
     let cost = ContractionCost(

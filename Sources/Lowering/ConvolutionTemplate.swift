@@ -16,6 +16,7 @@ struct ConvolutionTemplate {
     let way = try fusion.choose(problem.anchor, among: candidates(problem, fusion))
     switch way.method {
     case .rows, .image: try lowerTiles(&fusion, problem, way)
+    case .winograd(let plan): try WinogradTemplate(target: target, problem: problem, plan: plan).lower(&fusion)
     }
   }
 
@@ -61,7 +62,7 @@ struct ConvolutionTemplate {
         let tile = ConvolutionTile(context: context, columns: columns, isTail: isTail, batch: place[0], group: place[1], panel: panel)
         switch way.method {
         case .image: return try ConvolutionPixels(imagePixels(problem) ?? [], most: shape.rows, problem).emit(&emitter, tile)
-        case .rows: return try rows(&emitter, problem, tile, from: lower, to: upper, isWhole: schedule.blocks == 1)
+        case .rows, .winograd: return try rows(&emitter, problem, tile, from: lower, to: upper, isWhole: schedule.blocks == 1)
         }
       }
     }

@@ -6,8 +6,34 @@ public struct LoweringTarget: Sendable, Hashable {
   public var registers: Int
   /// Threads the program should be able to use; 1 means no parallel loops at all.
   public var threads: Int
-  public init(lanes: Int, registers: Int, threads: Int) { (self.lanes, self.registers, self.threads) = (lanes, registers, threads) }
+  /// Whether convolutions may be done by Winograd's method.
+  public var winograd: WinogradUse
+  public init(lanes: Int, registers: Int, threads: Int, winograd: WinogradUse = .automatic) {
+    (self.lanes, self.registers, self.threads, self.winograd) = (lanes, registers, threads, winograd)
+  }
 
   /// Fewer element operations than this are not worth a hand-off to other threads (about 2 µs).
   var parallelThreshold: Int { 16_384 }
+}
+
+/// Whether 3x3 convolutions may be done by Winograd's method, which multiplies less and rounds differently.
+public enum WinogradUse: String, Sendable, Hashable, CaseIterable {
+  /// Where it is estimated to be faster.
+  case automatic = "auto"
+  case off
+  /// F(2x2, 3x3) or F(4x4, 3x3) for every convolution that it applies to.
+  case two = "2"
+  case four = "4"
+
+  /// The sizes of tiles to consider.
+  var sizes: [Int] {
+    switch self {
+    case .automatic: [4, 2]
+    case .off: []
+    case .two: [2]
+    case .four: [4]
+    }
+  }
+  /// True if the direct method is no candidate where another one applies.
+  var isForced: Bool { self == .two || self == .four }
 }

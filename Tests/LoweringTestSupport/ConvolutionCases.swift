@@ -2,7 +2,7 @@ import GraphIR
 import TensorTypes
 
 package enum ConvolutionCases {
-  package static func all() throws -> [TemplateCase] { try windows() + groups() + ranks() + transposed() + symbolic() + surroundings() }
+  package static func all() throws -> [TemplateCase] { try windows() + groups() + ranks() + transposed() + symbolic() + surroundings() + winograd() }
 
   struct Setup {
     var batch: Extent = 1
@@ -64,6 +64,55 @@ package enum ConvolutionCases {
     cases.append(try Setup(spatial: [9, 9], pads: [1, 1], layout: .channelsFirst, isConstant: false).test())
     for element in [ElementType.f64, .f16, .i32] { cases.append(try Setup(spatial: [6, 6], outputs: 20, pads: [1, 1], element: element).test()) }
     return cases
+  }
+
+  /// Shapes that Winograd's method takes: sizes that are no multiple of a tile, padding and none, batches, groups, channel tails, epilogues.
+  package static func winograd() throws -> [TemplateCase] {
+    var cases: [TemplateCase] = []
+    for (height, width, pad) in [(3, 3, 0), (1, 1, 1), (7, 7, 1), (8, 12, 1), (9, 30, 1), (10, 6, 0), (14, 14, 1), (5, 17, 2), (2, 40, 1)] {
+      for (channels, outputs) in [(8, 16), (19, 40), (32, 72)] {
+        cases.append(try Setup(spatial: [Extent(height), Extent(width)], channels: channels, outputs: outputs, pads: [pad, pad]).test("winograd "))
+      }
+    }
+    cases.append(try Setup(spatial: [6, 9], channels: 16, outputs: 16, pads: [1, 0], padsHigh: [0, 2]).test("winograd "))
+    cases.append(try Setup(batch: 3, spatial: [7, 7], channels: 33, outputs: 20, pads: [1, 1]).test("winograd "))
+    cases.append(try Setup(batch: 2, spatial: [40, 40], channels: 64, outputs: 64, pads: [1, 1]).test("winograd "))
+    cases.append(try Setup(spatial: [12, 13], channels: 32, outputs: 48, pads: [1, 1], groups: 2).test("winograd "))
+    for batch in [1, 3] {
+      cases.append(try Setup(batch: Extent(symbol: "n"), spatial: [9, 11], channels: 24, outputs: 40, pads: [1, 1], symbols: ["n": batch]).test("winograd "))
+      cases.append(try Setup(batch: Extent(batch), spatial: [11, 10], channels: 16, outputs: 24, pads: [1, 1]).test("winograd residual ", .convolution, behindResidual))
+    }
+    return cases
+  }
+
+  /// Convolutions that Winograd's method does not apply to.
+  package static func notWinograd() throws -> [TemplateCase] {
+    [
+      try Setup(channels: 16, outputs: 16, strides: [2, 2], pads: [1, 1]).test(), try Setup(channels: 16, outputs: 16, dilations: [2, 2]).test(),
+      try Setup(channels: 16, outputs: 16, kernel: [5, 5]).test(), try Setup(channels: 16, outputs: 16, kernel: [1, 3]).test(),
+      try Setup(channels: 3, outputs: 16).test(), try Setup(channels: 16, outputs: 16, element: .f64).test(),
+      try Setup(channels: 16, outputs: 16, isConstant: false).test(), try Setup(channels: 16, outputs: 16, inputDilations: [2, 2]).test(),
+      try Setup(spatial: [Extent(symbol: "h"), 9], channels: 16, outputs: 16, symbols: ["h": 9]).test(),
+    ]
+  }
+
+  /// A convolution with long sums.
+  package static func manyChannels(_ channels: Int) throws -> TemplateCase {
+    try Setup(spatial: [10, 11], channels: channels, outputs: 48, pads: [1, 1]).test("many channels ") { graph, y in
+      // Thirds are exact in no binary fraction.
+      let third = try graph.insert(Constant(Tensor(scalar: 1.0 / 3, .f32)))
+      return try graph.insert(Binary(.multiply), y, try graph.insert(Broadcast(to: graph.type(of: y).shape), third))
+    }
+  }
+
+  /// Bias, activation, residual and a border that the convolution fills.
+  private static func behindResidual(_ graph: inout Graph, _ y: ValueID) throws -> ValueID {
+    let type = graph.type(of: y)
+    let bias = graph.addInput("wb", TensorType(.f32, [type.shape[3]])), residual = graph.addInput("r", type)
+    let sum = try graph.insert(Binary(.add), try graph.insert(Binary(.add), y, try graph.insert(Broadcast(to: type.shape), bias)), residual)
+    let active = try graph.insert(Binary(.multiply), sum, try graph.insert(Unary(.logistic), sum))
+    let zero = try graph.insert(Constant(Tensor(scalar: 0, .f32)))
+    return try graph.insert(Pad(low: [0, 1, 1, 0], high: [0, 1, 1, 0]), active, zero)
   }
 
   package static func groups() throws -> [TemplateCase] {

@@ -61,11 +61,11 @@ package struct TemplateCase: Sendable, CustomStringConvertible {
   }
 
   /// What the interpreter and the compiled fusion give, and how the fusion was lowered.
-  package func results(_ target: LoweringTarget, compiled: Bool = true) throws -> (expected: Tensor, actual: Tensor, notes: [String]) {
+  package func results(_ target: LoweringTarget, answers: KernelAnswers = KernelAnswers(), compiled: Bool = true) throws -> (expected: Tensor, actual: Tensor, notes: [String]) {
     let tensors = try tensors()
     let expected = try Interpreter.evaluate(body, inputs: tensors, symbols: symbols)[0]
     let (inputs, constants) = divided(tensors)
-    let lowered = try LoweredFusion(template, body, constants: constants, target: target)
+    let lowered = try LoweredFusion(template, body, constants: constants, target: target, answers: answers)
     if !compiled { return (expected, try KernelInterpreter.execute(lowered.program, inputs: inputs, symbols: symbols)[0], lowered.notes) }
     let machine = try CompiledFusion(lowered.program, inputs: inputs, symbols: symbols, threads: target.threads)
     machine.run()

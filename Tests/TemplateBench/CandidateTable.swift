@@ -14,9 +14,8 @@ struct CandidateTable {
   let layer: Layer
   private(set) var rows: [Row] = []
 
-  init(_ layer: Layer, threads: Int) throws {
+  init(_ layer: Layer, _ target: LoweringTarget) throws {
     self.layer = layer
-    let target = LoweringTarget(lanes: 16, registers: 32, threads: threads)
     guard let choice = try layer.test.lowered(target).choice else { return }
     var machines: [CompiledFusion] = []
     for candidate in choice.candidates {

@@ -131,5 +131,10 @@ func networks() throws -> [(name: String, layers: [Layer])] {
     try Layer.linear(1, 1, 4, 10), try Layer.linear(1, 1, 10, 3), try Layer.linear(1, 8, 512, 512), try Layer.linear(1, 1, 4096, 4096),
     try Layer.linear(1, 1024, 1024, 1024), try Layer.scores(1, heads: 32, queries: 1, keys: 512), try Layer.context(1, heads: 32, queries: 1, keys: 512),
   ]
-  return [("resnet50", resnet), ("mobilenet", mobilenet), ("bert", bert), ("others", others)]
+  let vgg = [
+    try Layer.convolution(1, 224, 3, 64, kernel: 3, isFirst: true), try Layer.convolution(1, 224, 64, 64, kernel: 3), try Layer.convolution(1, 112, 64, 128, kernel: 3),
+    try Layer.convolution(1, 112, 128, 128, kernel: 3), try Layer.convolution(1, 56, 128, 256, kernel: 3), try Layer.convolution(2, 56, 256, 256, kernel: 3),
+    try Layer.convolution(1, 28, 256, 512, kernel: 3), try Layer.convolution(2, 28, 512, 512, kernel: 3), try Layer.convolution(3, 14, 512, 512, kernel: 3),
+  ]
+  return [("resnet50", resnet), ("vgg16", vgg), ("mobilenet", mobilenet), ("bert", bert), ("others", others)]
 }

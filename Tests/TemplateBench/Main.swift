@@ -9,9 +9,9 @@ import TensorTypes
 
 /// Measures what the templates make of the layers of well-known networks, against the peak of one core.
 ///
-///     template-bench [--threads N] [--asm] [--kernels] [network] [layer]
-///     template-bench --candidates [--threads N] [network] [layer]
-///     template-bench --check [case]
+///     template-bench [--threads N] [--winograd auto|off|2|4] [--asm] [--kernels] [network] [layer]
+///     template-bench --candidates [--threads N] [--winograd auto|off|2|4] [network] [layer]
+///     template-bench --check [--threads N] [--winograd auto|off|2|4] [case]
 @main struct Main {
   static func main() throws {
     var words = Array(CommandLine.arguments.dropFirst())
@@ -26,14 +26,20 @@ import TensorTypes
       threads = Int(words[place + 1]) ?? 1
       words.removeSubrange(place...place + 1)
     }
-    if flag("--check") { return try check(threads: threads, named: words.first) }
-    if flag("--candidates") { return try candidates(threads: threads, words) }
+    var winograd = WinogradUse.automatic
+    if let place = words.firstIndex(of: "--winograd"), place + 1 < words.count {
+      winograd = WinogradUse(rawValue: words[place + 1]) ?? .automatic
+      words.removeSubrange(place...place + 1)
+    }
+    let target = LoweringTarget(lanes: 16, registers: 32, threads: threads, winograd: winograd)
+    if flag("--check") { return try check(target, named: words.first) }
+    if flag("--candidates") { return try candidates(target, words) }
     let peak = try measurePeak()
     print("peak of one core \(short(peak)) GFLOP/s, \(threads) threads")
     for (name, layers) in try networks() where words.isEmpty || words[0] == name {
       var (seconds, flops) = (0.0, 0.0)
       for layer in layers where words.count < 2 || layer.name.contains(words[1]) {
-        let (time, work, note) = try measure(layer, threads: threads, wantsAssembly: wantsAssembly, wantsKernels: wantsKernels)
+        let (time, work, note) = try measure(layer, target, wantsAssembly: wantsAssembly, wantsKernels: wantsKernels)
         seconds += time * Double(layer.count)
         flops += work * Double(layer.count)
         let rate = work / time * 1e-9
@@ -44,11 +50,11 @@ import TensorTypes
   }
 
   /// Measures every candidate of every layer.
-  static func candidates(threads: Int, _ words: [String]) throws {
+  static func candidates(_ target: LoweringTarget, _ words: [String]) throws {
     for (name, layers) in try networks() where words.isEmpty || words[0] == name {
       var (taken, best) = (0.0, 0.0)
       for layer in layers where words.count < 2 || layer.name.contains(words[1]) {
-        let table = try CandidateTable(layer, threads: threads)
+        let table = try CandidateTable(layer, target)
         guard let first = table.rows.first, let least = table.rows.map(\.seconds).min() else { continue }
         taken += first.seconds * Double(layer.count)
         best += least * Double(layer.count)
@@ -59,14 +65,12 @@ import TensorTypes
   }
 
   /// Compares every case of the tests with the interpreter.
-  static func check(threads: Int, named name: String?) throws {
+  static func check(_ target: LoweringTarget, named name: String?) throws {
     let cases = try DotCases.all() + ConvolutionCases.all() + WindowCases.all()
     var wrong = 0
     for test in cases where name.map({ test.name.contains($0) }) ?? true {
-      for (target, isCompiled) in [
-        (LoweringTarget(lanes: 16, registers: 32, threads: threads), true), (LoweringTarget(lanes: 8, registers: 16, threads: threads), true),
-        (LoweringTarget(lanes: 16, registers: 32, threads: threads), false),
-      ] {
+      let narrow = LoweringTarget(lanes: 8, registers: 16, threads: target.threads, winograd: target.winograd)
+      for (target, isCompiled) in [(target, true), (narrow, true), (target, false)] {
         do {
           let (expected, actual, notes) = try test.results(target, compiled: isCompiled)
           let difference = TemplateCase.difference(expected, actual)
@@ -82,8 +86,7 @@ import TensorTypes
   static func short(_ value: Double) -> String { "\((value * 10).rounded() / 10)" }
   static func pad(_ text: String, _ width: Int) -> String { text + String(repeating: " ", count: max(1, width - text.count)) }
 
-  static func measure(_ layer: Layer, threads: Int, wantsAssembly: Bool, wantsKernels: Bool) throws -> (seconds: Double, flops: Double, note: String) {
-    let target = LoweringTarget(lanes: 16, registers: 32, threads: threads)
+  static func measure(_ layer: Layer, _ target: LoweringTarget, wantsAssembly: Bool, wantsKernels: Bool) throws -> (seconds: Double, flops: Double, note: String) {
     let lowered = try layer.test.lowered(target)
     if wantsKernels { for kernel in lowered.program.kernels { print(kernel.text) } }
     if wantsAssembly { print(try emitAssembly(lowered.program, for: try Target.host())) }

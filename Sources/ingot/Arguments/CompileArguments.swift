@@ -2,6 +2,7 @@ import ArgumentParser
 import Compiler
 import Foundation
 import GraphIR
+import Lowering
 import Passes
 
 /// The options of every verb that compiles.
@@ -19,6 +20,12 @@ struct CompileArguments: ParsableArguments {
 
   @Option(help: ArgumentHelp("Threads of one run (all cores that the process may use).", valueName: "n"))
   var threads: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "Winograd's method for 3x3 convolutions, which multiplies 2.25 (2) or 4 times (4) less and rounds a little more: where it is estimated to be faster (auto), not at all (off), or one size of tiles wherever it applies.",
+      valueName: "auto|off|2|4"))
+  var winograd = WinogradUse.automatic
 
   @Option(name: .customLong("disable"), help: ArgumentHelp("Leave out a pass (see `ingot passes`). May be repeated; commas separate names.", valueName: "pass"))
   var disabled: [String] = []
@@ -49,6 +56,7 @@ struct CompileArguments: ParsableArguments {
     for dimension in dimensions { options.dimensions[dimension.name] = dimension.length }
     options.target = target
     options.threads = threads
+    options.winograd = winograd
     options.passes.disabled = Self.names(disabled)
     options.passes.printAfter = Self.names(printAfter)
     options.passes.verifiesEach = verifyEach
@@ -92,3 +100,5 @@ struct TimeReport {
     text = table.text
   }
 }
+
+extension WinogradUse: ExpressibleByArgument {}
