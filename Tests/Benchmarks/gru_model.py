@@ -27,7 +27,7 @@ def write(path):
         return name
 
     nodes = [
-        helper.make_node("Gather", [weight("embedding", WORDS, WIDTH, scale=1), "input_ids"], ["embedded"], axis=0),
+        helper.make_node("Gather", [weight("embedding", WORDS, WIDTH, scale=1), "input_ids"], ["embedded"]),
         helper.make_node("Transpose", ["embedded"], ["layer0"], perm=[1, 0, 2]),
     ]
     constant("merged", [0, 0, 2 * HIDDEN])

@@ -1,12 +1,14 @@
 """Kernels that move data more than they compute: what they reach of the bandwidth of the cache or memory that their data is in.
 
 Small models with one such operation each are made, compiled and profiled by `ingot bench --profile`; the kernel's traffic is what
-it reads and writes, each byte once. Its limit is what limits.c reaches when it copies as much in the same place. GELU and softmax also compute (erf, exp).
+it reads and writes, each byte once. Its limit is what limits.c reaches when it copies as much in the same place, or the peak of multiply-adds where those take longer (a depthwise
+convolution does 18 operations for the 8 bytes of a number). GELU and softmax also compute what is not counted: erf and exp.
 """
 import json
 import os
 
 import child_process
+import comparison
 
 # (name, operation, shapes that stay in the second cache, and that come from memory)
 CASES = [
@@ -78,12 +80,17 @@ def measured_step(report):
     steps = [step for step in report["steps"] if "measured" in step["origin"].split(" ")[0]] or [step for step in report["steps"] if "measured" in step["origin"]]
     if not steps:
         return None
-    return sum(step["seconds"] for step in steps), sum(step["bytes"] or 0 for step in steps), "+".join(sorted({step["name"] for step in steps}))
+    return {"seconds": sum(step["seconds"] for step in steps), "bytes": sum(step["bytes"] or 0 for step in steps), "flops": sum(step["flops"] or 0 for step in steps),
+            "code": "+".join(sorted({step["name"] for step in steps}))}
 
 
-def limit_for(results, operation, where, threads=1):
+def bound(results, operation, where, step, threads=1):
+    """(the least seconds that this takes on this machine, what takes them), or None where the limits are not known."""
     kind = "read" if operation in READERS else "copy"
-    return results.limits.get("%s_%s %d" % (kind, where, threads))
+    moving, computing = results.limits.get("%s_%s %d" % (kind, where, threads)), comparison.peak(results, threads)
+    if not moving or not computing:
+        return None
+    return max((step["bytes"] / moving / 1e9, "bandwidth of " + where), (step["flops"] / computing / 1e9, "multiply-adds"))
 
 
 def measure(options, results, say):
@@ -99,11 +106,12 @@ def measure(options, results, say):
                 step = measured_step(json.loads(finished.output)) if finished.status == 0 else None
             except (ValueError, KeyError):
                 step = None
-            if step is None:
+            if step is None or not step["seconds"]:
                 entry["error"] = finished.complaint[:100] if finished.status else "became part of another kernel"
             else:
-                seconds, moved, kernel = step
-                entry.update(seconds=seconds, bytes=moved, code=kernel, rate=moved / seconds / 1e9 if seconds else None, limit=limit_for(results, operation, where))
+                least = bound(results, operation, where, step)
+                entry.update(step, rate=step["bytes"] / step["seconds"] / 1e9, bound=least[1] if least else None, fraction=least[0] / step["seconds"] if least else None)
             results.kernels.append(entry)
-            say("%s, data in %s: %s" % (entry["kernel"], where, entry.get("error") or "%.1f GB/s of %s" % (entry["rate"], "%.1f" % entry["limit"] if entry["limit"] else "?")))
+            say("%s, data in %s: %s" % (entry["kernel"], where, entry.get("error") or "%.1f GB/s, %s" % (
+                entry["rate"], "%.0f %% of the %s" % (100 * entry["fraction"], entry["bound"]) if entry["bound"] else "limit unknown")))
         results.save()

@@ -155,9 +155,9 @@ def start_lines(results):
 
 
 def kernel_lines(results):
-    rows = [[entry["kernel"], entry["where"], shown(entry.get("seconds")), "%.1f GB/s" % entry["rate"] if entry.get("rate") else "-", "%.1f GB/s" % entry["limit"] if entry.get("limit") else "-",
-             percent(entry["rate"] / entry["limit"]) if entry.get("rate") and entry.get("limit") else entry.get("error", "-")] for entry in results.kernels]
-    return table(["kernel", "data in", "time", "moves", "limit", "of it"], rows)
+    rows = [[entry["kernel"], entry["where"], shown(entry.get("seconds")), "%.1f GB/s" % entry["rate"] if entry.get("rate") else "-", percent(entry.get("fraction")),
+             entry.get("error") or entry.get("bound") or "-"] for entry in results.kernels]
+    return table(["kernel, one thread", "data in", "time", "moves", "of the limit", "which is"], rows)
 
 
 def failure_lines(results):

@@ -82,7 +82,6 @@ def arguments():
     where.add_argument("--prepare", default=os.path.join(ROOT, ".build", "benchmarks"), help="keeps what is made for the peers, some GB (%(default)s)")
     where.add_argument("--out", default=os.path.join(ROOT, ".build", "benchmarks", "results"), help="gets results.json, results.md, ratio.svg (%(default)s)")
     where.add_argument("--tensorflow-python", default=os.environ.get("TENSORFLOW_PYTHON"), help="a Python with tensorflow and onnx, for LiteRT's files (/opt/tf, if there)")
-    where.add_argument("--onnxruntime-c", help="folder with include/ and lib/ of ONNX Runtime's C library, for its start")
     how = parser.add_argument_group("how")
     how.add_argument("--boost", choices=["nice", "fifo"], help="put what is measured before other work of the machine (root)")
     how.add_argument("--resume", action="store_true", help="keep what this very ingot has measured before")

@@ -1,5 +1,6 @@
 """From exec to the first answer, peak memory and size on disk: Ingot's artifact beside ONNX Runtime (Python, C) and OpenVINO."""
 import importlib.metadata
+import importlib.util
 import os
 import shutil
 import statistics
@@ -63,26 +64,32 @@ def of_peer(key, path, arguments, log):
             "note": "in Python, without the interpreter's size"}
 
 
-def of_onnxruntime_in_c(folder, path, arguments, prepare):
+def c_library():
+    """ONNX Runtime's C library, which its Python package brings along, or None."""
+    package = importlib.util.find_spec("onnxruntime")
+    folder = os.path.join(os.path.dirname(package.origin), "capi") if package and package.origin else ""
+    names = sorted(name for name in os.listdir(folder) if name.startswith("libonnxruntime.so")) if os.path.isdir(folder) else []
+    return os.path.join(folder, names[0]) if names else None
+
+
+def of_onnxruntime_in_c(library, path, arguments, folder):
     """A C program that does the same."""
     compiler = shutil.which("cc") or shutil.which("gcc")
-    program = os.path.join(prepare, "start_onnxruntime")
-    library = os.path.join(folder, "lib")
     if compiler is None:
         raise OSError("there is no C compiler")
-    made = subprocess.run([compiler, "-O2", os.path.join(HERE, "start_onnxruntime.c"), "-I" + os.path.join(folder, "include"), "-L" + library, "-lonnxruntime",
-                           "-Wl,-rpath," + library, "-o", program], capture_output=True, text=True)
+    program = os.path.join(folder, "start_onnxruntime")
+    made = subprocess.run([compiler, "-O2", os.path.join(HERE, "start_onnxruntime.c"), "-o", program, "-ldl"], capture_output=True, text=True)
     if made.returncode:
         raise OSError(made.stderr.strip()[:200])
-    runs = []
     files = [word.rpartition("=") for word in arguments if word != "--input"]
+    runs = []
     for _ in range(STARTS + 1):
-        finished = child_process.run([program, path] + [word for name, _, file in files for word in (name, file)], 240)
+        finished = child_process.run([program, library, path] + [word for name, _, file in files for word in (name, file)], 240)
         if finished.status != 0:
             raise OSError(finished.complaint[:200])
         runs.append(finished)
-    shared = sum(os.path.getsize(os.path.join(library, name)) for name in os.listdir(library) if not os.path.islink(os.path.join(library, name)) and ".so" in name)
-    return {"seconds": statistics.median(run.seconds for run in runs[1:]), "peak_bytes": max(run.peak_bytes for run in runs[1:]), "disk_bytes": shared + model_bytes(path)}
+    return {"seconds": statistics.median(run.seconds for run in runs[1:]), "peak_bytes": max(run.peak_bytes for run in runs[1:]),
+            "disk_bytes": os.path.getsize(library) + model_bytes(path), "note": "to the end of the process, inputs as files"}
 
 
 def measure(options, results, catalogue, ingot, peers, say):
@@ -99,8 +106,8 @@ def measure(options, results, catalogue, ingot, peers, say):
         arguments, _ = input_arguments(model, os.path.join(options.prepare, "models"))
         ways = [("Ingot", lambda: of_ingot(ingot, model, path, arguments))]
         ways += [(PEERS[key].title, lambda key=key: of_peer(key, path, arguments, log)) for key in ("ort", "openvino") if key in peers]
-        if options.onnxruntime_c:
-            ways.append(("ONNX Runtime, C", lambda: of_onnxruntime_in_c(options.onnxruntime_c, path, arguments, options.prepare)))
+        if c_library() and "ort" in peers:
+            ways.append(("ONNX Runtime, C", lambda: of_onnxruntime_in_c(c_library(), path, arguments, options.prepare)))
         for who, way in ways:
             try:
                 entry = way()
