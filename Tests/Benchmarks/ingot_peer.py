@@ -47,7 +47,7 @@ class Ingot:
 
     def compile(self, variant, model, path, threads, tune_seconds=None):
         """Compiles with nothing cached. Returns the artifact and what is known about it."""
-        artifact = os.path.join(self.folder, "%s_%d.%s.t%d" % (model.name, model.batch, variant, threads))
+        artifact = os.path.join(self.folder, "%s.%s.t%d" % (model.file_stem, variant, threads))
         report = artifact + ".json"
         # Of bf16 a report would also run the model to state its error: no part of compiling.
         extra = list(VARIANTS[variant]) + ([] if variant == "ingot-bf16" else ["--report", report])

@@ -58,11 +58,11 @@ class Measurement:
             raise PeerFailed("takes no batch")
         if not path.endswith(".onnx"):
             raise PeerFailed("takes ONNX models")
-        prefix = os.path.join(self.options.prepare, "%s_%d" % (model.name, model.batch))
+        prefix = os.path.join(self.options.prepare, model.file_stem)
         file = peer.prepared_path(path, prefix)
         if os.path.exists(file):
             return file
-        name = "%s %s %d" % (key, model.name, model.batch)
+        name = "%s %s" % (key, model.file_stem)
         if name in self.reasons and not self.options.retry:
             raise PeerFailed(self.reasons[name])
         self.say("  preparing %s for %s" % (model.name, peer.title))

@@ -28,6 +28,7 @@ require("numpy", "onnx")
 
 import comparison
 import kernel_bandwidth
+import profiles
 import start_times
 from ingot_peer import PRECISIONS, TITLES, VARIANTS, Ingot
 from machine_limits import MachineLimits
@@ -65,7 +66,7 @@ def arguments():
     what.add_argument("--batch-models", default="resnet50,minilm_l6_s128", help="models with a symbolic batch; or all (%(default)s)")
     what.add_argument("--tune-models", default="resnet50,mobilenet_v2", help="also measured after `--tune`; none for no model (%(default)s)")
     what.add_argument("--start-models", default="mobilenet_v2,resnet50,bert_base_s128", help="for start, memory and size (%(default)s)")
-    what.add_argument("--parts", default="limits,cases,start,kernels", help="(%(default)s)")
+    what.add_argument("--parts", default="limits,cases,start,kernels,profiles", help="(%(default)s)")
     length = parser.add_argument_group("how long")
     length.add_argument("--rounds", type=int, default=8, help="slices of each (%(default)s)")
     length.add_argument("--slice-seconds", type=float, default=0.2, help="(%(default)s); at least one run")
@@ -128,8 +129,8 @@ def plan(options, catalogue, ingot, peers):
                 continue
             try:
                 model = catalogue.model(name, batch)
-            except (KeyError, ValueError) as error:
-                sys.exit("error: %s" % error.args[0])
+            except (KeyError, ValueError, OSError) as error:
+                sys.exit("error: %s" % (error if isinstance(error, OSError) else error.args[0]))
             if model is None:
                 continue
             for threads in options.threads:
@@ -248,6 +249,8 @@ def main():
             start_times.measure(options, results, Catalogue(options.models), ingot, peers, say)
         if "kernels" in parts:
             kernel_bandwidth.measure(options, results, say)
+        if "profiles" in parts:
+            profiles.measure(options, results, Catalogue(options.models), {(case.name, case.batch): model for case, model in cases}, say)
     write(results, options)
     say()
     say(about_line(results))
