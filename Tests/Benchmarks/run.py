@@ -33,7 +33,7 @@ import start_times
 from ingot_peer import PRECISIONS, TITLES, VARIANTS, Ingot
 from machine_limits import MachineLimits
 from measurement import Case, Measurement
-from models import Catalogue, input_arguments
+from models import ORDER, Catalogue, input_arguments
 from peers import PEERS
 from plot import svg
 from readme_block import NoMarks, rewritten
@@ -86,6 +86,7 @@ def arguments():
     how = parser.add_argument_group("how")
     how.add_argument("--boost", choices=["nice", "fifo"], help="put what is measured before other work of the machine (root)")
     how.add_argument("--resume", action="store_true", help="keep what this very ingot has measured before")
+    how.add_argument("--again", action="store_true", help="with --resume: measure what is asked for even if it was measured before")
     how.add_argument("--retry", action="store_true", help="prepare again what could not be prepared")
     how.add_argument("--plan", action="store_true", help="print the plan and end")
     how.add_argument("--prepare-only", action="store_true", help="make models and peers' files, and end")
@@ -152,6 +153,8 @@ def measure_limits(options, results, program, reason):
 
 
 def write(results, options):
+    place = lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name)
+    results.cases.sort(key=lambda case: (case["batch"], place(case["model"]), case["threads"]))
     results.save()
     with open(os.path.join(options.out, "results.md"), "w") as file:
         file.write(markdown(results))
@@ -174,7 +177,7 @@ def run_cases(options, results, cases, ingot, limits_program):
     estimates = [case.estimated_seconds(model, options) for case, model in cases]
     for number, (case, model) in enumerate(cases):
         left = sum(estimates[number:])
-        if options.resume and results.is_done(case.name, case.batch, case.threads, identity, case.keys):
+        if options.resume and not options.again and results.is_done(case.name, case.batch, case.threads, identity, case.keys):
             continue
         if time.monotonic() - began > options.minutes * 60:
             say("time is up after %d of %d cases; --resume continues" % (number, len(cases)))
@@ -238,7 +241,11 @@ def main():
         say("%d cases, about %s" % (len(cases), duration(sum(case.estimated_seconds(model, options) for case, model in cases))))
         if options.plan:
             return
-        results.about.update(about(options, ingot, peers))
+        results.about.update(about(options, ingot, {**results.about.get("versions", {}), **peers}))
+        others = [case for case in results.cases if case.get("ingot") != ingot.identity()]
+        if others:
+            say("%d cases were measured with another ingot: dropped" % len(others))
+            results.cases = [case for case in results.cases if case not in others]
         limits_program, reason = MachineLimits.build(options.prepare)
         if "limits" in parts and not options.prepare_only:
             measure_limits(options, results, limits_program, reason)
