@@ -119,7 +119,7 @@ class Measurement:
             for peer in running:
                 peer.kill()
             for artifact in artifacts.values():
-                for file in (artifact, artifact + ".json"):
+                for file in (artifact, artifact + ".json", artifact + ".tuning.json"):
                     if os.path.exists(file):
                         os.remove(file)
         return {
