@@ -14,6 +14,7 @@ import argparse
 import atexit
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -215,6 +216,7 @@ def about(options, ingot, peers):
 
 def main():
     options = arguments()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # Peers and files are tidied away.
     if options.self_test:
         suite = unittest.defaultTestLoader.discover(HERE, "test_*.py")
         sys.exit(not unittest.TextTestRunner(verbosity=1).run(suite).wasSuccessful())
