@@ -14,6 +14,7 @@ public struct CompileOptions: Sendable {
   /// Whether 3x3 convolutions may be done by Winograd's method.
   public var winograd = WinogradUse.automatic
   public var passes = PassOptions()
+  public var tuning = TuningOptions()
   /// The name that the artifact serves under; nil means the file's name.
   public var modelName: String?
   public var modelVersion = "1"

@@ -18,6 +18,8 @@ public struct CompiledModel: Sendable {
   public let target: Target
   public let manifest: Manifest
   public let records: [PassRecord]
+  /// What `--tune` did; nil without it.
+  public let tuning: TuningReport?
   public let stageSeconds: [(name: String, seconds: Double)]
 
   /// Bytes of constants, as stored.

@@ -38,6 +38,11 @@ public func compile(
     functions: image.functions.map { CompiledProgram.Function(name: $0.name, offset: $0.offset, byteCount: $0.byteCount) })
 }
 
+/// Compiles several small programs, each on one thread.
+package func compile(_ programs: [KernelProgram], for target: Target, workers: Int) throws(CodegenError) -> [CompiledProgram] {
+  try onWorkers(workers, jobs: programs.count) { number throws(CodegenError) in try compile(programs[number], for: target, workers: 1) }
+}
+
 private func emitObjects(_ units: Units, workers: Int, progress: (@Sendable (Int, Int) -> Void)?) throws(CodegenError) -> [[UInt8]] {
   let counter = ProgressCounter(total: units.count, report: progress)
   return try onWorkers(workers, jobs: units.count) { number throws(CodegenError) in
