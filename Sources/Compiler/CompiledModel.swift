@@ -21,6 +21,9 @@ public struct CompiledModel: Sendable {
   /// What `--tune` did; nil without it.
   public let tuning: TuningReport?
   public let stageSeconds: [(name: String, seconds: Double)]
+  /// Modules whose object code came from the cache, and those that were compiled although there is one.
+  public let cachedObjects: Int
+  public let compiledObjects: Int
 
   /// Bytes of constants, as stored.
   public var constantsByteCount: Int { code.constantsByteCount }

@@ -138,7 +138,7 @@ public struct Compiler: Sendable {
     }
     var report: TuningReport?
     if let seconds = options.tuning.seconds {
-      report = try Tuner(target: target, lowering: machine, seconds: seconds) { done, count in
+      report = try Tuner(target: target, lowering: machine, seconds: seconds, store: options.cacheFolder.flatMap { ObjectCache(folder: $0) }) { done, count in
         progress(Progress(stage: "tune", done: done, of: count))
       }.run(graph, &file)
       if let place { try file.write(to: place) }
@@ -152,15 +152,17 @@ public struct Compiler: Sendable {
   public func compile(_ path: String) throws(CompileError) -> CompiledModel {
     var plan = try plan(path)
     let code: CompiledProgram
+    let cache = options.cacheFolder.flatMap { ObjectCache(folder: $0) }
     do throws(CodegenError) {
-      code = try LLVMCodegen.compile(plan.program, for: plan.target, workers: Allowance.cpus) { done, count in
+      code = try LLVMCodegen.compile(plan.program, for: plan.target, workers: Allowance.cpus, store: cache) { done, count in
         progress(Progress(stage: "generate", done: done, of: count))
       }
     } catch { throw CompileError(.unsupported, "\(error)", stage: .emit, origin: NodeOrigin(file: path)) }
+    cache?.prune()
     plan.clock.finish("generate")
     return CompiledModel(
       source: plan.source, graph: plan.graph, program: plan.program, code: code, target: plan.target,
-      manifest: try manifest(path, plan.program, plan.source.conditions(), code, plan.target), records: plan.records, tuning: plan.tuning, stageSeconds: plan.clock.stages)
+      manifest: try manifest(path, plan.program, plan.source.conditions(), code, plan.target), records: plan.records, tuning: plan.tuning, stageSeconds: plan.clock.stages, cachedObjects: cache?.statistics.hits ?? 0, compiledObjects: cache?.statistics.misses ?? 0)
   }
 
   func target() throws(CompileError) -> Target {

@@ -19,9 +19,9 @@ final class CandidateRace {
   private let eviction = [UInt64](repeating: 1, count: (3 << 20) / 8)
   private var sink: UInt64 = 0
 
-  init(_ programs: [KernelProgram], for target: Target, threads: Int) throws(CompileError) {
+  init(_ programs: [KernelProgram], for target: Target, threads: Int, store: (any ObjectStore)? = nil) throws(CompileError) {
     let compiled: [CompiledProgram]
-    do throws(CodegenError) { compiled = try LLVMCodegen.compile(programs, for: target, workers: Allowance.cpus) } catch {
+    do throws(CodegenError) { compiled = try LLVMCodegen.compile(programs, for: target, workers: Allowance.cpus, store: store) } catch {
       throw CompileError(.unsupported, "\(error)", stage: .emit)
     }
     inputs = (programs.first?.inputs ?? []).enumerated().map { number, port in

@@ -8,13 +8,14 @@ struct Tuner {
   let target: Target
   let lowering: LoweringTarget
   let seconds: Double
+  let store: ObjectCache?
   let progress: (_ done: Int, _ of: Int) -> Void
 
   /// Candidates of one kernel that are measured, at most; fewer if their constants are large.
   private static let mostFinalists = 8
   private static let mostConstantBytes = 1 << 30
   /// A candidate that is not faster by more than this does not replace the one with the least estimate.
-  private static let noise = 1.01
+  private static let noise = 1.02
 
   /// Adds the answers for the kernels of `graph` to `file`; what it holds already is not measured again.
   ///
@@ -51,6 +52,7 @@ struct Tuner {
       guard let entry = file[machine, problem.choice.problem] else { continue }
       if !problem.choice.candidates.contains(where: { $0.name == entry.best.candidate }) { file[machine, problem.choice.problem] = nil }
     }
+    store?.prune()
     report.seconds = elapsed()
     return report
   }
@@ -63,7 +65,7 @@ struct Tuner {
     guard names.count > 1 else { return nil }
     var programs = [first]
     for name in names.dropFirst() { programs.append(try problem.program(name, for: lowering)) }
-    let times = try CandidateRace(programs, for: target, threads: lowering.threads).run(seconds: seconds)
+    let times = try CandidateRace(programs, for: target, threads: lowering.threads, store: store).run(seconds: seconds)
     var measurements = zip(names, times).compactMap { name, time in time.map { TuningFile.Measurement(candidate: name, nanoseconds: $0) } }
     guard let fastest = measurements.min(by: { ($0.nanoseconds, $0.candidate) < ($1.nanoseconds, $1.candidate) }) else { return nil }
     let own = measurements.first { $0.candidate == estimated }

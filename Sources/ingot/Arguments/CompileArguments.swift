@@ -38,6 +38,9 @@ struct CompileArguments: ParsableArguments {
   @Option(help: ArgumentHelp("The file with the answers, read and written; none for no file (MODEL.tuning.json beside the model, if it is there).", valueName: "file"))
   var tuneCache: String?
 
+  @Flag(help: "Compile every kernel anew, instead of taking what earlier compilations left in INGOT_CACHE (~/.cache/ingot; INGOT_CACHE=off does the same).")
+  var noCache = false
+
   @Option(name: .customLong("print-after"), help: ArgumentHelp("Print the model after a pass.", valueName: "pass"))
   var printAfter: [String] = []
 
@@ -68,6 +71,7 @@ struct CompileArguments: ParsableArguments {
     options.threads = threads
     options.winograd = winograd
     options.tuning.seconds = tune
+    options.cacheFolder = noCache ? nil : CompileOptions.usualCacheFolder
     if let tuneCache { options.tuning.place = tuneCache == "none" ? .none : .file(tuneCache) }
     options.passes.disabled = Self.names(disabled)
     options.passes.printAfter = Self.names(printAfter)

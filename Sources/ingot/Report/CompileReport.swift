@@ -45,6 +45,7 @@ struct CompileReport {
             .init("seconds", .number($0.seconds)), .init("by_estimate_seconds", .number($0.estimatedSeconds)), .init("by_measurement_seconds", .number($0.fastestSeconds)),
           ])
         } ?? .null),
+      .init("cached_objects", .integer(model.cachedObjects)), .init("compiled_objects", .integer(model.compiledObjects)),
       .init("stages", .array(model.stageSeconds.map { .object([.init("name", .string($0.name)), .init("seconds", .number($0.seconds))]) })),
       .init(
         "passes",
