@@ -141,7 +141,8 @@ struct EntryEmitter: ~Copyable {
       base = b.offset(b.parameter(3), bytes: b.index(constantOffsets[number]))
     case .arena(let offset):
       guard let offset else { throw CodegenError(.malformed("buffer `\(buffer.name)` has no place in the arena")) }
-      base = b.offset(b.parameter(4), bytes: try arenaOffsets[offset] ?? b.emit(offset, symbols))
+      let bytes = if let known = arenaOffsets[offset] { known } else { try b.emit(offset, symbols) }
+      base = b.offset(b.parameter(4), bytes: bytes)
     }
     let elements = try b.emit(view.elementOffset, symbols)
     return b.offset(base, bytes: b.mul(elements, buffer.element.byteCount))
