@@ -1,6 +1,7 @@
 import Compiler
 import Foundation
 import GraphIR
+import LLVMCodegen
 import TestSupport
 import Testing
 
