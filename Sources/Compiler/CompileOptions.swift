@@ -14,6 +14,9 @@ public struct CompileOptions: Sendable {
   /// Whether 3x3 convolutions may be done by Winograd's method.
   public var winograd = WinogradUse.automatic
   public var passes = PassOptions()
+  public var tuning = TuningOptions()
+  /// Where objects are kept from one compilation to the next; nil keeps none. See `usualCacheFolder`.
+  public var cacheFolder: String?
   /// The name that the artifact serves under; nil means the file's name.
   public var modelName: String?
   public var modelVersion = "1"
@@ -21,4 +24,7 @@ public struct CompileOptions: Sendable {
   public var labels: [String] = []
 
   public init() {}
+
+  /// What the command line uses: `INGOT_CACHE`, or `ingot` in `XDG_CACHE_HOME` or `~/.cache`; nil if `INGOT_CACHE` is `off`.
+  public static var usualCacheFolder: String? { ObjectCache.usualFolder() }
 }

@@ -18,7 +18,12 @@ public struct CompiledModel: Sendable {
   public let target: Target
   public let manifest: Manifest
   public let records: [PassRecord]
+  /// What `--tune` did; nil without it.
+  public let tuning: TuningReport?
   public let stageSeconds: [(name: String, seconds: Double)]
+  /// Modules whose object code came from the cache, and those that were compiled although there is one.
+  public let cachedObjects: Int
+  public let compiledObjects: Int
 
   /// Bytes of constants, as stored.
   public var constantsByteCount: Int { code.constantsByteCount }
@@ -28,11 +33,13 @@ public struct CompiledModel: Sendable {
     zip(code.constantOffsets, program.constants).map { ConstantChunk(byteOffset: $0, tensor: $1.tensor) }
   }
 
-  /// Loads the code into this process.
+  /// Loads the code into this process. With `INGOT_PERF_MAP=1` in the environment `perf` is told the names of the kernels.
   public func makeModel() throws(CompileError) -> Runtime.Model {
     do throws(RunError) {
       let constants = try ConstantImage(copying: chunks, byteCount: code.constantsByteCount)
-      return Runtime.Model(code: try CodeImage(copying: code.image, entryOffset: code.entryOffset), constants: constants, manifest: manifest)
+      let image = try CodeImage(copying: code.image, entryOffset: code.entryOffset)
+      if ProcessInfo.processInfo.environment["INGOT_PERF_MAP"] == "1" { PerfMap.add(code.functions, at: UInt(bitPattern: image.address(at: 0))) }
+      return Runtime.Model(code: image, constants: constants, manifest: manifest)
     } catch { throw CompileError(.badInput, "\(error)", stage: .run) }
   }
 

@@ -1,4 +1,5 @@
 import Artifact
+import Foundation
 public import GraphIR
 public import KernelIR
 import LLVMCodegen
@@ -79,6 +80,8 @@ public struct Compiler: Sendable {
     public var program: KernelProgram
     public var target: Target
     public var records: [PassRecord]
+    /// What `--tune` did; nil without it.
+    public var tuning: TuningReport?
     var clock: StageClock
   }
 
@@ -108,7 +111,10 @@ public struct Compiler: Sendable {
 
     let threads = max(1, options.threads ?? Allowance.cpus)
     let lanes = target.vectorBytes / 4
-    var program = try lower(graph, for: LoweringTarget(lanes: lanes, registers: target.registerCount, threads: threads, winograd: options.winograd)) { done, count in
+    let machine = LoweringTarget(lanes: lanes, registers: target.registerCount, threads: threads, winograd: options.winograd)
+    let (answers, tuning) = try answers(path, graph, target, machine)
+    if tuning != nil { clock.finish("tune") }
+    var program = try lower(graph, for: machine, answers: answers) { done, count in
       progress(Progress(stage: "lower", done: done, of: count))
     }
     var programRunner = PassRunner<KernelProgram>(options: options.passes, write: print)
@@ -117,7 +123,27 @@ public struct Compiler: Sendable {
     graph = graph.withoutWeights()
     source.releaseMappedWeights()
     clock.finish("lower")
-    return Plan(source: source, graph: graph, program: program, target: target, records: runner.records + programRunner.records, clock: clock)
+    return Plan(source: source, graph: graph, program: program, target: target, records: runner.records + programRunner.records, tuning: tuning, clock: clock)
+  }
+
+  /// What the tuning file says for the target, measured before if that is asked for.
+  private func answers(_ path: String, _ graph: Graph, _ target: Target, _ machine: LoweringTarget) throws(CompileError) -> (KernelAnswers, TuningReport?) {
+    var file = TuningFile()
+    let place = options.tuning.path(for: path)
+    if let place {
+      let isThere = access(place, F_OK) == 0
+      if isThere { file = try TuningFile(reading: place) } else if case .file = options.tuning.place, options.tuning.seconds == nil {
+        throw CompileError(.usage, "there is no tuning file `\(place)`", stage: .load, hint: "make it with --tune")
+      }
+    }
+    var report: TuningReport?
+    if let seconds = options.tuning.seconds {
+      report = try Tuner(target: target, lowering: machine, seconds: seconds, store: options.cacheFolder.flatMap { ObjectCache(folder: $0) }) { done, count in
+        progress(Progress(stage: "tune", done: done, of: count))
+      }.run(graph, &file)
+      if let place { try file.write(to: place) }
+    }
+    return (file.answers(for: target), report)
   }
 
   /// Compiles a model for `options.target`.
@@ -126,15 +152,17 @@ public struct Compiler: Sendable {
   public func compile(_ path: String) throws(CompileError) -> CompiledModel {
     var plan = try plan(path)
     let code: CompiledProgram
+    let cache = options.cacheFolder.flatMap { ObjectCache(folder: $0) }
     do throws(CodegenError) {
-      code = try LLVMCodegen.compile(plan.program, for: plan.target, workers: Allowance.cpus) { done, count in
+      code = try LLVMCodegen.compile(plan.program, for: plan.target, workers: Allowance.cpus, store: cache) { done, count in
         progress(Progress(stage: "generate", done: done, of: count))
       }
     } catch { throw CompileError(.unsupported, "\(error)", stage: .emit, origin: NodeOrigin(file: path)) }
+    cache?.prune()
     plan.clock.finish("generate")
     return CompiledModel(
       source: plan.source, graph: plan.graph, program: plan.program, code: code, target: plan.target,
-      manifest: try manifest(path, plan.program, plan.source.conditions(), code, plan.target), records: plan.records, stageSeconds: plan.clock.stages)
+      manifest: try manifest(path, plan.program, plan.source.conditions(), code, plan.target), records: plan.records, tuning: plan.tuning, stageSeconds: plan.clock.stages, cachedObjects: cache?.statistics.hits ?? 0, compiledObjects: cache?.statistics.misses ?? 0)
   }
 
   func target() throws(CompileError) -> Target {

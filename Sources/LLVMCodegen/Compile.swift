@@ -25,23 +25,29 @@ public struct CompiledProgram: Sendable {
 /// - Parameters:
 ///   - program: Memory is planned; kernels are verified here.
 ///   - workers: Threads that compile. The result does not depend on it.
+///   - store: Objects of earlier compilations. The result does not depend on it.
 ///   - progress: Called with the number of modules compiled and their total, from any thread.
 /// - Throws: `CodegenError`; anything but `.stack`, `.divergentControl` and `.unknownTarget` is a fault of this compiler.
 public func compile(
-  _ program: KernelProgram, for target: Target, workers: Int = 2, progress: (@Sendable (_ done: Int, _ total: Int) -> Void)? = nil
+  _ program: KernelProgram, for target: Target, workers: Int = 2, store: (any ObjectStore)? = nil, progress: (@Sendable (_ done: Int, _ total: Int) -> Void)? = nil
 ) throws(CodegenError) -> CompiledProgram {
   let units = try Units(program, for: target)
-  let image = try ImageLinker.link(emitObjects(units, workers: workers, progress: progress))
+  let image = try ImageLinker.link(emitObjects(units, workers: workers, store: store, progress: progress), names: (0..<units.count).map { units.linkName($0) })
   guard let entry = image.offset(of: EntryEmitter.symbolName) else { throw CodegenError(.link("the image has no entry point")) }
   return CompiledProgram(
     image: image.bytes, entryOffset: entry, constantOffsets: units.constants.offsets, constantsByteCount: units.constants.byteCount,
     functions: image.functions.map { CompiledProgram.Function(name: $0.name, offset: $0.offset, byteCount: $0.byteCount) })
 }
 
-private func emitObjects(_ units: Units, workers: Int, progress: (@Sendable (Int, Int) -> Void)?) throws(CodegenError) -> [[UInt8]] {
+/// Compiles several small programs, each on one thread.
+package func compile(_ programs: [KernelProgram], for target: Target, workers: Int, store: (any ObjectStore)? = nil) throws(CodegenError) -> [CompiledProgram] {
+  try onWorkers(workers, jobs: programs.count) { number throws(CodegenError) in try compile(programs[number], for: target, workers: 1, store: store) }
+}
+
+private func emitObjects(_ units: Units, workers: Int, store: (any ObjectStore)?, progress: (@Sendable (Int, Int) -> Void)?) throws(CodegenError) -> [[UInt8]] {
   let counter = ProgressCounter(total: units.count, report: progress)
   return try onWorkers(workers, jobs: units.count) { number throws(CodegenError) in
-    let object = try units.withModule(number) { module, machine throws(CodegenError) in try machine.emit(module) }
+    let object = try units.object(number, store: store)
     counter.advance()
     return object
   }
@@ -49,7 +55,10 @@ private func emitObjects(_ units: Units, workers: Int, progress: (@Sendable (Int
 
 /// The ELF objects that the image is linked from, the entry's first.
 package func emitObjects(_ program: KernelProgram, for target: Target, workers: Int = 1) throws(CodegenError) -> [[UInt8]] {
-  try emitObjects(try Units(program, for: target), workers: workers, progress: nil)
+  let units = try Units(program, for: target)
+  return try onWorkers(workers, jobs: units.count) { number throws(CodegenError) in
+    try units.withModule(number) { module, machine throws(CodegenError) in try machine.emit(module) }
+  }
 }
 
 /// The program as optimized LLVM IR, one module after the other.

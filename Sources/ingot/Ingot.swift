@@ -22,11 +22,11 @@ import Runtime
       Exit status: 0 done, 1 bad input or a failed run, 2 wrong usage, 3 the model needs something that is not supported yet.
       """,
     version: "ingot \(ingotVersion)",
-    subcommands: [CompileCommand.self, RunCommand.self, VerifyCommand.self, BenchCommand.self, InspectCommand.self, PassesCommand.self])
+    subcommands: [CompileCommand.self, RunCommand.self, VerifyCommand.self, BenchCommand.self, InspectCommand.self, TuneCommand.self, PassesCommand.self])
 
   static func main() {
     do {
-      var command = try parseAsRoot()
+      var command = try parseAsRoot(CompileArguments.expanded(Array(CommandLine.arguments.dropFirst())))
       try command.run()
     } catch {
       ProgressLine.clear()

@@ -33,6 +33,10 @@ struct LLVMModule: ~Copyable {
     if isBroken { throw CodegenError(.invalidModule(text)) }
   }
 
+  /// The passes of the middle end.
+  static let pipeline =
+    "always-inline,function(sroa<modify-cfg>,early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,loop-mssa(licm),gvn,instcombine<no-verify-fixpoint>,dse,adce,simplifycfg),globaldce"
+
   /// Runs the middle end.
   ///
   /// Loops come out of the emitter rotated, unrolled and vectorized, so the pipeline only cleans up; LLVM's own
@@ -40,9 +44,7 @@ struct LLVMModule: ~Copyable {
   func optimize(with machine: borrowing TargetMachine) throws(CodegenError) {
     let options = LLVMCreatePassBuilderOptions()
     defer { LLVMDisposePassBuilderOptions(options) }
-    let pipeline =
-      "always-inline,function(sroa<modify-cfg>,early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,loop-mssa(licm),gvn,instcombine<no-verify-fixpoint>,dse,adce,simplifycfg),globaldce"
-    if let error = LLVMRunPasses(reference.module, pipeline, machine.raw, options) {
+    if let error = LLVMRunPasses(reference.module, Self.pipeline, machine.raw, options) {
       let message = LLVMGetErrorMessage(error)!
       defer { LLVMDisposeErrorMessage(message) }
       throw CodegenError(.emission(String(cString: message)))

@@ -15,6 +15,8 @@ struct TargetMachine: ~Copyable {
   }()
 
   static let triple = "x86_64-unknown-linux-gnu"
+  /// What else code generation is set to, as `init` passes it.
+  static let settings = "aggressive, pic, small"
 
   init(_ target: Target) throws(CodegenError) {
     guard Self.isInitialized else { throw CodegenError(.emission("no x86 back end")) }

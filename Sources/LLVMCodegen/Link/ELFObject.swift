@@ -31,6 +31,13 @@ struct ELFObject {
     var addend: Int
   }
 
+  /// Gives a function and what was cut out of it (`old.loop1`) another name.
+  mutating func rename(_ old: String, to new: String) {
+    for number in symbols.indices where symbols[number].name == old || symbols[number].name.hasPrefix(old + ".") {
+      symbols[number].name = new + symbols[number].name.dropFirst(old.count)
+    }
+  }
+
   static let relocatableHeader: [UInt8] = [0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]
 
   let bytes: [UInt8]

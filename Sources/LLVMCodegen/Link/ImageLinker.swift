@@ -22,9 +22,13 @@ package enum ImageLinker {
     let section: Int
   }
 
-  package static func link(_ files: [[UInt8]]) throws(CodegenError) -> Image {
+  /// - Parameter names: For each object what its `Units.anonymousName` is called in the image; nil leaves its names alone.
+  package static func link(_ files: [[UInt8]], names: [String?] = []) throws(CodegenError) -> Image {
     var objects: [ELFObject] = []
-    for file in files { objects.append(try ELFObject(file)) }
+    for (number, file) in files.enumerated() {
+      objects.append(try ELFObject(file))
+      if number < names.count, let name = names[number] { objects[number].rename(Units.anonymousName, to: name) }
+    }
     var image = Image(bytes: [], functions: [])
     var places: [Placement: Int] = [:]
     // Code first, then data, so that code stays dense.

@@ -18,6 +18,8 @@ struct EntryEmitter: ~Copyable {
   private let b: FunctionBuilder
   private let isMeasured: Bool
   private var callNumber = 0
+  /// Offsets of arena buffers that depend on symbols, computed once where the function starts.
+  private var arenaOffsets: [Extent: IRValue] = [:]
 
   static let symbolName = "ingot_entry"
 
@@ -69,6 +71,10 @@ struct EntryEmitter: ~Copyable {
       case .output(let number): ports[buffer.placement] = b.load(b.pointer, b.element(b.parameter(2), b.i64, at: number), alignment: 8)
       case .constant, .arena: break
       }
+    }
+    for buffer in program.buffers {
+      guard case .arena(let offset?) = buffer.placement, !offset.isConstant, arenaOffsets[offset] == nil, offset.symbols.allSatisfy({ symbols[$0] != nil }) else { continue }
+      arenaOffsets[offset] = try b.emit(offset, symbols)
     }
     try emit(program.steps, symbols, ports)
     b.finish(returning: b.integer(0, b.i32))
@@ -135,7 +141,8 @@ struct EntryEmitter: ~Copyable {
       base = b.offset(b.parameter(3), bytes: b.index(constantOffsets[number]))
     case .arena(let offset):
       guard let offset else { throw CodegenError(.malformed("buffer `\(buffer.name)` has no place in the arena")) }
-      base = b.offset(b.parameter(4), bytes: try b.emit(offset, symbols))
+      let bytes = if let known = arenaOffsets[offset] { known } else { try b.emit(offset, symbols) }
+      base = b.offset(b.parameter(4), bytes: bytes)
     }
     let elements = try b.emit(view.elementOffset, symbols)
     return b.offset(base, bytes: b.mul(elements, buffer.element.byteCount))

@@ -59,15 +59,47 @@ struct Units: Sendable {
     return "k\(kernel)." + String(name.prefix(80))
   }
 
+  /// What a separate kernel's function is called in its own object, whatever its number in the program, so that equal kernels of all programs
+  /// have equal objects; the linker gives it the name that `linkName` says.
+  static let anonymousName = "kernel"
+
+  /// The name of the function of module `number` in the image; nil for the entry's module, which has several.
+  func linkName(_ number: Int) -> String? { number == 0 ? nil : symbolName(separate[number - 1]) }
+
   /// Emits, verifies and optimizes a module, and hands it to `body` with its machine.
   func withModule<Result>(
     _ number: Int, _ body: (borrowing LLVMModule, borrowing TargetMachine) throws(CodegenError) -> Result
   ) throws(CodegenError) -> Result {
     let machine = try TargetMachine(target)
-    let name = number == 0 ? EntryEmitter.symbolName : symbolName(separate[number - 1])
-    let module = LLVMModule(name, for: target)
+    let module = try emit(number, with: machine, named: linkName(number))
+    try finish(module, number, with: machine)
+    return try body(module, machine)
+  }
+
+  /// The object of a module: from the store if it has it, else compiled and kept there.
+  func object(_ number: Int, store: (any ObjectStore)?) throws(CodegenError) -> [UInt8] {
+    let machine = try TargetMachine(target)
+    let module = try emit(number, with: machine, named: number == 0 ? nil : Self.anonymousName)
+    guard let store else {
+      try finish(module, number, with: machine)
+      return try machine.emit(module)
+    }
+    let content = module.content()
+    if let known = store.object(for: content) { return known }
+    try finish(module, number, with: machine)
+    let object = try machine.emit(module)
+    store.keep(object, for: content)
+    return object
+  }
+
+  private func emit(_ number: Int, with machine: borrowing TargetMachine, named name: String?) throws(CodegenError) -> LLVMModule {
+    let module = LLVMModule(name ?? EntryEmitter.symbolName, for: target)
     machine.prepare(module)
-    if number == 0 { try emitEntry(in: module.reference) } else { try emitKernel(separate[number - 1], in: module.reference) }
+    if let name { try emitKernel(separate[number - 1], symbolName: name, in: module.reference) } else { try emitEntry(in: module.reference) }
+    return module
+  }
+
+  private func finish(_ module: borrowing LLVMModule, _ number: Int, with machine: borrowing TargetMachine) throws(CodegenError) {
     do {
       try module.verify()
     } catch {
@@ -76,11 +108,10 @@ struct Units: Sendable {
       throw CodegenError(.invalidModule("\(error)\n\(source)\n\(module.text)"))
     }
     try module.optimize(with: machine)
-    return try body(module, machine)
   }
 
-  private func emitKernel(_ kernel: Int, in module: ModuleReference) throws(CodegenError) {
-    _ = try KernelEmitter.emit(program.kernels[kernel], symbolName: symbolName(kernel), visibility: .image, in: module, for: target)
+  private func emitKernel(_ kernel: Int, symbolName: String, in module: ModuleReference) throws(CodegenError) {
+    _ = try KernelEmitter.emit(program.kernels[kernel], symbolName: symbolName, visibility: .image, in: module, for: target)
   }
 
   private func emitEntry(in module: ModuleReference) throws(CodegenError) {

@@ -68,7 +68,9 @@ extension FusionLowering {
     }
     let parts = [
       "\(anchor.operation.mnemonic) \(operands.joined(separator: " x "))", before.isEmpty ? "" : "after " + before.joined(separator: " "),
-      after.isEmpty ? "" : "then " + after.joined(separator: " "), "\(target.threads) thread\(target.threads == 1 ? "" : "s")", "#" + bodyDigest,
+      after.isEmpty ? "" : "then " + after.joined(separator: " "), "\(target.threads) thread\(target.threads == 1 ? "" : "s")",
+      // Another set of candidates.
+      target.winograd == .automatic ? "" : "winograd \(target.winograd.rawValue)", "#" + bodyDigest,
     ]
     return parts.filter { !$0.isEmpty }.joined(separator: ", ")
   }

@@ -30,6 +30,17 @@ struct CompileArguments: ParsableArguments {
   @Option(name: .customLong("disable"), help: ArgumentHelp("Leave out a pass (see `ingot passes`). May be repeated; commas separate names.", valueName: "pass"))
   var disabled: [String] = []
 
+  @Option(
+    help: ArgumentHelp(
+      "Measure the best few candidates of each kernel on this machine, for about so many seconds (20), and keep the answers: --tune or --tune=60.", valueName: "seconds"))
+  var tune: Double?
+
+  @Option(help: ArgumentHelp("The file with the answers, read and written; none for no file (MODEL.tuning.json beside the model, if it is there).", valueName: "file"))
+  var tuneCache: String?
+
+  @Flag(help: "Compile every kernel anew, instead of taking what earlier compilations left in INGOT_CACHE (~/.cache/ingot; INGOT_CACHE=off does the same).")
+  var noCache = false
+
   @Option(name: .customLong("print-after"), help: ArgumentHelp("Print the model after a pass.", valueName: "pass"))
   var printAfter: [String] = []
 
@@ -41,6 +52,8 @@ struct CompileArguments: ParsableArguments {
 
   func validate() throws {
     if let threads, !(1...4096).contains(threads) { throw ValidationError("--threads takes a number from 1 to 4096, got \(threads)") }
+    if let tune, !(tune > 0 && tune <= 86_400) { throw ValidationError("--tune takes seconds above 0, got \(tune)") }
+    if tuneCache == "" { throw ValidationError("--tune-cache takes the name of a file, or none") }
     if let name = Self.duplicate(shapes.map(\.name)) { throw ValidationError("--shape is given twice for '\(name)'") }
     if let name = Self.duplicate(dimensions.map(\.name)) { throw ValidationError("--dim is given twice for '\(name)'") }
   }
@@ -57,11 +70,19 @@ struct CompileArguments: ParsableArguments {
     options.target = target
     options.threads = threads
     options.winograd = winograd
+    options.tuning.seconds = tune
+    options.cacheFolder = noCache ? nil : CompileOptions.usualCacheFolder
+    if let tuneCache { options.tuning.place = tuneCache == "none" ? .none : .file(tuneCache) }
     options.passes.disabled = Self.names(disabled)
     options.passes.printAfter = Self.names(printAfter)
     options.passes.verifiesEach = verifyEach
     return options
   }
+
+  /// The command line with a value behind every bare `--tune`, which the parser does not know as an option with a value that may be missing.
+  static func expanded(_ words: [String]) -> [String] { words.map { $0 == "--tune" ? "--tune=\(usualTuningSeconds)" : $0 } }
+
+  private static let usualTuningSeconds = 20
 
   private static func names(_ lists: [String]) -> Set<String> {
     Set(lists.flatMap { $0.split(separator: ",").map(String.init) })
@@ -77,6 +98,10 @@ struct CompileArguments: ParsableArguments {
   func compile(_ path: String, options: CompileOptions? = nil) throws(CompileError) -> CompiledModel {
     defer { ProgressLine.clear() }
     let model = try compiler(options).compile(path)
+    if let tuning = model.tuning {
+      ProgressLine.clear()
+      Terminal.note(tuning.line)
+    }
     if timePasses { Terminal.note(TimeReport(model).text) }
     return model
   }

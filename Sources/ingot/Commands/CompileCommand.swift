@@ -2,6 +2,7 @@ import ArgumentParser
 import Compiler
 import Foundation
 import GraphIR
+import KernelIR
 import LLVMCodegen
 import Passes
 
@@ -72,19 +73,32 @@ struct CompileCommand: ParsableCommand {
       ProgressLine.clear()
       return
     }
+    if emit.isText, self.report == nil, !arguments.timePasses {
+      // What is read needs no object code.
+      let plan = try arguments.compiler(options).plan(path)
+      ProgressLine.clear()
+      if let tuning = plan.tuning { Terminal.note(tuning.line) }
+      return try write(text: try text(plan.program, plan.target))
+    }
     let model = try arguments.compile(path, options: options)
     switch emit {
     case .exe: if let output { try model.writeArtifact(to: output) }
     case .so: if let output { try SharedLibrary(model).write(to: output) }
     case .object: if let output { try RelocatableObject(model, prefix: EmbeddingSource.identifier(model.manifest.modelName)).write(to: output) }
-    case .llvm: try write(text: try emitLLVM(model.program, for: model.target))
-    case .asm: try write(text: try emitAssembly(model.program, for: model.target))
-    case .kernels: try write(text: model.program.printed)
+    case .llvm, .asm, .kernels: try write(text: try text(model.program, model.target))
     case .graph: break
     }
     let report = CompileReport(model, output: output, seconds: (ContinuousClock.now - start).seconds)
     if let path = self.report { try OutputFile.write(report.json.text() + "\n", to: path) }
     if output != nil { print(report.line) }
+  }
+
+  private func text(_ program: KernelProgram, _ target: Target) throws(CodegenError) -> String {
+    switch emit {
+    case .llvm: try emitLLVM(program, for: target)
+    case .asm: try emitAssembly(program, for: target)
+    case .kernels, .graph, .exe, .so, .object: program.printed
+    }
   }
 
   private func write(text: String) throws(CompileError) { try write(bytes: Array(text.utf8)) }

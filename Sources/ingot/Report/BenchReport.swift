@@ -48,7 +48,7 @@ struct BenchReport {
       table.rows.append([
         Quantity.percent(time / total), Quantity.time(time), flops.map(Self.giga) ?? "?", flops.map { Quantity.percent($0 / peak.flops) } ?? "?",
         bytes.map(Self.giga) ?? "?", bytes.map { Quantity.percent($0 / peak.bandwidth) } ?? "?", manifest.steps[index].name, manifest.steps[index].origin,
-        calls?[index].note ?? "",
+        calls.map { ChoiceReport.text($0[index]) } ?? "",
       ])
     }
     if rest.count > 0 {
@@ -78,6 +78,7 @@ struct BenchReport {
                 .init("name", .string(manifest.steps[index].name)), .init("origin", .string(manifest.steps[index].origin)),
                 .init("seconds", .number(secondsPerStep[index])), .init("flops", work[index].flops.map { .integer($0) } ?? .null),
                 .init("bytes", work[index].bytes.map { .integer($0) } ?? .null), .init("note", .string(calls?[index].note ?? "")),
+                .init("choice", ChoiceReport.json(calls?[index].choice)),
               ])
             })))
     }

@@ -37,6 +37,15 @@ struct CompileReport {
       .init("seconds", .number(seconds)), .init("peak_memory_bytes", .integer(peakMemoryBytes)),
       .init("output_bytes", outputBytes.map { .integer($0) } ?? .null), .init("weights_bytes", .integer(model.constantsByteCount)),
       .init("code_bytes", .integer(model.code.image.count)), .init("arena_bytes", number(manifest.arenaBytes)),
+      .init(
+        "tuning",
+        model.tuning.map {
+          .object([
+            .init("kernels", .integer($0.kernels)), .init("measured", .integer($0.measured)), .init("known", .integer($0.known)), .init("changed", .integer($0.changed)),
+            .init("seconds", .number($0.seconds)), .init("by_estimate_seconds", .number($0.estimatedSeconds)), .init("by_measurement_seconds", .number($0.fastestSeconds)),
+          ])
+        } ?? .null),
+      .init("cached_objects", .integer(model.cachedObjects)), .init("compiled_objects", .integer(model.compiledObjects)),
       .init("stages", .array(model.stageSeconds.map { .object([.init("name", .string($0.name)), .init("seconds", .number($0.seconds))]) })),
       .init(
         "passes",
@@ -54,6 +63,7 @@ struct CompileReport {
             .object([
               .init("name", .string(model.program.kernels[call.kernel].name)), .init("origin", .string(call.origin)), .init("flops", number(call.flops)),
               .init("bytes", number(call.bytes)), .init("note", .string(call.note)),
+              .init("choice", ChoiceReport.json(call.choice)),
             ])
           })),
     ])

@@ -49,7 +49,12 @@ struct ModelSummary {
     lines.append("  passes      \(size) core operations become \(plan.program.calls.count) kernel calls of \(plan.program.kernels.count) kernels:")
     var table = TextTable(leftAlignedFrom: 0)
     for group in groups { table.rows.append([group.template, group.result, group.members, group.origin, group.reason]) }
-    return (lines + [table.text]).joined(separator: "\n")
+    lines.append(table.text)
+    if plan.program.calls.contains(where: { $0.choice != nil }) {
+      lines.append("  choices     kernels that could be written in several ways, and why they are as they are:")
+      lines.append(ChoiceReport.table(plan.program.calls))
+    }
+    return lines.joined(separator: "\n")
   }
 
   var json: JSON {
@@ -69,6 +74,7 @@ struct ModelSummary {
               .init("origin", .string($0.origin)), .init("reason", .string($0.reason)),
             ])
           })),
+      .init("choices", .array(plan.program.calls.filter { $0.choice != nil }.map { ChoiceReport.json($0.choice) })),
     ])
   }
 
