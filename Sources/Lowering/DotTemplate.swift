@@ -92,7 +92,7 @@ struct DotTemplate {
     let unroll = max(splits, rows * vectors >= 12 ? 1 : rows * vectors >= 6 ? 2 : 4)
     func index(_ row: Int, _ lane: Expression) -> [Expression] { place.batch + [place.row + .index(row), first + lane] }
     let ahead = try TileAccumulators.prefetches(epilogue, &emitter, rows: rows, columns, steps: problem.steps, into: output, index)
-    return try tile.emit(&emitter, ahead: ahead) { emitter, tile throws(CompileError) in
+    func reduce(_ emitter: inout ElementEmitter, _ tile: TileAccumulators) throws(CompileError) -> [Statement] {
       try TileAccumulators.reduction(&emitter, over: problem.steps, unroll: unroll, fullUpTo: 64 / max(4, rows * vectors)) { emitter, step, number throws(CompileError) in
         var start: (Buffer, Expression)?
         if case .packed(let buffer, let isShared) = right {
@@ -108,7 +108,13 @@ struct DotTemplate {
           }
         }
       }
-    } finish: { emitter, row, lane, sum throws(CompileError) in
+    }
+    if epilogue.isCostly {
+      return try tile.emitRowByRow(&emitter, ahead: ahead, reduce: reduce) { emitter, row, lane, sum throws(CompileError) in
+        try epilogue.store(&emitter, at: place.batch + [place.row + row, first + lane], sum, into: output)
+      }
+    }
+    return try tile.emit(&emitter, ahead: ahead, reduce: reduce) { emitter, row, lane, sum throws(CompileError) in
       try epilogue.store(&emitter, at: index(row, lane), sum, into: output)
     }
   }

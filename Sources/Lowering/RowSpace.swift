@@ -70,7 +70,8 @@ struct RowSpace {
     return nil
   }
 
-  private static func isExpensive(_ function: UnaryFunction) -> Bool {
+  /// True for functions of a dozen instructions and more.
+  static func isExpensive(_ function: UnaryFunction) -> Bool {
     switch function {
     case .negate, .absolute, .sign, .ceiling, .floor, .round, .squareRoot, .reciprocal, .not, .isNaN, .isInfinite: false
     default: true
