@@ -12,6 +12,7 @@ extension Pipeline<Graph> {
     layout
     simplifying
     formFusionGroups
+    chainDepthwise
   }
 }
 

@@ -23,6 +23,11 @@ struct ConvolutionProblem {
 
   init(_ fusion: FusionLowering) throws(CompileError) {
     let (node, operation) = try fusion.anchor(Convolution.self)
+    try self.init(fusion, node, operation)
+  }
+
+  /// - Parameter node: One of the fusion's convolutions.
+  init(_ fusion: FusionLowering, _ node: Node, _ operation: Convolution) throws(CompileError) {
     let (input, filter) = (fusion.body.type(of: node.operands[0]), fusion.body.type(of: node.operands[1]))
     let result = fusion.body.type(of: node.results[0])
     let axes = operation.axes(rank: input.rank), filterAxes = operation.filterAxes(rank: filter.rank)

@@ -57,9 +57,17 @@ struct ConvolutionTile {
       let channel = group * .index(problem.outputChannels) + panel * .index(context.shape.width) + lane
       return problem.index(batch: batch, outer: outer, tiled: tiled, channel: channel)
     }
-    let ahead = try TileAccumulators.prefetches(context.epilogue, &emitter, rows: rows, columns, steps: problem.steps, into: context.output, index)
+    let ahead: [Statement]
+    if context.keep == nil {
+      ahead = try TileAccumulators.prefetches(context.epilogue, &emitter, rows: rows, columns, steps: problem.steps, into: context.output, index)
+    } else { ahead = [] }
     return try tile.emit(&emitter, ahead: ahead, reduce: reduce) { emitter, row, lane, sum throws(CompileError) in
-      try context.epilogue.store(&emitter, at: index(row, lane), sum, into: context.output)
+      if let keep = context.keep {
+        return try context.epilogue.finish(&emitter, at: index(row, lane), sum) { emitter, index, result throws(CompileError) in
+          try keep(&emitter, index, lane, result)
+        }
+      }
+      return try context.epilogue.store(&emitter, at: index(row, lane), sum, into: context.output)
     }
   }
 

@@ -1,0 +1,285 @@
+import GraphIR
+import KernelIR
+import TensorTypes
+
+/// A convolution and the depthwise convolution that alone reads it, as one kernel: panel by panel of channels, the
+/// first convolution's rows go into a ring in the first-level cache, from which the second one makes a row of results.
+///
+///     parallel item in bands x panels {
+///       for row in band {
+///         ring[new rows] = epilogue(first convolution)
+///         y[row] = epilogue(depthwise convolution of the ring)
+///       }
+///     }
+///
+/// Padding lies in the ring as zeros, so every tile of the depthwise convolution is the same straight code. Small images are
+/// computed whole, so that tiles of pixels extend over rows.
+struct DepthwiseChain {
+  let target: LoweringTarget
+  private let first: ConvolutionProblem
+  private let second: ConvolutionProblem
+  /// Rows and columns of the first convolution's result.
+  private let height: Int
+  private let width: Int
+  /// Results of the second one.
+  private let resultRows: Int
+
+  /// Memory for the ring on the stack of a thread.
+  private static let ringBytes = 48 << 10
+  /// Results of a depthwise tile.
+  private static let pixels = 8
+
+  /// Nil if the fusion holds one convolution only.
+  init?(_ fusion: FusionLowering, _ target: LoweringTarget) throws(CompileError) {
+    let nodes = fusion.body.topologicalOrder().map { fusion.body.node($0) }.filter { $0.operation is Convolution }
+    guard nodes.count == 2, let before = nodes[0].operation as? Convolution, let after = nodes[1].operation as? Convolution else { return nil }
+    self.target = target
+    first = try ConvolutionProblem(fusion, nodes[0], before)
+    second = try ConvolutionProblem(fusion, nodes[1], after)
+    guard second.isDepthwise, second.outputChannels == 1, before.layout == .channelsLast, after.layout == .channelsLast, first.groups == 1,
+      first.outer.count == 1, second.outer.count == 1, let height = first.outer[0].output.constant, let width = first.tiled.output.constant,
+      let rows = second.outer[0].output.constant, second.tiled.output.isConstant,
+      ([first.tiled, second.tiled] + first.outer + second.outer).allSatisfy({ $0.inputDilation == 1 })
+    else {
+      throw CompileError(.unsupported, "two convolutions in one fusion that cannot be computed together", stage: .lower, origin: fusion.origin)
+    }
+    (self.height, self.width, resultRows) = (height, width, rows)
+  }
+
+  // MARK: Geometry of the ring
+
+  private var window: SlidingAxis { second.outer[0] }
+  /// Rows of the padded image that one row of results reads.
+  private var reach: Int { (window.size - 1) * window.dilation + 1 }
+  /// Columns of the ring, padding included.
+  private var columns: Int { second.tiled.padLow + width + second.tiled.padHigh }
+  private var isWhole: Bool { height * width <= 64 && first.tapCount <= 25 }
+  private var slots: Int { isWhole ? window.padLow + height + window.padHigh : reach }
+
+  /// The tile of the first convolution with the least cost whose panel's ring fits.
+  private var tile: (shape: TileShape, note: String) {
+    let sum = TileAccumulators.accumulator(of: first.element)
+    let columnBytes = slots * columns * first.element.byteCount
+    let stride = (first.inputChannels.constant ?? 64) &* first.tiled.stride &* first.element.byteCount
+    let (shape, _, note) = TileShape.best(rows: isWhole ? height * width : width, columns: first.outputChannels, accumulator: sum, strideBytes: stride, target)
+    if shape.width * columnBytes <= Self.ringBytes { return (shape, note) }
+    // A narrower panel: as many rows as keep the same number of accumulators.
+    let vectors = max(1, Self.ringBytes / (columnBytes * shape.lanes))
+    let narrow = TileShape(rows: min(TileShape.mostRows(vectors: vectors, target), max(1, width)), vectors: min(vectors, shape.vectors), lanes: shape.lanes)
+    return (narrow, "tile \(narrow)")
+  }
+
+  /// Into how many bands of rows the image is cut, so that threads share the work evenly; each computes `reach - stride` rows twice.
+  private func bands(_ widths: [Int], isParallel: Bool) -> Int {
+    guard isParallel, let batch = second.batch.constant else { return 1 }
+    var best = (bands: 1, cost: Double.infinity)
+    for bands in 1...8 where bands == 1 || (!isWhole && resultRows / bands >= 2 * reach) {
+      let rows = (resultRows + bands - 1) / bands
+      let again = Double(max(0, reach - window.stride) * (bands - 1)) / Double(max(1, height))
+      let uneven = Double(rows * bands) / Double(max(1, resultRows))
+      let cost = TileSchedule.idle(widths: widths, slices: max(1, batch) * bands, threads: target.threads) * (1 + again) * uneven
+      if cost < best.cost - 0.01 { best = (bands, cost) }
+    }
+    return best.bands
+  }
+
+  // MARK: Emission
+
+  func lower(_ fusion: inout FusionLowering) throws(CompileError) {
+    let (shape, tileNote) = tile
+    let layout = PanelLayout(steps: first.steps, columns: Extent(first.outputChannels), shape: shape)
+    let packed = first.constantFilter(fusion)?.packed(layout)
+    let needed = fusion.inputs(of: [first.input])
+    var (emitter, arguments) = fusion.emitter(reading: [fusion.body.outputs[0]], notThrough: packed == nil || needed.contains(first.filter) ? [] : [first.filter])
+    var panels: Buffer?
+    if let packed {
+      panels = emitter.builder.buffer("panels", first.element, .read)
+      arguments.append(.packed(packed))
+    }
+    let output = emitter.builder.buffer("y", fusion.body.type(of: fusion.body.outputs[0]).element, .write)
+    arguments.append(.result(0))
+    let between = try TileEpilogue(graph: fusion.body, anchor: first.anchor, upTo: second.input)
+    let epilogue = try TileEpilogue(graph: fusion.body, anchor: second.anchor)
+    guard between.path.nodes.isEmpty, between.path.computed == second.input else {
+      throw CompileError(.unsupported, "movement between two convolutions of one fusion", stage: .lower, origin: fusion.origin)
+    }
+    let context = ConvolutionTemplate.Context(problem: first, shape: shape, layout: layout, panels: panels, epilogue: between, output: output, keep: nil)
+
+    let isParallel = target.threads > 1 && ((first.cycles(target) + second.cycles(target)).constant ?? .max) >= TileSchedule.parallelCycles
+    let bands = bands(shape.panelWidths(of: first.outputChannels), isParallel: isParallel)
+    let rows = (resultRows + bands - 1) / bands
+    let count = (resultRows + rows - 1) / max(1, rows)
+    var statements = try emitter.scoped { emitter throws(CompileError) in try epilogue.path.fillBorders(output, &emitter) }
+    let loops = [(name: "slice", extent: second.batch), (name: "band", extent: Extent(count)), (name: "panel", extent: layout.panels)]
+    statements += try TileSchedule.nest(&emitter, loops, isParallel: isParallel) { emitter, index throws(CompileError) in
+      let lower = index[1] * .index(rows)
+      let upper: Expression = count == 1 ? .index(resultRows) : .indexMinimum(lower + .index(rows), .index(resultRows))
+      return try layout.branch(&emitter, panel: index[2]) { emitter, columns, isTail throws(CompileError) in
+        let tile = ConvolutionTile(context: context, columns: columns, isTail: isTail, batch: index[0], group: .index(0), panel: index[2])
+        return try panel(&emitter, tile, columns, epilogue, output, rows: (lower, upper))
+      }
+    }
+    let kernel = emitter.builder.kernel(fusion.name("chain"), statements)
+    let note = "convolution, \(tileNote), into a ring of \(slots) rows for the depthwise convolution behind it"
+      + (count > 1 ? ", \(count) bands" : "") + (isParallel ? ", parallel" : "")
+    fusion.kernels.append(LoweredKernel(kernel: kernel, arguments: arguments, note: note, flops: (first.products + second.products) * 2))
+  }
+
+  /// Rows of results for the channels of one panel.
+  private func panel(
+    _ emitter: inout ElementEmitter, _ tile: ConvolutionTile, _ channels: TileAccumulators.Columns, _ epilogue: TileEpilogue, _ output: Buffer,
+    rows: (lower: Expression, upper: Expression)
+  ) throws(CompileError) -> [Statement] {
+    guard case .known(let stored, let computed) = channels else { return [] }
+    let ring = Ring(local: emitter.builder.local("ring", first.element, count: slots * columns * computed), columns: columns, lanes: computed, stored: stored)
+    var statements: [Statement] = [.allocate(ring.local)] + (try clearBorders(&emitter, ring))
+    if isWhole {
+      statements += try whole(&emitter, tile, ring)
+      let body = try depthwise(&emitter, tile, ring, epilogue, output, at: rows)
+      return statements + [body]
+    }
+    let row = emitter.builder.variable("row")
+    emitter.ranges.set(row, to: Extent(resultRows))
+    let body = try emitter.scoped { emitter throws(CompileError) in
+      // Rows of the padded image that no row before this one has left in the ring.
+      let start = Expression.variable(row) * .index(window.stride)
+      let from = Expression.select(.compare(.equal, .variable(row), rows.lower), start, start + .index(max(0, reach - window.stride)))
+      let line = emitter.builder.variable("line")
+      emitter.ranges.set(line, to: Extent(window.padLow + height + window.padHigh))
+      let fill = try emitter.scoped { emitter throws(CompileError) in try self.line(&emitter, tile, ring, .variable(line)) }
+      let results = try results(&emitter, tile, ring, epilogue, output, row: .variable(row))
+      return [.loop(Loop(line, from: from, to: start + .index(reach), body: fill))] + results
+    }
+    return statements + [.loop(Loop(row, from: rows.lower, to: rows.upper, body: body))]
+  }
+
+  /// The memory between the two convolutions: [slots][columns][lanes].
+  private struct Ring {
+    let local: Local
+    let columns: Int
+    let lanes: Int
+    let stored: Int
+
+    func position(slot: Expression, column: Expression, lane: Expression) -> Expression { (slot * .index(columns) + column) * .index(lanes) + lane }
+  }
+
+  private func zero(_ emitter: inout ElementEmitter, _ ring: Ring, slot: Expression, from column: Expression, count: Int) throws(CompileError) -> [Statement] {
+    if count == 0 { return [] }
+    return [
+      try emitter.loop("x", to: Extent(count)) { emitter, x throws(CompileError) in
+        [
+          try emitter.loop("n", to: Extent(ring.stored), .vectorized) { _, lane throws(CompileError) in
+            [.assign(ring.local, index: ring.position(slot: slot, column: column + x, lane: lane), value: .number(0, first.element))]
+          }
+        ]
+      }
+    ]
+  }
+
+  /// Zeroes what no row of the first convolution overwrites.
+  private func clearBorders(_ emitter: inout ElementEmitter, _ ring: Ring) throws(CompileError) -> [Statement] {
+    var statements: [Statement] = []
+    if second.tiled.padLow + second.tiled.padHigh > 0 {
+      statements.append(
+        try emitter.loop("slot", to: Extent(slots)) { emitter, slot throws(CompileError) in
+          try zero(&emitter, ring, slot: slot, from: .index(0), count: second.tiled.padLow)
+            + zero(&emitter, ring, slot: slot, from: .index(second.tiled.padLow + width), count: second.tiled.padHigh)
+        })
+    }
+    if isWhole {
+      for slot in 0..<slots where slot < window.padLow || slot >= window.padLow + height {
+        statements += try zero(&emitter, ring, slot: .index(slot), from: .index(0), count: columns)
+      }
+    }
+    return statements
+  }
+
+  /// The whole image of the first convolution.
+  private func whole(_ emitter: inout ElementEmitter, _ tile: ConvolutionTile, _ ring: Ring) throws(CompileError) -> [Statement] {
+    let pixels = (0..<height).flatMap { row in (0..<width).map { ConvolutionPixels.Pixel(outer: row, tiled: $0) } }
+    let tile = tile.keeping { [window, second, ring] _, index, lane, value in
+      let place = ring.position(slot: index[1] + .index(window.padLow), column: index[2] + .index(second.tiled.padLow), lane: lane)
+      return [.assign(ring.local, index: place, value: value)]
+    }
+    return try ConvolutionPixels(pixels, most: tile.context.shape.rows, first).emit(&emitter, tile)
+  }
+
+  /// One line of the padded image, into its slot.
+  private func line(_ emitter: inout ElementEmitter, _ tile: ConvolutionTile, _ ring: Ring, _ line: Expression) throws(CompileError) -> [Statement] {
+    let slot = emitter.builder.variable("slot")
+    emitter.ranges.set(slot, to: Extent(slots))
+    let row = line - .index(window.padLow)
+    let tile = tile.keeping { [second, ring] _, index, lane, value in
+      [.assign(ring.local, index: ring.position(slot: .variable(slot), column: index[2] + .index(second.tiled.padLow), lane: lane), value: value)]
+    }
+    var compute: [Statement] = []
+    for phase in SlidingPhase.phases(of: first.tiled) {
+      compute += try SlidingTiles(phase: phase, most: tile.context.shape.rows).loops(&emitter) { emitter, rows, start, taps throws(CompileError) in
+        try tile.emit(&emitter, rows: rows, outer: [row], phase: phase, first: start, taps: taps)
+      }
+    }
+    let bind = Statement.bind(slot, line.remainderByIndex(.index(slots)))
+    if window.padLow == 0 && window.padHigh == 0 { return [bind] + compute }
+    let isInside = Expression.binary(.and, .compare(.greaterOrEqual, row, .index(0)), .compare(.less, row, .index(height)))
+    return [bind, .branch(if: isInside, then: compute, else: try zero(&emitter, ring, slot: .variable(slot), from: .index(0), count: columns))]
+  }
+
+  /// A loop over rows of results, all from a whole image.
+  private func depthwise(
+    _ emitter: inout ElementEmitter, _ tile: ConvolutionTile, _ ring: Ring, _ epilogue: TileEpilogue, _ output: Buffer, at rows: (lower: Expression, upper: Expression)
+  ) throws(CompileError) -> Statement {
+    let row = emitter.builder.variable("row")
+    emitter.ranges.set(row, to: Extent(resultRows))
+    let body = try emitter.scoped { emitter throws(CompileError) in try results(&emitter, tile, ring, epilogue, output, row: .variable(row)) }
+    return .loop(Loop(row, from: rows.lower, to: rows.upper, body: body))
+  }
+
+  /// One row of results of the depthwise convolution.
+  private func results(
+    _ emitter: inout ElementEmitter, _ tile: ConvolutionTile, _ ring: Ring, _ epilogue: TileEpilogue, _ output: Buffer, row: Expression
+  ) throws(CompileError) -> [Statement] {
+    var statements: [Statement] = []
+    var lines: [Expression] = []
+    for tap in 0..<window.size {
+      let slot = emitter.builder.variable("slot")
+      let line = row * .index(window.stride) + .index(tap * window.dilation)
+      statements.append(.bind(slot, isWhole ? line : line.remainderByIndex(.index(slots))))
+      lines.append(.variable(slot))
+    }
+    // The ring holds the padding.
+    var axis = second.tiled
+    (axis.input, axis.padLow, axis.padHigh) = (Extent(columns), 0, 0)
+    guard let phase = SlidingPhase.phases(of: axis).first else { return statements }
+    let channel = tile.panel * .index(tile.context.shape.width)
+    statements += try SlidingTiles(phase: phase, most: max(1, min(Self.pixels, 64 / max(1, axis.size)))).loops(&emitter) { emitter, pixels, start, taps throws(CompileError) in
+      [
+        try emitter.loop("c", to: Extent(ring.stored), .vectorized) { emitter, lane throws(CompileError) in
+          let sums = DepthwiseTile(pixels: pixels, phase, from: start, of: second.element, &emitter)
+          var body = sums.start
+          for (tap, slot) in lines.enumerated() {
+            body += try sums.row(&emitter, taps) { emitter, column throws(CompileError) in
+              try emitter.element(second.filter, second.filterIndex(taps: [.index(tap), column], input: .index(0), output: channel + lane))
+            } input: { _, column throws(CompileError) in .local(ring.local, ring.position(slot: slot, column: column, lane: lane)) }
+          }
+          for pixel in 0..<pixels {
+            let index = second.index(batch: tile.batch, outer: [row], tiled: start + .index(pixel), channel: channel + lane)
+            body += try epilogue.store(&emitter, at: index, sums.result(pixel, as: second.element), into: output)
+          }
+          return body
+        }
+      ]
+    }
+    return statements
+  }
+}
+
+extension ConvolutionTile {
+  /// The same tile, with its results handed to `keep` instead of stored.
+  fileprivate func keeping(
+    _ keep: @escaping (inout ElementEmitter, [Expression], _ lane: Expression, Expression) throws(CompileError) -> [Statement]
+  ) -> ConvolutionTile {
+    var context = context
+    context.keep = keep
+    return ConvolutionTile(context: context, columns: columns, isTail: isTail, batch: batch, group: group, panel: panel)
+  }
+}
