@@ -56,37 +56,78 @@ struct DepthwiseChain {
   private var isWhole: Bool { height * width <= 64 && first.tapCount <= 25 }
   private var slots: Int { isWhole ? window.padLow + height + window.padHigh : reach }
 
-  /// The tile of the first convolution with the least cost whose panel's ring fits.
-  private var tile: (shape: TileShape, note: String) {
+  // MARK: Candidates
+
+  struct Way: Sendable {
+    var shape: TileShape
+    /// Into how many bands of rows the image is cut for threads; each computes `reach - stride` rows twice.
+    var bands: Int
+  }
+
+  /// Tiles of the first convolution whose panels leave the ring small, by bands of the image.
+  private func candidates() -> [Candidate<Way>] {
     let sum = TileAccumulators.accumulator(of: first.element)
     let columnBytes = slots * columns * first.element.byteCount
     let stride = (first.inputChannels.constant ?? 64) &* first.tiled.stride &* first.element.byteCount
-    let (shape, _, note) = TileShape.best(rows: isWhole ? height * width : width, columns: first.outputChannels, accumulator: sum, strideBytes: stride, target)
-    if shape.width * columnBytes <= Self.ringBytes { return (shape, note) }
-    // A narrower panel: as many rows as keep the same number of accumulators.
-    let vectors = max(1, Self.ringBytes / (columnBytes * shape.lanes))
-    let narrow = TileShape(rows: min(TileShape.mostRows(vectors: vectors, target), max(1, width)), vectors: min(vectors, shape.vectors), lanes: shape.lanes)
-    return (narrow, "tile \(narrow)")
+    let pixels = isWhole ? height * width : width
+    let shapes = TileShape.candidates(rows: pixels, columns: first.outputChannels, accumulator: sum, strideBytes: stride, target)
+    var fitting = shapes.filter { $0.width * columnBytes <= Self.ringBytes }
+    if fitting.isEmpty, let least = shapes.min(by: { $0.vectors < $1.vectors }) { fitting = [least] }
+    return fitting.flatMap { shape in
+      bandCounts.map { bands in
+        let name = "tile \(shape), ring of \(slots) rows" + (bands > 1 ? ", \(bands) bands" : "")
+        return Candidate(name, Way(shape: shape, bands: bands), cost: cost(shape, bands: bands, tiles: TileRows.sizes(of: pixels, most: shape.rows)))
+      }
+    }
   }
 
-  /// Into how many bands of rows the image is cut, so that threads share the work evenly; each computes `reach - stride` rows twice.
-  private func bands(_ widths: [Int], isParallel: Bool) -> Int {
-    guard isParallel, let batch = second.batch.constant else { return 1 }
-    var best = (bands: 1, cost: Double.infinity)
-    for bands in 1...8 where bands == 1 || (!isWhole && resultRows / bands >= 2 * reach) {
-      let rows = (resultRows + bands - 1) / bands
-      let again = Double(max(0, reach - window.stride) * (bands - 1)) / Double(max(1, height))
-      let uneven = Double(rows * bands) / Double(max(1, resultRows))
-      let cost = TileSchedule.idle(widths: widths, slices: max(1, batch) * bands, threads: target.threads) * (1 + again) * uneven
-      if cost < best.cost - 0.01 { best = (bands, cost) }
+  private var isParallel: Bool {
+    target.threads > 1 && ((first.cycles(target) + second.cycles(target)).constant ?? .max) >= TileSchedule.parallelCycles
+  }
+
+  private var bandCounts: [Int] {
+    guard isParallel, !isWhole, second.batch == 1 else { return [1] }
+    return (1...8).filter { $0 == 1 || ($0 % target.threads == 0 && resultRows / $0 >= 2 * reach) }
+  }
+
+  private func cost(_ shape: TileShape, bands: Int, tiles: [(count: Int, rows: Int)]) -> KernelCost {
+    let rows = isWhole ? 1 : Double(height + max(0, reach - window.stride) * (bands - 1))
+    let channels = first.inputChannels.constant ?? 64, rowBytes = first.tiled.input.constant ?? 64
+    let tileBytes = Double(rowBytes * channels * first.element.byteCount)
+    var cost = ContractionCost(
+      slices: 1, tiles: tiles.map { (count: Double($0.count) * rows, rows: $0.rows) }, columns: first.outputChannels, steps: Double(first.steps.constant ?? 64),
+      shape: shape, tileBytes: tileBytes, panelBytes: Double(shape.width * (first.steps.constant ?? 64) * first.element.byteCount),
+      tilesPerBlock: Double(height), blockedTiles: Double(height), threads: 1, isParallel: false
+    ).estimate
+    // The depthwise products, at three quarters of a vector a cycle.
+    let products = resultRows * (second.tiled.output.constant ?? width) * first.outputChannels * second.tapCount
+    cost[.arithmetic] += Double(products) / Double(shape.lanes) / 0.75
+    guard isParallel else { return cost }
+    cost = cost.scaled(by: 1 / Double(target.threads))
+    cost[.idle] += cost.total * (Self.idle(widths: panelWidths(shape), slices: max(1, (second.batch.constant ?? 1) * bands), threads: target.threads) - 1)
+    return cost
+  }
+
+  private func panelWidths(_ shape: TileShape) -> [Int] {
+    stride(from: 0, to: first.outputChannels, by: shape.width).map { PanelLayout.computed(min(shape.width, first.outputChannels - $0), lanes: shape.lanes) }
+  }
+
+  /// By what factor sharing panels takes longer than if they could be cut anywhere, if each thread takes the next one when it is done.
+  private static func idle(widths: [Int], slices: Int, threads: Int) -> Double {
+    let total = widths.reduce(0, +) * slices
+    guard total > 0, slices <= 16 else { return 1 }
+    var loads = [Int](repeating: 0, count: threads)
+    for _ in 0..<slices {
+      for width in widths { if let least = loads.indices.min(by: { loads[$0] < loads[$1] }) { loads[least] += width } }
     }
-    return best.bands
+    return Double((loads.max() ?? 0) * threads) / Double(total)
   }
 
   // MARK: Emission
 
   func lower(_ fusion: inout FusionLowering) throws(CompileError) {
-    let (shape, tileNote) = tile
+    let way = try fusion.choose(first.anchor, among: candidates())
+    let shape = way.shape
     let layout = PanelLayout(steps: first.steps, columns: Extent(first.outputChannels), shape: shape)
     let packed = first.constantFilter(fusion)?.packed(layout)
     let needed = fusion.inputs(of: [first.input])
@@ -105,9 +146,7 @@ struct DepthwiseChain {
     }
     let context = ConvolutionTemplate.Context(problem: first, shape: shape, layout: layout, panels: panels, epilogue: between, output: output, keep: nil)
 
-    let isParallel = target.threads > 1 && ((first.cycles(target) + second.cycles(target)).constant ?? .max) >= TileSchedule.parallelCycles
-    let bands = bands(shape.panelWidths(of: first.outputChannels), isParallel: isParallel)
-    let rows = (resultRows + bands - 1) / bands
+    let rows = (resultRows + way.bands - 1) / way.bands
     let count = (resultRows + rows - 1) / max(1, rows)
     var statements = try emitter.scoped { emitter throws(CompileError) in try epilogue.path.fillBorders(output, &emitter) }
     let loops = [(name: "slice", extent: second.batch), (name: "band", extent: Extent(count)), (name: "panel", extent: layout.panels)]
@@ -120,8 +159,7 @@ struct DepthwiseChain {
       }
     }
     let kernel = emitter.builder.kernel(fusion.name("chain"), statements)
-    let note = "convolution, \(tileNote), into a ring of \(slots) rows for the depthwise convolution behind it"
-      + (count > 1 ? ", \(count) bands" : "") + (isParallel ? ", parallel" : "")
+    let note = "convolution and depthwise convolution, tile \(shape), ring of \(slots) rows" + (count > 1 ? ", \(count) bands" : "") + (isParallel ? ", parallel" : "")
     fusion.kernels.append(LoweredKernel(kernel: kernel, arguments: arguments, note: note, flops: (first.products + second.products) * 2))
   }
 
