@@ -12,7 +12,7 @@ extension Pipeline<Graph> {
     layout
     simplifying
     formFusionGroups
-    chainDepthwise
+    chainConvolutions
   }
 }
 

@@ -11,7 +11,7 @@ struct ConvolutionTemplate {
   let target: LoweringTarget
 
   func lower(_ fusion: inout FusionLowering) throws(CompileError) {
-    if let chain = try DepthwiseChain(fusion, target) { return try chain.lower(&fusion) }
+    if let chain = try ConvolutionChain(fusion, target) { return try chain.lower(&fusion) }
     let problem = try ConvolutionProblem(fusion)
     if problem.isDepthwise { return try DepthwiseTemplate(target: target).lower(&fusion, problem) }
     let way = try fusion.choose(problem.anchor, among: candidates(problem, fusion))

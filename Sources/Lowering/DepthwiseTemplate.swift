@@ -54,7 +54,7 @@ struct DepthwiseTemplate {
     _ phase: SlidingPhase, _ taps: SlidingTiles.Taps, at place: (batch: Expression, outer: [Expression], first: Expression, channel: Expression)
   ) throws(CompileError) -> [Statement] {
     let source = problem.outputChannels == 1 ? place.channel : place.channel.dividedByIndex(.index(problem.outputChannels))
-    let tile = DepthwiseTile(pixels: pixels, phase, from: place.first, of: problem.element, &emitter)
+    let tile = WindowTile(pixels: pixels, phase, from: place.first, of: problem.element, &emitter)
     var statements = tile.start
     statements += try outerTaps(&emitter, problem, place.outer, 0, [], []) { emitter, outerTaps, positions throws(CompileError) in
       try tile.row(&emitter, taps) { emitter, tap throws(CompileError) in

@@ -1,7 +1,7 @@
 import GraphIR
 import TensorTypes
 
-/// A convolution and the depthwise one behind it, in one fusion.
+/// A convolution and the depthwise one or pooling behind it, in one fusion.
 package enum ChainCases {
   struct Setup {
     var batch: Extent = 1
@@ -15,14 +15,15 @@ package enum ChainCases {
     var dilation = 1
     var pads = ([1, 1], [1, 1])
     var isResidual = false
+    var pooling: Reducer?
     var symbols: [String: Int] = [:]
 
     func test() throws -> TemplateCase {
-      let name = "\(size)x\(channels) -> \(wide) by \(kernel)/\(kernelStride), depthwise \(window)/\(stride) dilation \(dilation) pads \(pads) \(isResidual ? "residual" : "") \(symbols)"
+      let name = "\(size)x\(channels) -> \(wide) by \(kernel)/\(kernelStride), \(pooling?.rawValue ?? "depthwise") \(window)/\(stride) dilation \(dilation) pads \(pads) \(isResidual ? "residual" : "") \(symbols)"
       return try TemplateCase(name, .convolution, symbols: symbols) { graph in
         let x = graph.addInput("x", TensorType(.f32, [batch, Extent(size[0]), Extent(size[1]), Extent(channels)]))
         let w = graph.addInput("w", TensorType(.f32, [Extent(kernel), Extent(kernel), Extent(channels), Extent(wide)]))
-        let v = graph.addInput("w2", TensorType(.f32, [Extent(window), Extent(window), 1, Extent(wide)]))
+        let v = pooling != nil ? x : graph.addInput("w2", TensorType(.f32, [Extent(window), Extent(window), 1, Extent(wide)]))
         let bias = graph.addInput("bias", TensorType(.f32, [Extent(wide)]))
         let half = kernel / 2
         let first = Window(strides: [kernelStride, kernelStride], padsLow: [half, half], padsHigh: [half, half], dilations: [1, 1])
@@ -32,6 +33,10 @@ package enum ChainCases {
         let six = try graph.insert(Broadcast(to: shape), try graph.insert(Constant(Tensor(scalar: 0.5, .f32))))
         var b = try graph.insert(Binary(.minimum), sum, six)
         if isResidual { b = try graph.insert(Binary(.add), b, graph.addInput("r", TensorType(.f32, shape))) }
+        if let pooling {
+          let move = Window(strides: [1, stride, stride, 1], padsLow: [0] + pads.0 + [0], padsHigh: [0] + pads.1 + [0], dilations: [1, dilation, dilation, 1])
+          return try graph.insert(Unary(.absolute), try graph.insert(ReduceWindow(pooling, size: [1, window, window, 1], window: move), b))
+        }
         let second = Window(strides: [stride, stride], padsLow: pads.0, padsHigh: pads.1, dilations: [dilation, dilation])
         let c = try graph.insert(Convolution(window: second, groups: wide, layout: .channelsLast), b, v)
         let whole = graph.type(of: c).shape
@@ -54,6 +59,11 @@ package enum ChainCases {
     cases.append(try Setup(batch: 3, size: [5, 5], isResidual: true).test())
     cases.append(try Setup(size: [40, 112], channels: 16, wide: 96, stride: 2).test())
     cases.append(try Setup(size: [40, 70], channels: 24, wide: 144).test())
+    for (size, window, stride, pad) in [([9, 13], 3, 2, 0), ([112, 20], 3, 2, 1), ([7, 7], 2, 2, 0), ([28, 28], 2, 2, 0)] {
+      for reducer in [Reducer.maximum, .sum] {
+        cases.append(try Setup(size: size, wide: 33, kernel: 3, window: window, stride: stride, pads: ([pad, pad], [pad, pad]), pooling: reducer).test())
+      }
+    }
     cases.append(try Setup(batch: Extent(symbol: "n"), size: [14, 14], symbols: ["n": 2]).test())
     return cases
   }

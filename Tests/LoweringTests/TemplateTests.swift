@@ -35,7 +35,7 @@ private func expectSame(_ test: TemplateCase, threads: Int = 1) throws {
   @Test(arguments: try ConvolutionCases.surroundings()) func surroundings(_ test: TemplateCase) throws { try expectSame(test, threads: 2) }
 }
 
-@Suite("depthwise chain") struct DepthwiseChainTests {
+@Suite("convolution chain") struct ConvolutionChainTests {
   @Test(arguments: try ChainCases.all()) func chains(_ test: TemplateCase) throws { try expectSame(test, threads: 2) }
   @Test(arguments: try ChainCases.all()) func chainsOnOneThread(_ test: TemplateCase) throws { try expectSame(test) }
 }

@@ -6,7 +6,7 @@ enum FusionMerge {
   /// - Parameter position: Which operand of the reader is the result of `producer`.
   /// - Returns: The merged fusion and its operands, each once; nil if the bodies do not fit together.
   static func inline(
-    _ producer: Fusion, _ producerOperands: [ValueID], into reader: Fusion, _ readerOperands: [ValueID], at position: Int, reason: String
+    _ producer: Fusion, _ producerOperands: [ValueID], into reader: Fusion, _ readerOperands: [ValueID], at position: Int, _ template: Fusion.Template, reason: String
   ) -> (fusion: Fusion, operands: [ValueID])? {
     var body = Graph(name: reader.body.name)
     var operands: [ValueID] = []
@@ -39,6 +39,6 @@ enum FusionMerge {
     let outputs = reader.body.outputs.compactMap { after[$0] }
     guard outputs.count == reader.body.outputs.count else { return nil }
     body.setOutputs(Array(zip(reader.body.outputNames, outputs)).map { (name: $0, value: $1) })
-    return (Fusion(reader.template, body: body, reason: reason), operands)
+    return (Fusion(template, body: body, reason: reason), operands)
   }
 }

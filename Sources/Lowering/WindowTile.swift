@@ -2,26 +2,35 @@ import GraphIR
 import KernelIR
 import TensorTypes
 
-/// The accumulators of neighbouring results of a depthwise convolution, in a loop whose lanes are channels.
+/// The accumulators of neighbouring results of a depthwise convolution or a pooling, in a loop whose lanes are channels.
 ///
 /// Each weight and each input element of a window row is loaded once for the whole tile, the inputs from left to right.
-struct DepthwiseTile {
+struct WindowTile {
+  enum Combination {
+    /// Sums of products with weights.
+    case products
+    case reduction(Reducer)
+  }
   let pixels: Int
   let phase: SlidingPhase
   /// The first result within the phase.
   let first: Expression
   let sum: ElementType
+  private let combination: Combination
   private let sums: [Local]
 
-  init(pixels: Int, _ phase: SlidingPhase, from first: Expression, of element: ElementType, _ emitter: inout ElementEmitter) {
-    (self.pixels, self.phase, self.first) = (pixels, phase, first)
+  init(pixels: Int, _ phase: SlidingPhase, from first: Expression, _ combination: Combination = .products, of element: ElementType, _ emitter: inout ElementEmitter) {
+    (self.pixels, self.phase, self.first, self.combination) = (pixels, phase, first, combination)
     let type = TileAccumulators.accumulator(of: element)
     sum = type
     sums = (0..<pixels).map { _ in emitter.builder.local("acc", type, count: 1) }
   }
 
-  /// Declares and zeroes the accumulators.
-  var start: [Statement] { sums.flatMap { [.allocate($0), .assign($0, index: .index(0), value: .number(0, sum))] } }
+  /// Declares the accumulators and gives them their first values.
+  var start: [Statement] {
+    let value: Expression = if case .reduction(let reducer) = combination { ReductionTemplate.neutral(reducer, sum) } else { .number(0, sum) }
+    return sums.flatMap { [.allocate($0), .assign($0, index: .index(0), value: value)] }
+  }
 
   /// A finished result, converted back to the element type.
   func result(_ pixel: Int, as element: ElementType) -> Expression {
@@ -29,7 +38,7 @@ struct DepthwiseTile {
     return sum == element ? value : .convert(value, element)
   }
 
-  /// Adds the products of one row of the window.
+  /// Adds one row of the window.
   ///
   /// - Parameters:
   ///   - weight: The weight of a tap of the row.
@@ -54,7 +63,7 @@ struct DepthwiseTile {
     var products: [Int: [(tap: Int, pixel: Int)]] = [:]
     for run in runs {
       for tap in run.first..<run.first + run.count {
-        weights[tap] = named("w", try weight(&emitter, .index(phase.taps[tap].index)), &emitter)
+        if case .products = combination { weights[tap] = named("w", try weight(&emitter, .index(phase.taps[tap].index)), &emitter) }
         for pixel in run.rows { products[pixel * phase.stride + phase.taps[tap].offset, default: []].append((tap, pixel)) }
       }
     }
@@ -66,7 +75,9 @@ struct DepthwiseTile {
   }
 
   private func add(_ x: Expression, _ weight: Expression, to pixel: Int) -> Statement {
-    .assign(sums[pixel], index: .index(0), value: TileAccumulators.multiplyAdd(x, weight, .local(sums[pixel], .index(0))))
+    let old = Expression.local(sums[pixel], .index(0))
+    let value: Expression = if case .reduction(let reducer) = combination { .binary(reducer.function, old, x) } else { TileAccumulators.multiplyAdd(x, weight, old) }
+    return .assign(sums[pixel], index: .index(0), value: value)
   }
 
   private func widened(_ expression: Expression) -> Expression { expression.element == sum ? expression : .convert(expression, sum) }

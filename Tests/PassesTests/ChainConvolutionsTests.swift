@@ -3,11 +3,11 @@ import GraphTestSupport
 import Passes
 import Testing
 
-@Suite("chain-depthwise") struct ChainDepthwiseTests {
+@Suite("chain-convolutions") struct ChainConvolutionsTests {
   private func fused(_ text: String) throws -> Graph {
     let pipeline = Pipeline<Graph>("test") {
       formFusionGroups
-      chainDepthwise
+      chainConvolutions
     }
     return try expectSameResults(try parseGraph(text), after: pipeline, within: .exact)
   }
@@ -30,6 +30,19 @@ import Testing
     #expect(fusions(try fused(blocks(channels: 3, kernel: 3))) == 1)
   }
 
+  @Test func mergesWhatOnlyAPoolingReads() throws {
+    let graph = try fused(
+      """
+      graph @main(%x: f32[1,9,9,4], %c_f: f32[1,1,4,16]) {
+        %a = convolution %x, %c_f {strides = [1, 1], pads = [0, 0, 0, 0], layout = channels_last}
+        %r = abs %a
+        %y = reduce_window %r {with = max, size = [1, 3, 3, 1], strides = [1, 2, 2, 1], pads = [0, 1, 1, 0, 0, 0, 0, 0]}
+        return %y
+      }
+      """)
+    #expect(fusions(graph) == 1)
+  }
+
   @Test func leavesWhatOthersReadToo() throws { #expect(fusions(try fused(blocks(extraUse: true))) == 2) }
 
   @Test func leavesConvolutionsOfWholeGroups() throws { #expect(fusions(try fused(blocks(groups: 4))) == 2) }
@@ -39,6 +52,6 @@ import Testing
   @Test func saysWhy() throws {
     let graph = try fused(blocks())
     let reasons = graph.topologicalOrder().compactMap { (graph.node($0).operation as? Fusion)?.reason }
-    #expect(reasons == ["the depthwise convolution reads panels of at least 2 KB from the first-level cache"])
+    #expect(reasons == ["panels of the convolution, at least 2 KB, stay in the first-level cache for the window behind it"])
   }
 }

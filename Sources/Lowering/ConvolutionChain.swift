@@ -2,22 +2,22 @@ import GraphIR
 import KernelIR
 import TensorTypes
 
-/// A convolution and the depthwise convolution that alone reads it, as one kernel: panel by panel of channels, the
+/// A convolution and the depthwise convolution or pooling that alone reads it, as one kernel: panel by panel of channels, the
 /// first convolution's rows go into a ring in the first-level cache, from which the second one makes a row of results.
 ///
 ///     parallel item in bands x panels {
 ///       for row in band {
-///         ring[new rows] = epilogue(first convolution)
-///         y[row] = epilogue(depthwise convolution of the ring)
+///         ring[new rows] = epilogue(convolution)
+///         y[row] = epilogue(window over the ring)
 ///       }
 ///     }
 ///
-/// Padding lies in the ring as zeros, so every tile of the depthwise convolution is the same straight code. Small images are
-/// computed whole, so that tiles of pixels extend over rows.
-struct DepthwiseChain {
+/// Padding lies in the ring, so every tile of the window is the same straight code. Small images are computed whole, so that
+/// tiles of pixels extend over rows.
+struct ConvolutionChain {
   let target: LoweringTarget
   private let first: ConvolutionProblem
-  private let second: ConvolutionProblem
+  private let second: RingReader
   /// Rows and columns of the first convolution's result.
   private let height: Int
   private let width: Int
@@ -26,29 +26,28 @@ struct DepthwiseChain {
 
   /// Memory for the ring on the stack of a thread.
   private static let ringBytes = 48 << 10
-  /// Results of a depthwise tile.
+  /// Results of a tile of the window.
   private static let pixels = 8
 
-  /// Nil if the fusion holds one convolution only.
+  /// Nil if the fusion holds one anchor only.
   init?(_ fusion: FusionLowering, _ target: LoweringTarget) throws(CompileError) {
-    let nodes = fusion.body.topologicalOrder().map { fusion.body.node($0) }.filter { $0.operation is Convolution }
-    guard nodes.count == 2, let before = nodes[0].operation as? Convolution, let after = nodes[1].operation as? Convolution else { return nil }
+    let anchors = fusion.body.topologicalOrder().map { fusion.body.node($0) }.filter { $0.operation is Convolution || $0.operation is ReduceWindow }
+    guard anchors.count == 2, let before = anchors[0].operation as? Convolution else { return nil }
     self.target = target
-    first = try ConvolutionProblem(fusion, nodes[0], before)
-    second = try ConvolutionProblem(fusion, nodes[1], after)
-    guard second.isDepthwise, second.outputChannels == 1, before.layout == .channelsLast, after.layout == .channelsLast, first.groups == 1,
-      first.outer.count == 1, second.outer.count == 1, let height = first.outer[0].output.constant, let width = first.tiled.output.constant,
-      let rows = second.outer[0].output.constant, second.tiled.output.isConstant,
-      ([first.tiled, second.tiled] + first.outer + second.outer).allSatisfy({ $0.inputDilation == 1 })
+    first = try ConvolutionProblem(fusion, anchors[0], before)
+    guard let second = try RingReader(fusion, anchors[1]), before.layout == .channelsLast, first.groups == 1, first.outer.count == 1,
+      let height = first.outer[0].output.constant, let width = first.tiled.output.constant, let rows = second.outer.output.constant,
+      second.tiled.output.isConstant, ([first.tiled] + first.outer).allSatisfy({ $0.inputDilation == 1 })
     else {
-      throw CompileError(.unsupported, "two convolutions in one fusion that cannot be computed together", stage: .lower, origin: fusion.origin)
+      throw CompileError(.unsupported, "two windows in one fusion that cannot be computed together", stage: .lower, origin: fusion.origin)
     }
+    self.second = second
     (self.height, self.width, resultRows) = (height, width, rows)
   }
 
   // MARK: Geometry of the ring
 
-  private var window: SlidingAxis { second.outer[0] }
+  private var window: SlidingAxis { second.outer }
   /// Rows of the padded image that one row of results reads.
   private var reach: Int { (window.size - 1) * window.dilation + 1 }
   /// Columns of the ring, padding included.
@@ -82,7 +81,7 @@ struct DepthwiseChain {
   }
 
   private var isParallel: Bool {
-    target.threads > 1 && ((first.cycles(target) + second.cycles(target)).constant ?? .max) >= TileSchedule.parallelCycles
+    target.threads > 1 && ((first.cycles(target) + second.work.floorDivided(by: Extent(target.lanes))).constant ?? .max) >= TileSchedule.parallelCycles
   }
 
   private var bandCounts: [Int] {
@@ -99,9 +98,9 @@ struct DepthwiseChain {
       shape: shape, tileBytes: tileBytes, panelBytes: Double(shape.width * (first.steps.constant ?? 64) * first.element.byteCount),
       tilesPerBlock: Double(height), blockedTiles: Double(height), threads: 1, isParallel: false
     ).estimate
-    // The depthwise products, at three quarters of a vector a cycle.
-    let products = resultRows * (second.tiled.output.constant ?? width) * first.outputChannels * second.tapCount
-    cost[.arithmetic] += Double(products) / Double(shape.lanes) / 0.75
+    // The second window's products, at three quarters of a vector a cycle.
+    let products = Double(resultRows) * Double(second.tiled.output.constant ?? width) * Double(first.outputChannels) * Double(second.tapCount)
+    cost[.arithmetic] += products / Double(shape.lanes) / 0.75
     guard isParallel else { return cost }
     cost = cost.scaled(by: 1 / Double(target.threads))
     cost[.idle] += cost.total * (Self.idle(widths: panelWidths(shape), slices: max(1, (second.batch.constant ?? 1) * bands), threads: target.threads) - 1)
@@ -159,8 +158,8 @@ struct DepthwiseChain {
       }
     }
     let kernel = emitter.builder.kernel(fusion.name("chain"), statements)
-    let note = "convolution and depthwise convolution, tile \(shape), ring of \(slots) rows" + (count > 1 ? ", \(count) bands" : "") + (isParallel ? ", parallel" : "")
-    fusion.kernels.append(LoweredKernel(kernel: kernel, arguments: arguments, note: note, flops: (first.products + second.products) * 2))
+    let note = "convolution and \(second.name), tile \(shape), ring of \(slots) rows" + (count > 1 ? ", \(count) bands" : "") + (isParallel ? ", parallel" : "")
+    fusion.kernels.append(LoweredKernel(kernel: kernel, arguments: arguments, note: note, flops: first.products * 2 + second.flops))
   }
 
   /// Rows of results for the channels of one panel.
@@ -170,10 +169,10 @@ struct DepthwiseChain {
   ) throws(CompileError) -> [Statement] {
     guard case .known(let stored, let computed) = channels else { return [] }
     let ring = Ring(local: emitter.builder.local("ring", first.element, count: slots * columns * computed), columns: columns, lanes: computed, stored: stored)
-    var statements: [Statement] = [.allocate(ring.local)] + (try clearBorders(&emitter, ring))
+    var statements: [Statement] = [.allocate(ring.local)] + (try fillBorders(&emitter, ring))
     if isWhole {
       statements += try whole(&emitter, tile, ring)
-      let body = try depthwise(&emitter, tile, ring, epilogue, output, at: rows)
+      let body = try window(&emitter, tile, ring, epilogue, output, at: rows)
       return statements + [body]
     }
     let row = emitter.builder.variable("row")
@@ -201,32 +200,32 @@ struct DepthwiseChain {
     func position(slot: Expression, column: Expression, lane: Expression) -> Expression { (slot * .index(columns) + column) * .index(lanes) + lane }
   }
 
-  private func zero(_ emitter: inout ElementEmitter, _ ring: Ring, slot: Expression, from column: Expression, count: Int) throws(CompileError) -> [Statement] {
+  private func pad(_ emitter: inout ElementEmitter, _ ring: Ring, slot: Expression, from column: Expression, count: Int) throws(CompileError) -> [Statement] {
     if count == 0 { return [] }
     return [
       try emitter.loop("x", to: Extent(count)) { emitter, x throws(CompileError) in
         [
           try emitter.loop("n", to: Extent(ring.stored), .vectorized) { _, lane throws(CompileError) in
-            [.assign(ring.local, index: ring.position(slot: slot, column: column + x, lane: lane), value: .number(0, first.element))]
+            [.assign(ring.local, index: ring.position(slot: slot, column: column + x, lane: lane), value: second.padding)]
           }
         ]
       }
     ]
   }
 
-  /// Zeroes what no row of the first convolution overwrites.
-  private func clearBorders(_ emitter: inout ElementEmitter, _ ring: Ring) throws(CompileError) -> [Statement] {
+  /// Writes the padding that no row of the first convolution overwrites.
+  private func fillBorders(_ emitter: inout ElementEmitter, _ ring: Ring) throws(CompileError) -> [Statement] {
     var statements: [Statement] = []
     if second.tiled.padLow + second.tiled.padHigh > 0 {
       statements.append(
         try emitter.loop("slot", to: Extent(slots)) { emitter, slot throws(CompileError) in
-          try zero(&emitter, ring, slot: slot, from: .index(0), count: second.tiled.padLow)
-            + zero(&emitter, ring, slot: slot, from: .index(second.tiled.padLow + width), count: second.tiled.padHigh)
+          try pad(&emitter, ring, slot: slot, from: .index(0), count: second.tiled.padLow)
+            + pad(&emitter, ring, slot: slot, from: .index(second.tiled.padLow + width), count: second.tiled.padHigh)
         })
     }
     if isWhole {
       for slot in 0..<slots where slot < window.padLow || slot >= window.padLow + height {
-        statements += try zero(&emitter, ring, slot: .index(slot), from: .index(0), count: columns)
+        statements += try pad(&emitter, ring, slot: .index(slot), from: .index(0), count: columns)
       }
     }
     return statements
@@ -259,11 +258,11 @@ struct DepthwiseChain {
     let bind = Statement.bind(slot, line.remainderByIndex(.index(slots)))
     if window.padLow == 0 && window.padHigh == 0 { return [bind] + compute }
     let isInside = Expression.binary(.and, .compare(.greaterOrEqual, row, .index(0)), .compare(.less, row, .index(height)))
-    return [bind, .branch(if: isInside, then: compute, else: try zero(&emitter, ring, slot: .variable(slot), from: .index(0), count: columns))]
+    return [bind, .branch(if: isInside, then: compute, else: try pad(&emitter, ring, slot: .variable(slot), from: .index(0), count: columns))]
   }
 
   /// A loop over rows of results, all from a whole image.
-  private func depthwise(
+  private func window(
     _ emitter: inout ElementEmitter, _ tile: ConvolutionTile, _ ring: Ring, _ epilogue: TileEpilogue, _ output: Buffer, at rows: (lower: Expression, upper: Expression)
   ) throws(CompileError) -> Statement {
     let row = emitter.builder.variable("row")
@@ -272,7 +271,7 @@ struct DepthwiseChain {
     return .loop(Loop(row, from: rows.lower, to: rows.upper, body: body))
   }
 
-  /// One row of results of the depthwise convolution.
+  /// One row of results of the second window.
   private func results(
     _ emitter: inout ElementEmitter, _ tile: ConvolutionTile, _ ring: Ring, _ epilogue: TileEpilogue, _ output: Buffer, row: Expression
   ) throws(CompileError) -> [Statement] {
@@ -292,16 +291,16 @@ struct DepthwiseChain {
     statements += try SlidingTiles(phase: phase, most: max(1, min(Self.pixels, 64 / max(1, axis.size)))).loops(&emitter) { emitter, pixels, start, taps throws(CompileError) in
       [
         try emitter.loop("c", to: Extent(ring.stored), .vectorized) { emitter, lane throws(CompileError) in
-          let sums = DepthwiseTile(pixels: pixels, phase, from: start, of: second.element, &emitter)
+          let sums = WindowTile(pixels: pixels, phase, from: start, second.combination, of: first.element, &emitter)
           var body = sums.start
           for (tap, slot) in lines.enumerated() {
             body += try sums.row(&emitter, taps) { emitter, column throws(CompileError) in
-              try emitter.element(second.filter, second.filterIndex(taps: [.index(tap), column], input: .index(0), output: channel + lane))
+              try second.weight(&emitter, tap: [.index(tap), column], channel: channel + lane)
             } input: { _, column throws(CompileError) in .local(ring.local, ring.position(slot: slot, column: column, lane: lane)) }
           }
           for pixel in 0..<pixels {
-            let index = second.index(batch: tile.batch, outer: [row], tiled: start + .index(pixel), channel: channel + lane)
-            body += try epilogue.store(&emitter, at: index, sums.result(pixel, as: second.element), into: output)
+            let index = [tile.batch, row, start + .index(pixel), channel + lane]
+            body += try epilogue.store(&emitter, at: index, sums.result(pixel, as: first.element), into: output)
           }
           return body
         }
