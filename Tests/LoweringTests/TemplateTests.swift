@@ -43,3 +43,8 @@ private func expectSame(_ test: TemplateCase, threads: Int = 1) throws {
 @Suite("window template") struct WindowTemplateTests {
   @Test(arguments: try WindowCases.all()) func windows(_ test: TemplateCase) throws { try expectSame(test, threads: 2) }
 }
+
+@Suite("loop template") struct LoopTemplateTests {
+  @Test(arguments: try LoopCases.transposed()) func transposed(_ test: TemplateCase) throws { try expectSame(test, threads: 2) }
+  @Test(arguments: try LoopCases.transposed()) func transposedOnOneThread(_ test: TemplateCase) throws { try expectSame(test) }
+}
