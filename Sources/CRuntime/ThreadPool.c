@@ -100,10 +100,13 @@ static inline int64_t boundary(int64_t count, int64_t part, int64_t parts) {
   return whole * part + (part < rest ? part : rest);
 }
 
-// How many chunks member `member` owns when `total` are dealt to `members`.
-static inline int64_t owned(int64_t total, int64_t member, int64_t members) {
-  return boundary(total, member + 1, members) - boundary(total, member, members);
+// How many of `count` iterations member `member` of `members` owns. Shares are dealt first and then cut into chunks, so that they differ
+// by one iteration at most, and not by one chunk.
+static inline int64_t owned(int64_t count, int64_t member, int64_t members) {
+  return boundary(count, member + 1, members) - boundary(count, member, members);
 }
+
+static inline int64_t chunks_of(int64_t share) { return share < chunks_per_member ? share : chunks_per_member; }
 
 // Runs chunks until none is left, own share first.
 static void work(ingot_pool *pool, int64_t member, int64_t members) {
@@ -112,8 +115,9 @@ static void work(ingot_pool *pool, int64_t member, int64_t members) {
     int64_t chunk;
     while ((chunk = take(&pool->shares[owner])) >= 0) {
       // Holding a chunk keeps the loop alive: its description cannot change before `finished` counts this one.
-      int64_t wanted = pool->members_wanted, total = pool->chunk_total, position = boundary(total, owner, wanted) + chunk;
-      pool->body(pool->closure, boundary(pool->count, position, total), boundary(pool->count, position + 1, total));
+      int64_t wanted = pool->members_wanted, total = pool->chunk_total;
+      int64_t start = boundary(pool->count, owner, wanted), length = owned(pool->count, owner, wanted), chunks = chunks_of(length);
+      pool->body(pool->closure, start + boundary(length, chunk, chunks), start + boundary(length, chunk + 1, chunks));
       uint32_t done = atomic_fetch_add_explicit(&pool->finished, 1, memory_order_seq_cst) + 1;
       if (done == (uint32_t)total && atomic_load_explicit(&pool->caller_sleeps, memory_order_seq_cst)) wake(&pool->finished, 1);
     }
@@ -155,8 +159,8 @@ void ingot_parallel(const ingot_context *context, ingot_body body, const void *c
       atomic_exchange_explicit(&pool->busy, 1, memory_order_acquire))
     return run_alone(body, closure, count);
 
-  int64_t chunks = members * chunks_per_member;
-  if (chunks > count) chunks = count;
+  int64_t chunks = 0;
+  for (int64_t member = 0; member < members; member++) chunks += chunks_of(owned(count, member, members));
   pool->body = body;
   pool->closure = closure;
   pool->count = count;
@@ -166,7 +170,7 @@ void ingot_parallel(const ingot_context *context, ingot_body body, const void *c
   atomic_store_explicit(&pool->caller_sleeps, 0, memory_order_relaxed);
   uint32_t loop = atomic_load_explicit(&pool->epoch, memory_order_relaxed) + 1;
   for (int64_t member = 0; member < members; member++)
-    atomic_store_explicit(&pool->shares[member].word, pack(loop, (uint32_t)owned(chunks, member, members)), memory_order_release);
+    atomic_store_explicit(&pool->shares[member].word, pack(loop, (uint32_t)chunks_of(owned(count, member, members))), memory_order_release);
   atomic_store_explicit(&pool->epoch, loop, memory_order_seq_cst);
   if (atomic_load_explicit(&pool->sleepers, memory_order_seq_cst) > 0) wake(&pool->epoch, INT_MAX);
 

@@ -14,6 +14,7 @@ extension Pipeline<Graph> {
     divideBySums
     fuseAttention
     formFusionGroups
+    chainConvolutions
   }
 }
 

@@ -23,6 +23,11 @@ struct ConvolutionProblem {
 
   init(_ fusion: FusionLowering) throws(CompileError) {
     let (node, operation) = try fusion.anchor(Convolution.self)
+    try self.init(fusion, node, operation)
+  }
+
+  /// - Parameter node: One of the fusion's convolutions.
+  init(_ fusion: FusionLowering, _ node: Node, _ operation: Convolution) throws(CompileError) {
     let (input, filter) = (fusion.body.type(of: node.operands[0]), fusion.body.type(of: node.operands[1]))
     let result = fusion.body.type(of: node.results[0])
     let axes = operation.axes(rank: input.rank), filterAxes = operation.filterAxes(rank: filter.rank)
@@ -57,6 +62,29 @@ struct ConvolutionProblem {
 
   /// True if each channel is convolved on its own.
   var isDepthwise: Bool { inputChannels == 1 && groups > 1 && outputChannels < 8 }
+
+  /// A part of the input channels that lies in one operand of a concatenation.
+  struct Piece {
+    var node: NodeID
+    var operand: Int
+    var start: Int
+    var count: Int
+  }
+
+  /// The input channels by where they lie, if the input is a concatenation inside the fusion and there are few of them; else nothing.
+  func pieces(_ body: Graph) -> [Piece] {
+    guard groups == 1, let node = body.producer(of: input), let concatenate = node.operation as? Concatenate,
+      concatenate.axis == (operation.layout == .channelsLast ? body.type(of: input).rank - 1 : 1), node.operands.count <= 8
+    else { return [] }
+    var pieces: [Piece] = []
+    var start = 0
+    for (number, operand) in node.operands.enumerated() {
+      guard let count = body.type(of: operand).shape[concatenate.axis].constant else { return [] }
+      if count > 0 { pieces.append(Piece(node: node.id, operand: number, start: start, count: count)) }
+      start += count
+    }
+    return pieces
+  }
 
   /// An index into the input or the result.
   func index(batch: Expression, outer: [Expression], tiled: Expression, channel: Expression) -> [Expression] {

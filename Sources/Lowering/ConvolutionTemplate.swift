@@ -11,6 +11,7 @@ struct ConvolutionTemplate {
   let target: LoweringTarget
 
   func lower(_ fusion: inout FusionLowering) throws(CompileError) {
+    if let chain = try ConvolutionChain(fusion, target) { return try chain.lower(&fusion) }
     let problem = try ConvolutionProblem(fusion)
     if problem.isDepthwise { return try DepthwiseTemplate(target: target).lower(&fusion, problem) }
     let way = try fusion.choose(problem.anchor, among: candidates(problem, fusion))
@@ -36,6 +37,8 @@ struct ConvolutionTemplate {
     let panels: Buffer?
     let epilogue: TileEpilogue
     let output: Buffer
+    /// What becomes of an element of the epilogue's result, if it is not stored in `output`.
+    var keep: ((inout ElementEmitter, _ index: [Expression], _ lane: Expression, _ result: Expression) throws(CompileError) -> [Statement])?
   }
 
   private func lowerTiles(_ fusion: inout FusionLowering, _ problem: ConvolutionProblem, _ way: Way) throws(CompileError) {

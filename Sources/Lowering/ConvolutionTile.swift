@@ -57,9 +57,17 @@ struct ConvolutionTile {
       let channel = group * .index(problem.outputChannels) + panel * .index(context.shape.width) + lane
       return problem.index(batch: batch, outer: outer, tiled: tiled, channel: channel)
     }
-    let ahead = try TileAccumulators.prefetches(context.epilogue, &emitter, rows: rows, columns, steps: problem.steps, into: context.output, index)
+    let ahead: [Statement]
+    if context.keep == nil {
+      ahead = try TileAccumulators.prefetches(context.epilogue, &emitter, rows: rows, columns, steps: problem.steps, into: context.output, index)
+    } else { ahead = [] }
     return try tile.emit(&emitter, ahead: ahead, reduce: reduce) { emitter, row, lane, sum throws(CompileError) in
-      try context.epilogue.store(&emitter, at: index(row, lane), sum, into: context.output)
+      if let keep = context.keep {
+        return try context.epilogue.finish(&emitter, at: index(row, lane), sum) { emitter, index, result throws(CompileError) in
+          try keep(&emitter, index, lane, result)
+        }
+      }
+      return try context.epilogue.store(&emitter, at: index(row, lane), sum, into: context.output)
     }
   }
 
@@ -77,20 +85,40 @@ struct ConvolutionTile {
     let registers = tile.rows * vectors
     let unroll = max(tile.splits, registers >= 12 ? 1 : registers >= 6 ? 2 : 4)
     let number = problem.tapNumber(taps)
-    return try TileAccumulators.reduction(&emitter, over: problem.inputChannels, unroll: unroll, fullUpTo: 4) { emitter, channel, split throws(CompileError) in
-      let step = problem.step(tap: number, channel: channel)
-      let start = context.panels.map { ($0, context.layout.position(matrix: group, panel: panel, step: step, lane: .index(0), isTail: isTail)) }
-      return try tile.step(&emitter, rows: rows, split: split, panels: problem.operation.layout == .channelsLast ? start : nil) { emitter, row throws(CompileError) in
-        let (outer, tiled) = position(row)
-        let index = problem.index(batch: batch, outer: outer, tiled: tiled, channel: group * .of(problem.inputChannels) + channel)
-        return try emitter.element(problem.input, index)
-      } right: { emitter, lane throws(CompileError) in
-        if let panels = context.panels {
-          return .load(panels, context.layout.position(matrix: group, panel: panel, step: step, lane: lane, isTail: isTail))
-        }
-        let output = group * .index(problem.outputChannels) + panel * .index(context.shape.width) + lane
-        return try emitter.element(problem.filter, problem.filterIndex(taps: taps, input: channel, output: output))
+    func sum(_ emitter: inout ElementEmitter, over channels: Extent, from start: Int) throws(CompileError) -> [Statement] {
+      try TileAccumulators.reduction(&emitter, over: channels, unroll: unroll, fullUpTo: 4) { emitter, channel, split throws(CompileError) in
+        try step(&emitter, tile, taps: taps, number: number, channel: channel + .index(start), split: split, rows: rows, position)
       }
+    }
+    let pieces = problem.pieces(emitter.graph)
+    if pieces.isEmpty { return try sum(&emitter, over: problem.inputChannels, from: 0) }
+    var statements: [Statement] = []
+    for piece in pieces {
+      let outer = emitter.pieces[piece.node]
+      emitter.pieces[piece.node] = .operand(piece.operand)
+      defer { emitter.pieces[piece.node] = outer }
+      statements += try sum(&emitter, over: Extent(piece.count), from: piece.start)
+    }
+    return statements
+  }
+
+  /// The products with one input channel.
+  private func step(
+    _ emitter: inout ElementEmitter, _ tile: TileAccumulators, taps: [Expression], number: Expression, channel: Expression, split: Int, rows: [Int],
+    _ position: (Int) -> (outer: [Expression], tiled: Expression)
+  ) throws(CompileError) -> [Statement] {
+    let step = problem.step(tap: number, channel: channel)
+    let start = context.panels.map { ($0, context.layout.position(matrix: group, panel: panel, step: step, lane: .index(0), isTail: isTail)) }
+    return try tile.step(&emitter, rows: rows, split: split, panels: problem.operation.layout == .channelsLast ? start : nil) { emitter, row throws(CompileError) in
+      let (outer, tiled) = position(row)
+      let index = problem.index(batch: batch, outer: outer, tiled: tiled, channel: group * .of(problem.inputChannels) + channel)
+      return try emitter.element(problem.input, index)
+    } right: { emitter, lane throws(CompileError) in
+      if let panels = context.panels {
+        return .load(panels, context.layout.position(matrix: group, panel: panel, step: step, lane: lane, isTail: isTail))
+      }
+      let output = group * .index(problem.outputChannels) + panel * .index(context.shape.width) + lane
+      return try emitter.element(problem.filter, problem.filterIndex(taps: taps, input: channel, output: output))
     }
   }
 }

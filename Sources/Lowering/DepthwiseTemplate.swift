@@ -53,51 +53,19 @@ struct DepthwiseTemplate {
     _ emitter: inout ElementEmitter, _ problem: ConvolutionProblem, _ epilogue: TileEpilogue, _ output: Buffer, pixels: Int,
     _ phase: SlidingPhase, _ taps: SlidingTiles.Taps, at place: (batch: Expression, outer: [Expression], first: Expression, channel: Expression)
   ) throws(CompileError) -> [Statement] {
-    let type = TileAccumulators.accumulator(of: problem.element)
-    func widened(_ expression: Expression) -> Expression { expression.element == type ? expression : .convert(expression, type) }
     let source = problem.outputChannels == 1 ? place.channel : place.channel.dividedByIndex(.index(problem.outputChannels))
-    let sums = (0..<pixels).map { _ in emitter.builder.local("acc", type, count: 1) }
-    func add(_ x: Expression, _ weight: Expression, to pixel: Int) -> Statement {
-      .assign(sums[pixel], index: .index(0), value: TileAccumulators.multiplyAdd(x, weight, .local(sums[pixel], .index(0))))
-    }
-    func weight(_ emitter: inout ElementEmitter, _ taps: [Expression]) throws(CompileError) -> Expression {
-      widened(try emitter.element(problem.filter, problem.filterIndex(taps: taps, input: .index(0), output: place.channel)))
-    }
-    func input(_ emitter: inout ElementEmitter, _ outer: [Expression], _ tiled: Expression) throws(CompileError) -> Expression {
-      widened(try emitter.element(problem.input, problem.index(batch: place.batch, outer: outer, tiled: tiled, channel: source)))
-    }
-    var statements: [Statement] = sums.flatMap { [.allocate($0), .assign($0, index: .index(0), value: .number(0, type))] }
+    let tile = WindowTile(pixels: pixels, phase, from: place.first, of: problem.element, &emitter)
+    var statements = tile.start
     statements += try outerTaps(&emitter, problem, place.outer, 0, [], []) { emitter, outerTaps, positions throws(CompileError) in
-      guard case .runs(let runs) = taps else {
-        return try SlidingTiles.taps(&emitter, of: phase, taps, first: place.first) { emitter, tap, offset, _ throws(CompileError) in
-          [add(try input(&emitter, positions, place.first * .index(phase.stride) + offset), try weight(&emitter, outerTaps + [tap]), to: 0)]
-        }
+      try tile.row(&emitter, taps) { emitter, tap throws(CompileError) in
+        try emitter.element(problem.filter, problem.filterIndex(taps: outerTaps + [tap], input: .index(0), output: place.channel))
+      } input: { emitter, position throws(CompileError) in
+        try emitter.element(problem.input, problem.index(batch: place.batch, outer: positions, tiled: position, channel: source))
       }
-      // Each weight and each input element of the row is loaded once, the inputs from left to right.
-      var body: [Statement] = []
-      func named(_ name: String, _ value: Expression, _ emitter: inout ElementEmitter) -> Expression {
-        let variable = emitter.builder.variable(name, type)
-        body.append(.bind(variable, value))
-        return .variable(variable)
-      }
-      var weights: [Int: Expression] = [:]
-      var products: [Int: [(tap: Int, pixel: Int)]] = [:]
-      for run in runs {
-        for tap in run.first..<run.first + run.count {
-          weights[tap] = named("w", try weight(&emitter, outerTaps + [.index(phase.taps[tap].index)]), &emitter)
-          for pixel in run.rows { products[pixel * phase.stride + phase.taps[tap].offset, default: []].append((tap, pixel)) }
-        }
-      }
-      for offset in products.keys.sorted() {
-        let x = named("x", try input(&emitter, positions, place.first * .index(phase.stride) + .index(offset)), &emitter)
-        for (tap, pixel) in products[offset] ?? [] { body.append(add(x, weights[tap] ?? x, to: pixel)) }
-      }
-      return body
     }
     for pixel in 0..<pixels {
-      let sum = Expression.local(sums[pixel], .index(0))
       let index = problem.index(batch: place.batch, outer: place.outer, tiled: phase.output(place.first + .index(pixel)), channel: place.channel)
-      statements += try epilogue.store(&emitter, at: index, type == problem.element ? sum : .convert(sum, problem.element), into: output)
+      statements += try epilogue.store(&emitter, at: index, tile.result(pixel, as: problem.element), into: output)
     }
     return statements
   }

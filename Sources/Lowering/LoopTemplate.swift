@@ -67,6 +67,14 @@ struct LoopTemplate {
     }
     guard let vector = vectorLoop(loops) else { return try emitter.scoped { emitter throws(CompileError) in try store(start, &emitter) } }
 
+    if vector == loops.count - 1, let across = Transposition(loops, from: start, root, &emitter) {
+      return try across.emit(&emitter, isParallel: isParallel) { emitter, places throws(CompileError) in
+        var index = start
+        for (loop, place) in zip(loops, places) { index[loop.axis] = start[loop.axis] + place }
+        return try store(index, &emitter)
+      }
+    }
+
     func nest(_ position: Int, _ index: [Expression], _ emitter: inout ElementEmitter) throws(CompileError) -> [Statement] {
       if position == loops.count { return try store(index, &emitter) }
       let (axis, size) = loops[position]

@@ -10,7 +10,10 @@ struct TileEpilogue {
   private let steps: [Node]
   private let graph: Graph
 
-  init(graph: Graph, anchor: Node) throws(CompileError) {
+  /// - Parameter result: The value that the template computes, if it is not the body's result.
+  init(graph body: Graph, anchor: Node, upTo result: ValueID? = nil) throws(CompileError) {
+    var graph = body
+    if let result { graph.setOutputs([("result", result)]) }
     self.graph = graph
     self.anchor = anchor.results[0]
     path = OutputPath(graph: graph, anchor: anchor.results[0])
@@ -62,6 +65,16 @@ struct TileEpilogue {
   ///   - index: Where it lies in the anchor's result.
   ///   - value: The anchor's result there.
   func store(_ emitter: inout ElementEmitter, at index: [Expression], _ value: Expression, into output: Buffer) throws(CompileError) -> [Statement] {
+    try finish(&emitter, at: index, value) { emitter, index, result throws(CompileError) in
+      [.store(output, index: path.position(index, emitter.mapping), value: result)]
+    }
+  }
+
+  /// Computes one element, and hands it to `keep` with its place in the value that the template computes.
+  func finish(
+    _ emitter: inout ElementEmitter, at index: [Expression], _ value: Expression,
+    _ keep: (inout ElementEmitter, _ index: [Expression], _ result: Expression) throws(CompileError) -> [Statement]
+  ) throws(CompileError) -> [Statement] {
     try emitter.scoped { emitter throws(CompileError) in
       var index = index
       for node in steps {
@@ -73,7 +86,7 @@ struct TileEpilogue {
       emitter.provided[anchor] = value
       let result = try emitter.element(path.computed, index)
       emitter.provided = outer
-      return [.store(output, index: path.position(index, emitter.mapping), value: result)]
+      return try keep(&emitter, index, result)
     }
   }
 

@@ -182,6 +182,14 @@ package enum ConvolutionCases {
         let window = Window(strides: [2, 2], padsLow: [1, 1], padsHigh: [1, 1], dilations: [1, 1])
         return try graph.insert(Convolution(window: window, layout: .channelsLast), try graph.insert(Transpose([0, 2, 3, 1]), x), w)
       },
+      try TemplateCase("input concatenated", .convolution) { graph in
+        let x = graph.addInput("x", TensorType(.f32, [1, 5, 17, 24])), z = graph.addInput("z", TensorType(.f32, [1, 5, 17, 7]))
+        let w = graph.addInput("w", TensorType(.f32, [1, 1, 34, 40]))
+        let part = try graph.insert(Slice(starts: [0, 0, 0, 4], sizes: [1, 5, 17, 20], steps: [1, 1, 1, 1]), x)
+        let more = try graph.insert(Slice(starts: [0, 0, 0, 0], sizes: [1, 5, 17, 7], steps: [1, 1, 1, 1]), x)
+        let window = Window(strides: [1, 1], padsLow: [0, 0], padsHigh: [0, 0], dilations: [1, 1])
+        return try graph.insert(Convolution(window: window, layout: .channelsLast), try graph.insert(Concatenate(axis: 3), part, more, z), w)
+      },
       try Setup(spatial: [30, 30], channels: 48, outputs: 48, pads: [1, 1], groups: 48).test("depthwise, clipped ") { graph, y in
         let six = try graph.insert(Broadcast(to: [1, 30, 30, 48]), try graph.insert(Constant(Tensor(scalar: 6, .f32))))
         return try graph.insert(Binary(.minimum), y, six)

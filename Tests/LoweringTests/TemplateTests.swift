@@ -35,6 +35,16 @@ private func expectSame(_ test: TemplateCase, threads: Int = 1) throws {
   @Test(arguments: try ConvolutionCases.surroundings()) func surroundings(_ test: TemplateCase) throws { try expectSame(test, threads: 2) }
 }
 
+@Suite("convolution chain") struct ConvolutionChainTests {
+  @Test(arguments: try ChainCases.all()) func chains(_ test: TemplateCase) throws { try expectSame(test, threads: 2) }
+  @Test(arguments: try ChainCases.all()) func chainsOnOneThread(_ test: TemplateCase) throws { try expectSame(test) }
+}
+
 @Suite("window template") struct WindowTemplateTests {
   @Test(arguments: try WindowCases.all()) func windows(_ test: TemplateCase) throws { try expectSame(test, threads: 2) }
+}
+
+@Suite("loop template") struct LoopTemplateTests {
+  @Test(arguments: try LoopCases.transposed()) func transposed(_ test: TemplateCase) throws { try expectSame(test, threads: 2) }
+  @Test(arguments: try LoopCases.transposed()) func transposedOnOneThread(_ test: TemplateCase) throws { try expectSame(test) }
 }

@@ -185,10 +185,31 @@ private struct FusionFormer {
   /// The operands that a node's template reads many times, seen through views.
   private func operandsThatNeedMemory(_ node: Node) -> [ValueID] {
     switch node.operation {
-    case is Dot, is Convolution: node.operands.map { base(of: $0) }
+    case is Convolution:
+      if let parts = concatenatedParts(node) { parts.map { part in sliceBase(of: part) } + [base(of: node.operands[1])] } else { node.operands.map { base(of: $0) } }
+    case is Dot: node.operands.map { base(of: $0) }
     case is ReduceWindow, is TopK: [base(of: node.operands[0])]
     default: []
     }
+  }
+
+  /// What a convolution without a window reads through a concatenation of channels: it sums over one part after the other, so the
+  /// concatenation needs no memory.
+  private func concatenatedParts(_ node: Node) -> [ValueID]? {
+    guard let convolution = node.operation as? Convolution, convolution.layout == .channelsLast, convolution.groups == 1,
+      convolution.inputDilations.allSatisfy({ $0 == 1 }), let source = graph.producer(of: node.operands[0]), let concatenate = source.operation as? Concatenate,
+      concatenate.axis == graph.type(of: node.operands[0]).rank - 1, (2...FusionCost.mostConcatenatedParts).contains(source.operands.count),
+      graph.type(of: node.operands[1]).shape.extents.dropLast(2).allSatisfy({ $0 == 1 }),
+      source.operands.allSatisfy({ graph.type(of: $0).shape[concatenate.axis].isConstant && graph.constant($0) == nil })
+    else { return nil }
+    return source.operands
+  }
+
+  /// The value that a value is a slice of: reading through slices costs nothing, even once for each product.
+  private func sliceBase(of value: ValueID) -> ValueID {
+    var value = value
+    while let node = graph.producer(of: value), node.operation is Slice, regionOf[node.id] == nil { value = node.operands[0] }
+    return value
   }
 
   private func base(of value: ValueID) -> ValueID {

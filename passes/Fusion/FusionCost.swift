@@ -59,4 +59,13 @@ enum FusionCost {
   static let mostNodes = 96
   /// More elements than this of values that a kernel computes already, at other indices, do the same.
   static let mostRepeats = 2 * mostNodes
+
+  /// Memory between a convolution and the window behind it: rows of one panel, in the first- and second-level cache.
+  static let mostRingBytes = 48 << 10
+  /// With a window over more input channels Winograd's method is worth more than a shared kernel.
+  static let mostChainedWindowChannels = 16
+  /// A panel of the first convolution stays in the second-level cache from row to row.
+  static let mostChainedSteps = 1024
+  /// A convolution without a window reads up to so many parts of a concatenation in place; each is a loop of its own.
+  static let mostConcatenatedParts = 6
 }

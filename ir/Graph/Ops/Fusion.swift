@@ -4,8 +4,8 @@ import TensorTypes
 ///
 ///     %y = fusion %x, %w, %b {template = dot} ( graph @fused(...) { ... } ) : f32[1,64]
 ///
-/// - Operands: what the body reads from memory. Body: at most one anchor (contraction, reduction, window, ...),
-///   the elementwise and movement nodes inlined around it, and scalar constants.
+/// - Operands: what the body reads from memory. Body: at most one anchor (contraction, reduction, window, ...;
+///   two for a convolution and the depthwise one or pooling behind it), the elementwise and movement nodes inlined around it, and scalar constants.
 /// - Meaning: exactly that of the body.
 public struct Fusion: Operation {
   /// The loop nest that the anchor asks for.
