@@ -11,21 +11,30 @@ enum WinogradFilter {
     let places = transform.extent * transform.extent, columns = groups * outputs
     guard let matrixElements = layout.matrixElements.constant, let count = elementCount(of: [groups, places, matrixElements]) else { return nil }
     guard filter.element == .f32, filter.count == elementCount(of: [9, inputs, columns]), inputs > 0, outputs > 0 else { return nil }
-    let rows = transform.filterRows.flatMap { $0 }, extent = transform.extent
+    let (rows, extent) = (transform.filterRows, transform.extent)
+    // Eight columns at a time if panels are cut so; they lie in one panel.
+    let chunk = layout.width % 8 == 0 ? 8 : 4
+    guard layout.width % chunk == 0 else { return nil }
     return Tensor(.f32, [count]) { target in
       filter.withBytes { source in
         let from = source.assumingMemoryBound(to: Float.self), to = target.assumingMemoryBound(to: Float.self)
-        withUnsafeTemporaryAllocation(of: Double.self, capacity: 9 + 3 * extent + 3 * extent) { work in
-          for place in 0..<3 * extent { work[9 + 3 * extent + place] = rows[place] }
+        withUnsafeTemporaryAllocation(of: SIMD8<Double>.self, capacity: 9 + 3 * extent) { work in
           for group in 0..<groups {
             for step in 0..<inputs {
-              for column in 0..<outputs {
-                let start = step * columns + group * outputs + column
-                for tap in 0..<9 { work[tap] = Double(from[tap * inputs * columns + start]) }
-                let panel = column / layout.width, lane = column - panel * layout.width
-                let isFull = (panel + 1) * layout.width <= outputs
-                let position = group * places * matrixElements + panel * inputs * layout.width + step * (isFull ? layout.width : layout.tailWidth) + lane
-                transformed(work, extent) { place, value in to[position + place * matrixElements] = Float(value) }
+              for first in stride(from: 0, to: outputs, by: chunk) {
+                let used = min(chunk, outputs - first), start = step * columns + group * outputs + first
+                for tap in 0..<9 {
+                  var values = SIMD8<Double>()
+                  for lane in 0..<used { values[lane] = Double(from[tap * inputs * columns + start + lane]) }
+                  work[tap] = values
+                }
+                let panel = first / layout.width
+                let width = (panel + 1) * layout.width <= outputs ? layout.width : layout.tailWidth
+                let position = group * places * matrixElements + panel * inputs * layout.width + step * width + first - panel * layout.width
+                transform3x3(work, rows) { place, values in
+                  let rounded = SIMD8<Float>(values)
+                  for lane in 0..<used { to[position + place * matrixElements + lane] = rounded[lane] }
+                }
               }
             }
           }
@@ -34,17 +43,15 @@ enum WinogradFilter {
     }
   }
 
-  /// G g G'. `work` holds g, room for G g, and G.
+  /// G g G', row-major. `work` holds g, and room for G g.
   @inline(__always)
-  private static func transformed(_ work: UnsafeMutableBufferPointer<Double>, _ extent: Int, _ store: (Int, Double) -> Void) {
-    let half = 9, rows = 9 + 3 * extent
-    for row in 0..<extent {
-      let (a, b, c) = (work[rows + 3 * row], work[rows + 3 * row + 1], work[rows + 3 * row + 2])
-      for tap in 0..<3 { work[half + 3 * row + tap] = a * work[tap] + b * work[3 + tap] + c * work[6 + tap] }
+  private static func transform3x3(_ work: UnsafeMutableBufferPointer<SIMD8<Double>>, _ rows: [[Double]], _ store: (Int, SIMD8<Double>) -> Void) {
+    for (place, row) in rows.enumerated() {
+      for tap in 0..<3 { work[9 + 3 * place + tap] = row[0] * work[tap] + row[1] * work[3 + tap] + row[2] * work[6 + tap] }
     }
-    for row in 0..<extent {
-      let (x, y, z) = (work[half + 3 * row], work[half + 3 * row + 1], work[half + 3 * row + 2])
-      for column in 0..<extent { store(row * extent + column, x * work[rows + 3 * column] + y * work[rows + 3 * column + 1] + z * work[rows + 3 * column + 2]) }
+    for place in rows.indices {
+      let (x, y, z) = (work[9 + 3 * place], work[10 + 3 * place], work[11 + 3 * place])
+      for (column, row) in rows.enumerated() { store(place * rows.count + column, row[0] * x + row[1] * y + row[2] * z) }
     }
   }
 }

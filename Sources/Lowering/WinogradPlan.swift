@@ -68,7 +68,8 @@ struct WinogradPlan {
     guard images > 0, images < 1 << 16 else { return [] }
     let (tilesDown, tilesAcross) = ((down + size - 1) / size, (across + size - 1) / size)
     let tiles = images * tilesDown * tilesAcross
-    var found: [Candidate<ConvolutionTemplate.Way>] = []
+    // The best of each doubling of the length, so that the lengths to measure differ.
+    var found: [Int: Candidate<ConvolutionTemplate.Way>] = [:]
     var seen: Set<Int> = []
     for blocks in 1...min(tiles, 2048) {
       let perBlock = (tiles + blocks - 1) / blocks
@@ -84,14 +85,17 @@ struct WinogradPlan {
           outputs: problem.outputChannels, groups: problem.groups)
         return Candidate(plan.name, ConvolutionTemplate.Way(method: .winograd(plan), shape: shape), cost: plan.cost(threads: target.threads))
       }
-      if let best = plans.min(by: { $0.cost.total < $1.cost.total }) { found.append(best) }
+      let octave = Int.bitWidth - perBlock.leadingZeroBitCount
+      for plan in plans where found[octave].map({ plan.cost.total < $0.cost.total }) ?? true { found[octave] = plan }
     }
-    return Array(found.sorted { $0.cost.total < $1.cost.total }.prefix(4))
+    return Array(found.sorted { ($0.value.cost.total, $0.key) < ($1.value.cost.total, $1.key) }.map(\.value).prefix(5))
   }
 
   private static let mostScratchBytes = 24 << 20
   /// Bytes of scratch elements that stay in the second-level cache, beside the filter that passes by.
   private static let cacheBytes = 640.0 * 1024
+  /// Bytes of a filter that the shared cache keeps from one block to the next.
+  private static let sharedCacheBytes = 16e6
   /// Bytes a cycle that one core gets from the shared cache and from memory.
   private static let sharedCacheRate = 14.0
   private static let memoryRate = 6.5
@@ -106,11 +110,12 @@ struct WinogradPlan {
       slices: places * blocks, tiles: rows, columns: outputs, steps: Double(inputs), shape: shape, tileBytes: Double(shape.rows * inputRow * 4),
       panelBytes: Double(shape.width * inputs * 4), tilesPerBlock: rowTiles, blockedTiles: rowTiles, threads: 1, isParallel: false
     ).estimate
-    // The filter comes from memory, which the threads share, and for all but the first block from the cache that they share. Products
-    // wait for it only beyond their own time.
+    // The filter comes from memory, and for all but the first block from the cache that the cores share if it fits there. Products hide
+    // a part of the way: measured, 14x14x512 with F(4x4) takes half, 7x7x512 eight tenths of the filter's 1.5 ms more than its products.
     let filterBytes = places * Double(inputs * outputs) * 4
-    let passes = filterBytes / Self.memoryRate * Double(min(threads, 2)) + (blocks - 1) * filterBytes / Self.sharedCacheRate
-    cost[.panels] += max(0, passes - cost.total)
+    let fromMemory = filterBytes / Self.memoryRate * (filterBytes > Self.sharedCacheBytes ? blocks : 1)
+    let fromCache = filterBytes > Self.sharedCacheBytes ? 0 : filterBytes / Self.sharedCacheRate * (blocks - 1)
+    cost[.panels] += max(fromMemory * 1.25 + fromCache - cost.total, fromMemory * 0.6 + fromCache * 0.03)
     // Cycles for each vector of a tile: about as many as it has elements, for the loads, the stores and both axes' sums.
     cost[.packing] = Double(tiles) * places * vectors(inputs) * 5
     cost[.output] += Double(tiles) * places * vectors(outputs) * 4.5

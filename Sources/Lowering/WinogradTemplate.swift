@@ -238,7 +238,9 @@ struct WinogradTemplate {
         let most: Expression? = count.constantIndex == plan.tilesPerBlock ? nil : .indexMaximum(count - .index(size.rows), .index(0))
         let base = start
         if size.count == 1 {
-          statements += try emitter.scoped { emitter throws(CompileError) in try tile(&emitter, rows: size.rows, first: most.map { .indexMinimum(.index(base), $0) } ?? .index(base)) }
+          statements += try emitter.scoped { emitter throws(CompileError) in
+            try tile(&emitter, rows: size.rows, first: most.map { .indexMinimum(.index(base), $0) } ?? .index(base))
+          }
         } else {
           statements.append(
             try emitter.loop("rows", to: Extent(size.count)) { emitter, number throws(CompileError) in

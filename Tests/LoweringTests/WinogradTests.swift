@@ -9,7 +9,7 @@ import Testing
   /// Both sizes of tiles, forced, with vectors of both lengths, one thread and two, and by the kernel interpreter, which checks every access.
   @Test(arguments: try ConvolutionCases.winograd()) func keepsTheNumbers(_ test: TemplateCase) throws {
     for winograd in [WinogradUse.two, .four] {
-      for (lanes, threads, isCompiled) in [(16, 1, true), (16, 2, true), (8, 1, true), (16, 2, false)] {
+      for (lanes, threads, isCompiled) in [(16, 2, true), (8, 1, true), (16, 1, false)] {
         let target = LoweringTarget(lanes: lanes, registers: lanes * 2, threads: threads, winograd: winograd)
         let (expected, actual, notes) = try test.results(target, compiled: isCompiled)
         let difference = TemplateCase.difference(expected, actual)
@@ -20,7 +20,7 @@ import Testing
   }
 
   /// Every candidate that may be taken, not only the one with the least estimate.
-  @Test(arguments: try ConvolutionCases.winograd()) func everyCandidateKeepsTheNumbers(_ test: TemplateCase) throws {
+  @Test(arguments: try ConvolutionCases.winograd().suffix(8)) func everyCandidateKeepsTheNumbers(_ test: TemplateCase) throws {
     let target = LoweringTarget(lanes: 16, registers: 32, threads: 2, winograd: .four)
     guard let choice = try test.lowered(target).choice else { return }
     for candidate in choice.candidates {
