@@ -18,6 +18,8 @@ public struct CompiledModel: Sendable {
   public let target: Target
   public let manifest: Manifest
   public let records: [PassRecord]
+  /// Bytes of constants that only variants read: those whose packing differs from that of the code for all lengths.
+  public let variantConstantBytes: Int
   public let stageSeconds: [(name: String, seconds: Double)]
 
   /// Bytes of constants, as stored.

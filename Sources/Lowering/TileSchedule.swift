@@ -141,7 +141,7 @@ struct TileSchedule {
   }
 
   /// A parallel loop whose items are ranges of nearly equal length.
-  private static func ranges(
+  static func ranges(
     _ emitter: inout ElementEmitter, of total: Extent, items: Extent,
     _ body: (inout ElementEmitter, _ lower: Expression, _ upper: Expression) throws(CompileError) -> [Statement]
   ) throws(CompileError) -> [Statement] {

@@ -57,7 +57,8 @@ enum BenchVerb {
     for _ in 0..<runs { try session.invoke() }
     session.isProfiling = false
     let scale = 1 / (Double(runs) * MachineLimits.cyclesPerSecond)
-    return zip(manifest.steps, session.stepCycles).map { ($0, Double($1) * scale) }.sorted { $0.seconds > $1.seconds }
+    let cycles = session.stepCycles
+    return session.steps.map { (manifest.steps[$0], Double(cycles[$0]) * scale) }.sorted { $0.seconds > $1.seconds }
   }
 
   private static func report(
@@ -68,6 +69,7 @@ enum BenchVerb {
       .init("minimum_seconds", .number(result.minimum)), .init("mean_seconds", .number(result.mean)), .init("p99_seconds", .number(result.p99)),
       .init("spread", .number(result.spread)), .init("samples", .integer(result.samples.count)), .init("runs_per_sample", .integer(result.runsPerSample)),
     ]
+    if !manifest.variants.isEmpty { members.append(.init("variant", session.variant.map { .string($0.label) } ?? .null)) }
     if !profile.isEmpty {
       members.append(
         .init(
@@ -88,6 +90,7 @@ enum BenchVerb {
   ) -> String {
     var text = "\(manifest.modelName): median \(time(result.median)), fastest \(time(result.minimum)), p99 \(time(result.p99)) "
     text += "on \(session.threads) thread\(session.threads == 1 ? "" : "s") (\(result.samples.count * result.runsPerSample) runs)"
+    if !manifest.variants.isEmpty { text += "\n  code for \(session.variant?.label ?? "all lengths")" }
     if result.spread > 0.05 { text += "\n  the middle half of the runs differs by \(percent(result.spread)): this machine is not quiet" }
     let total = profile.reduce(0) { $0 + $1.seconds }
     for (step, seconds) in profile.prefix(40) {
