@@ -94,13 +94,15 @@ public struct Compiler: Sendable {
     try options.passes.validate(knownPasses: Self.passes.map(\.name))
     let target = try self.target()
     let combinations = try options.combinations()
-    var plan = try plan(path, for: options, target, clock: &clock)
+    var plan = try plan(path, for: options, target, KernelAnswers(), clock: &clock)
+    var answers = KernelAnswers()
+    for choice in plan.program.calls.compactMap(\.choice) where choice.packing != nil { answers.packings[choice.node] = choice.packing }
     let ownBytes = plan.program.constants.reduce(0) { $0 + $1.tensor.byteCount }
     for combination in combinations {
       var bound = options
       bound.variants = [:]
       bound.dimensions.merge(combination) { $1 }
-      let variant = try self.plan(path, for: bound, target, clock: &clock)
+      let variant = try self.plan(path, for: bound, target, answers, clock: &clock)
       let lengths = SymbolLengths(combination)
       for symbol in combination.keys.sorted() where !plan.program.symbols.contains(symbol) {
         throw CompileError(.usage, "the model has no symbolic axis `\(symbol)` left to tell lengths by", stage: .load, origin: NodeOrigin(file: path))
@@ -138,7 +140,9 @@ public struct Compiler: Sendable {
   }
 
   /// One form of the model: the general one, or that for some lengths.
-  private func plan(_ path: String, for options: CompileOptions, _ target: Target, clock: inout StageClock) throws(CompileError) -> Plan {
+  private func plan(
+    _ path: String, for options: CompileOptions, _ target: Target, _ answers: KernelAnswers, clock: inout StageClock
+  ) throws(CompileError) -> Plan {
     progress(Progress(stage: "load"))
     let source = try load(path, for: options)
     clock.finish("load")
@@ -158,7 +162,8 @@ public struct Compiler: Sendable {
 
     let threads = max(1, options.threads ?? Allowance.cpus)
     let lanes = target.vectorBytes / 4
-    var program = try lower(graph, for: LoweringTarget(lanes: lanes, registers: target.registerCount, threads: threads, winograd: options.winograd)) { done, count in
+    let lowering = LoweringTarget(lanes: lanes, registers: target.registerCount, threads: threads, winograd: options.winograd)
+    var program = try lower(graph, for: lowering, answers: answers) { done, count in
       progress(Progress(stage: "lower", done: done, of: count))
     }
     var programRunner = PassRunner<KernelProgram>(options: options.passes, write: print)
