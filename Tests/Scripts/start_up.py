@@ -58,14 +58,14 @@ class Measured:
 
 
 def memory(process):
-    """Resident and private bytes of a process."""
+    """Resident bytes of a process, and how many of them are mapped from no file."""
     values = {}
     with open("/proc/%d/smaps_rollup" % process) as file:
         for line in file:
             word, *rest = line.split()
             if rest and rest[-1] == "kB":
                 values[word] = int(rest[0]) * 1024
-    return values["Rss:"], values["Private_Dirty:"]
+    return values["Rss:"], values["Anonymous:"]
 
 
 def start(command, question=None):
