@@ -98,8 +98,7 @@ import Testing
     let ranges = [manifest.generalSteps] + manifest.variants.map(\.steps)
     #expect(ranges.first?.lowerBound == 0 && ranges.last?.upperBound == manifest.steps.count)
     #expect(zip(ranges, ranges.dropFirst()).allSatisfy { $0.upperBound == $1.lowerBound })
-    let text = Array(manifest.json.text().utf8)
-    #expect(try text.withUnsafeBytes { bytes in try Manifest(json: JSON(parsing: bytes)) } == manifest)
+    #expect(try Manifest(json: JSON(parsing: manifest.json.text())) == manifest)
     for variant in manifest.variants { #expect(variant.arenaBytes.isConstant) }
   }
 
