@@ -95,12 +95,13 @@ let package = Package(
 
     // Tests.
     .target(name: "TestSupport", path: "Tests/TestSupport"),
+    .target(name: "CSteadyState", path: "Tests/CSteadyState"),
     .target(name: "GraphTestSupport", dependencies: ["TensorTypes", "GraphIR", "Interpreter", "Passes"], path: "Tests/GraphTestSupport"),
     .testTarget(name: "TensorTypesTests", dependencies: ["TensorTypes"]),
     .testTarget(name: "GraphIRTests", dependencies: ["TensorTypes", "GraphIR"]),
     .testTarget(name: "ONNXFrontendTests", dependencies: ["TensorTypes", "GraphIR", "Interpreter", "ONNXFrontend", "TestSupport"]),
     .testTarget(name: "InterpreterTests", dependencies: ["TensorTypes", "GraphIR", "KernelIR", "Interpreter"]),
-    .testTarget(name: "PassesTests", dependencies: ["TensorTypes", "GraphIR", "Interpreter", "Passes", "GraphTestSupport"]),
+    .testTarget(name: "PassesTests", dependencies: ["TensorTypes", "GraphIR", "KernelIR", "Interpreter", "Passes", "GraphTestSupport"]),
     .executableTarget(name: "kernel-bench", dependencies: ["TensorTypes", "KernelIR", "LLVMCodegen", "CRuntime"], path: "Tests/KernelBench"),
     .target(
       name: "LoweringTestSupport", dependencies: ["TensorTypes", "GraphIR", "KernelIR", "Interpreter", "Lowering", "LLVMCodegen", "CRuntime"],
@@ -115,7 +116,7 @@ let package = Package(
     .testTarget(
       name: "CompilerTests",
       dependencies: [
-        "TensorTypes", "GraphIR", "KernelIR", "Artifact", "Runtime", "Interpreter", "Passes", "LLVMCodegen", "Compiler", "TestSupport",
+        "TensorTypes", "GraphIR", "KernelIR", "Artifact", "Runtime", "Interpreter", "Passes", "LLVMCodegen", "Compiler", "TestSupport", "CSteadyState",
       ],
       exclude: ["Cases"]),
     .testTarget(name: "ArtifactTests", dependencies: ["TensorTypes", "Artifact", "TestSupport"]),

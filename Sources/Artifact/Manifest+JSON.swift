@@ -28,6 +28,7 @@ extension Manifest {
       .init("toolVersion", .string(toolVersion)),
       .init("steps", .array(steps.map(\.json))),
     ]
+    if !variants.isEmpty { members.append(.init("variants", .array(variants.map(\.json)))) }
     if !failures.isEmpty { members.append(.init("failures", .array(failures.map { .string($0) }))) }
     if !labels.isEmpty { members.append(.init("labels", .array(labels.map { .string($0) }))) }
     if let threads { members.append(.init("threads", .integer(threads))) }
@@ -59,6 +60,7 @@ extension Manifest {
     sourceDigest = try root.string("sourceDigest")
     toolVersion = try root.string("toolVersion")
     steps = try root.objects("steps").map { step throws(ManifestError) in try Step(step) }
+    variants = try root.objects("variants", isOptional: true).map { variant throws(ManifestError) in try Variant(variant) }
     failures = try root.strings("failures", isOptional: true)
     labels = try root.strings("labels", isOptional: true)
     threads = json["threads"] == nil ? nil : try root.integer("threads")
@@ -98,6 +100,28 @@ extension Manifest.Step {
     self.init(
       name: try object.string("name"), origin: try object.string("origin"), flops: try object.extent("flops"),
       bytes: try object.extent("bytes"))
+  }
+}
+
+extension Manifest.Variant {
+  fileprivate var json: JSON {
+    [
+      "lengths": .object(lengths.sorted { $0.key < $1.key }.map { .init($0.key, .integer($0.value)) }), "arenaBytes": .string(arenaBytes.description),
+      "firstStep": .integer(steps.lowerBound), "steps": .integer(steps.count),
+    ]
+  }
+
+  fileprivate init(_ object: JSONObject) throws(ManifestError) {
+    let first = try object.integer("firstStep"), count = try object.integer("steps")
+    let (end, overflowed) = first.addingReportingOverflow(count)
+    guard first >= 0, count >= 0, !overflowed else { throw object.failure("a range of steps that does not exist") }
+    let names = try object.object("lengths")
+    var lengths: [String: Int] = [:]
+    for member in names.json.object ?? [] {
+      guard let length = member.value.integer else { throw names.failure("`\(member.name)` is \(member.value.kind), not an integer") }
+      lengths[member.name] = length
+    }
+    self.init(lengths: lengths, arenaBytes: try object.extent("arenaBytes"), steps: first..<end)
   }
 }
 

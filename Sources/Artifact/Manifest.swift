@@ -59,6 +59,25 @@ public struct Manifest: Sendable, Hashable {
     }
   }
 
+  /// Code of its own for certain lengths of symbolic axes.
+  public struct Variant: Sendable, Hashable {
+    /// At least one; their symbols are among the manifest's.
+    public var lengths: [String: Int]
+    /// Scratch memory of a run with these lengths.
+    public var arenaBytes: Extent
+    /// Which of the manifest's steps it runs.
+    public var steps: Range<Int>
+
+    public init(lengths: [String: Int], arenaBytes: Extent, steps: Range<Int>) {
+      self.lengths = lengths
+      self.arenaBytes = arenaBytes
+      self.steps = steps
+    }
+
+    /// `batch=8, sequence=128`.
+    public var label: String { lengths.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: ", ") }
+  }
+
   /// The machine that the code was compiled for.
   public struct Target: Sendable, Hashable {
     /// Such as `znver4` or `x86-64-v3`.
@@ -81,11 +100,14 @@ public struct Manifest: Sendable, Hashable {
   /// Those of `symbols` that the code finds out itself.
   public var computedSymbols: [ComputedSymbol] = []
   public var conditions: [Condition] = []
-  /// Scratch memory of one run.
+  /// Scratch memory of one run that no variant serves.
   public var arenaBytes: Extent = 0
   /// Where in the code image the entry point is.
   public var entryOffset = 0
+  /// Those of the code for all lengths, then those of each variant.
   public var steps: [Step] = []
+  /// Which code runs for which lengths; without any, all steps run always.
+  public var variants: [Variant] = []
   /// What the code's result codes mean: code `k` is `failures[k - 1]`.
   public var failures: [String] = []
   public var target: Target
@@ -105,6 +127,17 @@ public struct Manifest: Sendable, Hashable {
     self.outputs = outputs
     self.target = target
   }
+
+  /// The variant that serves a run with these values of symbols; nil if the code for all lengths does.
+  public func variant(for symbols: [String: Int]) -> Variant? {
+    variants.first { $0.lengths.allSatisfy { symbols[$0.key] == $0.value } }
+  }
+
+  /// The steps of the code for all lengths.
+  public var generalSteps: Range<Int> { 0..<(variants.map(\.steps.lowerBound).min() ?? steps.count) }
+
+  /// The most that any run needs of the arena, as an expression over the symbols.
+  public var largestArenaBytes: Extent { variants.reduce(arenaBytes) { .maximum($0, $1.arenaBytes) } }
 
   /// What contradicts itself in it, or nil.
   public var contradiction: String? {
@@ -130,6 +163,13 @@ public struct Manifest: Sendable, Hashable {
     for step in steps {
       if let fact = unknown(step.flops, beside: known) ?? unknown(step.bytes, beside: known) { return "step `\(step.name)` has \(fact)" }
     }
+    for variant in variants {
+      if variant.lengths.isEmpty { return "a variant for no lengths" }
+      if let name = variant.lengths.keys.sorted().first(where: { !bound.contains($0) }) { return "a variant for the unknown symbol `\(name)`" }
+      if let fact = unknown(variant.arenaBytes, beside: bound) { return "the arena of variant \(variant.label) has \(fact)" }
+      if variant.steps.lowerBound < 0 || variant.steps.upperBound > steps.count { return "the steps of variant \(variant.label) do not exist" }
+    }
+    if Set(variants.map(\.lengths)).count != variants.count { return "two variants are for the same lengths" }
     if entryOffset < 0 { return "the entry offset is negative" }
     if Set(inputs.map(\.name)).count != inputs.count { return "two inputs have one name" }
     if let threads, threads < 1 { return "threads is below 1" }

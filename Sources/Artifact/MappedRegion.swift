@@ -22,6 +22,8 @@ public final class MappedRegion: @unchecked Sendable {
     if whole == nil, byteCount > 0 { munmap(UnsafeMutableRawPointer(mutating: base), byteCount) }
   }
 
+  private static let hugePageBytes = 2 << 20
+
   public enum Access: Sendable { case read, readAndExecute }
 
   /// Maps part of a file; nil if the system refuses (`errno` says why).
@@ -31,6 +33,8 @@ public final class MappedRegion: @unchecked Sendable {
     if byteCount == 0 { return empty }
     let protection = access == .read ? PROT_READ : PROT_READ | PROT_EXEC
     guard let address = mmap(nil, byteCount, protection, MAP_PRIVATE, descriptor, off_t(offset)), address != MAP_FAILED else { return nil }
+    // What is not in the page cache yet is then read in huge pages, where the file system can.
+    if access == .read, byteCount >= hugePageBytes { madvise(address, byteCount, MADV_HUGEPAGE) }
     return MappedRegion(base: UnsafeRawPointer(address), byteCount: byteCount, whole: nil)
   }
 
@@ -40,6 +44,8 @@ public final class MappedRegion: @unchecked Sendable {
     if byteCount == 0 { return empty }
     guard byteCount > 0, let address = mmap(nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), address != MAP_FAILED
     else { return nil }
+    // Weights are read from end to end: a page table entry for 2 MB instead of 512 of them.
+    if access == .read, byteCount >= hugePageBytes { madvise(address, byteCount, MADV_HUGEPAGE) }
     fill(UnsafeMutableRawBufferPointer(start: address, count: byteCount))
     guard mprotect(address, byteCount, access == .read ? PROT_READ : PROT_READ | PROT_EXEC) == 0 else {
       munmap(address, byteCount)

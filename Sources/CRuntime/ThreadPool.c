@@ -7,7 +7,11 @@
 // A share is one 64-bit word: loop number, chunk count and next chunk. Taking a chunk is one fetch-add on it, which
 // returns all three together; a member that comes late to a finished loop therefore sees that nothing is left, even
 // while the next loop is being written. A loop is finished when all its chunks are, and until then nothing
-// that describes it changes.
+// that describes it changes. A member counts the chunks that it has done when a share is used up, not one by one: the
+// counter is the one cache line that all members write.
+//
+// Several requests share a pool by dividing it: while as many callers are in a run as there are members, each keeps
+// to its own thread, which is when the machine does most. What a loop computes does not depend on who computes it.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <limits.h>
@@ -41,6 +45,13 @@ struct ingot_pool {
 
   _Alignas(cache_line) _Atomic uint32_t finished;
   _Atomic uint32_t caller_sleeps;
+
+  // Runs that have come to a parallel loop and have not ended; read by every loop, written twice in a run.
+  _Alignas(cache_line) _Atomic uint32_t callers;
+  // How many there were last time there was more than one, and until when that counts: between two requests of a
+  // busy client there is a moment in which the others seem to be alone.
+  _Atomic uint32_t crowd;
+  _Atomic int64_t crowd_end;
 
   _Alignas(cache_line) _Atomic uint32_t busy;
   _Atomic uint32_t sleepers;
@@ -112,15 +123,19 @@ static inline int64_t chunks_of(int64_t share) { return share < chunks_per_membe
 static void work(ingot_pool *pool, int64_t member, int64_t members) {
   for (int64_t offset = 0; offset < members; offset++) {
     int64_t owner = member + offset < members ? member + offset : member + offset - members;
-    int64_t chunk;
+    int64_t chunk, total = 0;
+    uint32_t taken = 0;
     while ((chunk = take(&pool->shares[owner])) >= 0) {
       // Holding a chunk keeps the loop alive: its description cannot change before `finished` counts this one.
-      int64_t wanted = pool->members_wanted, total = pool->chunk_total;
+      int64_t wanted = pool->members_wanted;
+      total = pool->chunk_total;
       int64_t start = boundary(pool->count, owner, wanted), length = owned(pool->count, owner, wanted), chunks = chunks_of(length);
       pool->body(pool->closure, start + boundary(length, chunk, chunks), start + boundary(length, chunk + 1, chunks));
-      uint32_t done = atomic_fetch_add_explicit(&pool->finished, 1, memory_order_seq_cst) + 1;
-      if (done == (uint32_t)total && atomic_load_explicit(&pool->caller_sleeps, memory_order_seq_cst)) wake(&pool->finished, 1);
+      taken++;
     }
+    if (taken == 0) continue;
+    uint32_t done = atomic_fetch_add_explicit(&pool->finished, taken, memory_order_seq_cst) + taken;
+    if (done == (uint32_t)total && atomic_load_explicit(&pool->caller_sleeps, memory_order_seq_cst)) wake(&pool->finished, 1);
   }
 }
 
@@ -149,10 +164,7 @@ static void run_alone(ingot_body body, const void *closure, int64_t count) {
   if (count > 0) body(closure, 0, count);
 }
 
-void ingot_parallel(const ingot_context *context, ingot_body body, const void *closure, int64_t count) {
-  ingot_pool *pool = context->pool;
-  int64_t members = context->threads;
-  if (pool == NULL || members <= 1 || count <= 1) return run_alone(body, closure, count);
+static void share_loop(ingot_pool *pool, int64_t members, ingot_body body, const void *closure, int64_t count) {
   if (members > pool->members) members = pool->members;
   if (members > count) members = count;
   if (members <= 1 || atomic_load_explicit(&pool->busy, memory_order_relaxed) ||
@@ -185,6 +197,57 @@ void ingot_parallel(const ingot_context *context, ingot_body body, const void *c
     if (done != (uint32_t)chunks) sleep_while(&pool->finished, done);
   }
   atomic_store_explicit(&pool->busy, 0, memory_order_release);
+}
+
+void ingot_parallel(const ingot_context *context, ingot_body body, const void *closure, int64_t count) {
+  if (context->pool == NULL || context->threads <= 1 || count <= 1) return run_alone(body, closure, count);
+  share_loop(context->pool, context->threads, body, closure, count);
+}
+
+// MARK: Runs
+
+// How long the memory of other callers lasts.
+enum { crowd_nanoseconds = 2000000 };
+
+// The members that one of `callers` may use.
+static inline int64_t fair(const ingot_pool *pool, uint32_t callers) {
+  return callers <= 1 ? pool->members : callers >= (uint32_t)pool->members ? 1 : pool->members / callers;
+}
+
+static void join(ingot_run *run, ingot_pool *pool) {
+  uint32_t callers = atomic_fetch_add_explicit(&pool->callers, 1, memory_order_relaxed) + 1;
+  int64_t now = ingot_nanoseconds();
+  if (callers > 1) {
+    atomic_store_explicit(&pool->crowd, callers, memory_order_relaxed);
+    atomic_store_explicit(&pool->crowd_end, now + crowd_nanoseconds, memory_order_relaxed);
+  } else if (now < atomic_load_explicit(&pool->crowd_end, memory_order_relaxed)) {
+    callers = atomic_load_explicit(&pool->crowd, memory_order_relaxed);
+  }
+  int64_t members = fair(pool, callers);
+  run->members = members < run->context.threads ? members : run->context.threads;
+}
+
+void ingot_run_parallel(const ingot_context *context, ingot_body body, const void *closure, int64_t count) {
+  ingot_pool *pool = context->pool;
+  if (pool == NULL || context->threads <= 1 || count <= 1) return run_alone(body, closure, count);
+  // The context is the first member of a run; only the run's own thread finds `members` zero.
+  ingot_run *run = (ingot_run *)(uintptr_t)context;
+  if (run->members == 0) join(run, pool);
+  int64_t members = run->members;
+  if (members > 1) {
+    int64_t now = fair(pool, atomic_load_explicit(&pool->callers, memory_order_relaxed));
+    if (now < members) members = now;
+  }
+  if (members <= 1) return run_alone(body, closure, count);
+  share_loop(pool, members, body, closure, count);
+}
+
+int32_t ingot_run_call(
+    ingot_run *run, const void *entry, const void *const *inputs, void *const *outputs, const void *constants, void *arena, int64_t *symbols) {
+  run->members = 0;
+  int32_t status = ingot_call(entry, &run->context, inputs, outputs, constants, arena, symbols);
+  if (run->members != 0) atomic_fetch_sub_explicit(&((ingot_pool *)run->context.pool)->callers, 1, memory_order_relaxed);
+  return status;
 }
 
 // MARK: Life

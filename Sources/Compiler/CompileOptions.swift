@@ -1,3 +1,4 @@
+import GraphIR
 public import Lowering
 public import Passes
 
@@ -5,6 +6,9 @@ public import Passes
 public struct CompileOptions: Sendable {
   /// Extents for symbolic axes by name (`--dim batch=1`).
   public var dimensions: [String: Int] = [:]
+  /// Lengths of symbolic axes that get code of their own, beside the code for all lengths (`--dim batch=1,8,32`). With
+  /// several symbols every combination does.
+  public var variants: [String: [Int]] = [:]
   /// Whole shapes for inputs by name (`--shape image=1x3x224x224`).
   public var shapes: [String: [Int]] = [:]
   /// `native`, a level such as `x86-64-v3`, or an LLVM CPU name.
@@ -27,4 +31,30 @@ public struct CompileOptions: Sendable {
 
   /// What the command line uses: `INGOT_CACHE`, or `ingot` in `XDG_CACHE_HOME` or `~/.cache`; nil if `INGOT_CACHE` is `off`.
   public static var usualCacheFolder: String? { ObjectCache.usualFolder() }
+
+  /// Every combination is compiled and its code kept.
+  public static let mostVariants = 16
+
+  /// The combinations of `variants`.
+  ///
+  /// - Throws: `CompileError`: `.usage` if there are more than `mostVariants`.
+  func combinations() throws(CompileError) -> [[String: Int]] {
+    var count = 1
+    for lengths in variants.values {
+      let (product, overflowed) = count.multipliedReportingOverflow(by: Set(lengths).count)
+      count = overflowed ? .max : product
+    }
+    guard count <= Self.mostVariants else {
+      throw CompileError(
+        .usage, "--dim names \(count) combinations of lengths; at most \(Self.mostVariants) get code of their own", stage: .load,
+        hint: "name the ones that matter: the code for all lengths serves the others")
+    }
+    var combinations: [[String: Int]] = variants.isEmpty ? [] : [[:]]
+    for (symbol, lengths) in variants.sorted(by: { $0.key < $1.key }) {
+      combinations = combinations.flatMap { combination in
+        Set(lengths).sorted().map { length in combination.merging([symbol: length]) { $1 } }
+      }
+    }
+    return combinations
+  }
 }

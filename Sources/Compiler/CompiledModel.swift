@@ -20,6 +20,8 @@ public struct CompiledModel: Sendable {
   public let records: [PassRecord]
   /// What `--tune` did; nil without it.
   public let tuning: TuningReport?
+  /// Bytes of constants that only variants read: those whose packing differs from that of the code for all lengths.
+  public let variantConstantBytes: Int
   public let stageSeconds: [(name: String, seconds: Double)]
   /// Modules whose object code came from the cache, and those that were compiled although there is one.
   public let cachedObjects: Int

@@ -41,7 +41,9 @@ public struct Compiler: Sendable {
   /// Reads a model: ONNX, or the text form if the name ends in `.ingot`.
   ///
   /// - Returns: A verified graph with `options.dimensions` and `options.shapes` bound.
-  public func load(_ path: String) throws(CompileError) -> Graph {
+  public func load(_ path: String) throws(CompileError) -> Graph { try load(path, for: options) }
+
+  private func load(_ path: String, for options: CompileOptions) throws(CompileError) -> Graph {
     let file = ModelSource(path: path)
     if file.isText { return try file.readText(options) }
     var model = try loadONNX(path: path, options: ImportOptions(dimensions: options.dimensions, shapes: options.shapes))
@@ -83,6 +85,8 @@ public struct Compiler: Sendable {
     /// What `--tune` did; nil without it.
     public var tuning: TuningReport?
     var clock: StageClock
+    /// Bytes of constants that only the variants read.
+    public var variantConstantBytes = 0
   }
 
   /// Reads a model, runs the passes and lowers it to kernels for `options.target`.
@@ -92,8 +96,60 @@ public struct Compiler: Sendable {
     var clock = StageClock()
     try options.passes.validate(knownPasses: Self.passes.map(\.name))
     let target = try self.target()
+    let combinations = try options.combinations()
+    var plan = try plan(path, for: options, target, packings: [:], clock: &clock)
+    var packings: [String: String] = [:]
+    for choice in plan.program.calls.compactMap(\.choice) { packings[choice.node] = choice.packing }
+    let ownBytes = plan.program.constants.reduce(0) { $0 + $1.tensor.byteCount }
+    for combination in combinations {
+      var bound = options
+      bound.variants = [:]
+      bound.dimensions.merge(combination) { $1 }
+      let variant = try self.plan(path, for: bound, target, packings: packings, clock: &clock)
+      let lengths = SymbolLengths(combination)
+      for symbol in combination.keys.sorted() where !plan.program.symbols.contains(symbol) {
+        throw CompileError(.usage, "the model has no symbolic axis `\(symbol)` left to tell lengths by", stage: .load, origin: NodeOrigin(file: path))
+      }
+      try Self.checkInterface(of: variant.program, for: lengths, against: plan.program, path)
+      plan.program.add(variant: variant.program, for: lengths)
+      plan.records += variant.records
+    }
+    plan.variantConstantBytes = plan.program.constants.reduce(0) { $0 + $1.tensor.byteCount } - ownBytes
+    try plan.program.verify(stage: .lower)
+    plan.clock = clock
+    return plan
+  }
+
+  /// A variant takes the same tensors and gives the same ones: the run time reads their shapes from the program's interface.
+  private static func checkInterface(
+    of variant: KernelProgram, for lengths: SymbolLengths, against program: KernelProgram, _ path: String
+  ) throws(CompileError) {
+    let values = lengths.values.mapValues { Extent($0) }
+    func agrees(_ a: KernelProgram.Port, _ b: KernelProgram.Port) -> Bool {
+      guard a.name == b.name, a.type.element == b.type.element, a.type.rank == b.type.rank else { return false }
+      return zip(a.type.shape, b.type.shape).allSatisfy { own, general in
+        let bound = general.substituting(values)
+        // Extents that still name symbols may be equal without being written alike.
+        return own == bound || !(own.isConstant && bound.isConstant)
+      }
+    }
+    let isSame = variant.inputs.count == program.inputs.count && variant.outputs.count == program.outputs.count
+      && zip(variant.inputs + variant.outputs, program.inputs + program.outputs).allSatisfy(agrees) && variant.symbols.allSatisfy(program.symbols.contains)
+    guard isSame else {
+      throw CompileError(
+        .unsupported, "with \(lengths) the model has another interface than without", stage: .lower, origin: NodeOrigin(file: path),
+        hint: "compile it for these lengths alone")
+    }
+  }
+
+  /// One form of the model: the general one, or that for some lengths.
+  ///
+  /// - Parameter packings: The packing that other forms of the model have chosen for each node's weights.
+  private func plan(
+    _ path: String, for options: CompileOptions, _ target: Target, packings: [String: String], clock: inout StageClock
+  ) throws(CompileError) -> Plan {
     progress(Progress(stage: "load"))
-    let source = try load(path)
+    let source = try load(path, for: options)
     clock.finish("load")
 
     var check: PassRunner<Graph>.Check?
@@ -112,7 +168,8 @@ public struct Compiler: Sendable {
     let threads = max(1, options.threads ?? Allowance.cpus)
     let lanes = target.vectorBytes / 4
     let machine = LoweringTarget(lanes: lanes, registers: target.registerCount, threads: threads, winograd: options.winograd)
-    let (answers, tuning) = try answers(path, graph, target, machine)
+    var (answers, tuning) = try self.answers(path, graph, target, machine)
+    answers.packings = packings
     if tuning != nil { clock.finish("tune") }
     var program = try lower(graph, for: machine, answers: answers) { done, count in
       progress(Progress(stage: "lower", done: done, of: count))
@@ -162,7 +219,9 @@ public struct Compiler: Sendable {
     plan.clock.finish("generate")
     return CompiledModel(
       source: plan.source, graph: plan.graph, program: plan.program, code: code, target: plan.target,
-      manifest: try manifest(path, plan.program, plan.source.conditions(), code, plan.target), records: plan.records, tuning: plan.tuning, stageSeconds: plan.clock.stages, cachedObjects: cache?.statistics.hits ?? 0, compiledObjects: cache?.statistics.misses ?? 0)
+      manifest: try manifest(path, plan.program, plan.source.conditions(), code, plan.target), records: plan.records, tuning: plan.tuning,
+      variantConstantBytes: plan.variantConstantBytes, stageSeconds: plan.clock.stages, cachedObjects: cache?.statistics.hits ?? 0,
+      compiledObjects: cache?.statistics.misses ?? 0)
   }
 
   func target() throws(CompileError) -> Target {
@@ -186,6 +245,12 @@ public struct Compiler: Sendable {
       return Manifest.Condition(condition.kind == .zero ? .zero : .nonNegative, condition.extent, violation: condition.violation)
     }
     manifest.entryOffset = code.entryOffset
+    var firstStep = KernelProgram.calls(of: program.steps).count
+    for variant in program.variants {
+      let count = KernelProgram.calls(of: variant.steps).count
+      manifest.variants.append(Manifest.Variant(lengths: variant.lengths.values, arenaBytes: variant.arenaBytes, steps: firstStep..<firstStep + count))
+      firstStep += count
+    }
     manifest.steps = program.calls.map {
       Manifest.Step(name: program.kernels[$0.kernel].name, origin: $0.origin, flops: Self.outsideLoops($0.flops), bytes: Self.outsideLoops($0.bytes))
     }
@@ -215,7 +280,9 @@ struct StageClock {
   mutating func finish(_ name: String) {
     let now = clock.now
     let elapsed = (now - last).components
-    stages.append((name, Double(elapsed.seconds) + Double(elapsed.attoseconds) * 1e-18))
+    let seconds = Double(elapsed.seconds) + Double(elapsed.attoseconds) * 1e-18
+    // Variants pass the same stages again.
+    if let known = stages.firstIndex(where: { $0.name == name }) { stages[known].seconds += seconds } else { stages.append((name, seconds)) }
     last = now
   }
 }

@@ -20,5 +20,8 @@ extension Pipeline<Graph> {
 
 extension Pipeline<KernelProgram> {
   /// What follows lowering.
-  public static let program = Pipeline<KernelProgram>("program") { planMemory }
+  public static let program = Pipeline<KernelProgram>("program") {
+    shareConstants
+    planMemory
+  }
 }

@@ -11,7 +11,10 @@ extension ConvolutionTemplate {
 
     var isImage: Bool { if case .image = self { true } else { false } }
   }
-  struct Way: Sendable {
+  struct Way: PackingWay {
+    var packing: String? {
+      if case .winograd(let plan) = method { "\(plan.transform.extent) x \(plan.transform.extent) transforms, panels of \(plan.shape.width)" } else { "panels of \(shape.width)" }
+    }
     var method: Method
     var shape: TileShape
     /// Rows of pixels in a block; nil for symbolic extents: what the schedule does then.

@@ -4,7 +4,8 @@ import TensorTypes
 
 extension DotTemplate {
   /// A way to do a matrix product.
-  struct Way: Sendable {
+  struct Way: PackingWay {
+    var packing: String? { right == .packed ? "panels of \(shape.width)" : nil }
     enum Right: String, Sendable {
       /// Packed while compiling.
       case packed

@@ -59,7 +59,7 @@ struct LoopTemplate {
     for axis in 0..<shape.rank { start[axis] = .of(region[axis].start) }
     let loops = groups.map { group in (axis: group.last ?? 0, size: group.reduce(Extent(1)) { $0 * region[$1].size }) }.filter { $0.size != 1 }
     let work = loops.reduce(Extent(1)) { $0 * $1.size }
-    let isParallel = target.threads > 1 && (work.constant ?? Int.max) >= target.parallelThreshold
+    func sharing(_ iterations: Extent) -> LoopSharing { LoopSharing(work: work, iterations: iterations, threshold: target.parallelThreshold, threads: target.threads) }
 
     func store(_ index: [Expression], _ emitter: inout ElementEmitter) throws(CompileError) -> [Statement] {
       let value = try emitter.element(root, index)
@@ -83,8 +83,13 @@ struct LoopTemplate {
         next[axis] = start[axis] + variable
         return try nest(position + 1, next, &emitter)
       }
-      if position == vector, position == 0, isParallel { return try blocked(size, &emitter, advance) }
-      let kind: Loop.Kind = position == vector ? .vectorized : position > vector ? .unrolled : position == 0 && isParallel ? .parallel : .serial
+      if position == 0 {
+        let blocks = size.ceilDivided(by: Extent(Self.blockElements))
+        if position != vector { return try sharing(size).loop(&emitter, "i", to: size, advance) }
+        let sharing = sharing(blocks)
+        if sharing.isParallel { return try blocked(size, blocks, sharing, &emitter, advance) }
+      }
+      let kind: Loop.Kind = position == vector ? .vectorized : position > vector ? .unrolled : .serial
       return [try emitter.loop("i", to: size, kind, advance)]
     }
     return try nest(0, start, &emitter)
@@ -99,19 +104,18 @@ struct LoopTemplate {
 
   /// A single long loop in blocks, so that several threads can share it.
   private func blocked(
-    _ size: Extent, _ emitter: inout ElementEmitter, _ body: (inout ElementEmitter, Expression) throws(CompileError) -> [Statement]
+    _ size: Extent, _ blocks: Extent, _ sharing: LoopSharing, _ emitter: inout ElementEmitter,
+    _ body: (inout ElementEmitter, Expression) throws(CompileError) -> [Statement]
   ) throws(CompileError) -> [Statement] {
-    let block = 2048
-    let blocks = size.ceilDivided(by: Extent(block))
-    return [
-      try emitter.loop("block", to: blocks, .parallel) { emitter, number throws(CompileError) in
-        let variable = emitter.builder.variable("i")
-        emitter.ranges.set(variable, to: size)
-        let first = number * .index(block)
-        let end: Expression = size.constant.map { $0 % block == 0 } == true ? first + .index(block) : .indexMinimum(first + .index(block), .of(size))
-        let inner = try emitter.scoped { emitter throws(CompileError) in try body(&emitter, .variable(variable)) }
-        return [.loop(Loop(variable, from: first, to: end, kind: .vectorized, body: inner))]
-      }
-    ]
+    try sharing.parts(&emitter, of: blocks) { emitter, lower, upper throws(CompileError) in
+      let variable = emitter.builder.variable("i")
+      emitter.ranges.set(variable, to: size)
+      let block = Expression.index(Self.blockElements)
+      let end: Expression = size.constant.map { $0 % Self.blockElements == 0 } == true ? upper * block : .indexMinimum(upper * block, .of(size))
+      let inner = try emitter.scoped { emitter throws(CompileError) in try body(&emitter, .variable(variable)) }
+      return [.loop(Loop(variable, from: lower * block, to: end, kind: .vectorized, body: inner))]
+    }
   }
+
+  private static let blockElements = 2048
 }

@@ -27,7 +27,7 @@ struct ReductionTemplate {
     let borders = try path.fillBorders(output, &emitter)
     let kept = rows.keptAxes.filter { rows.shape[$0] != 1 }
     let rowCount = kept.reduce(Extent(1)) { $0 * rows.shape[$1] }
-    let isParallel = target.threads > 1 && (rows.shape.elementCount.constant ?? Int.max) >= target.parallelThreshold / 4 && rowCount != 1
+    let sharing = LoopSharing(work: rows.shape.elementCount, iterations: rowCount, threshold: target.parallelThreshold / 4, threads: target.threads)
     // With the last axis kept, its loop is the vector loop; the kept axes before it are the outer loops.
     let lanesAreRows = rows.vectorAxis.map { rows.keptAxes.contains($0) } ?? false
     let outer = lanesAreRows ? kept.filter { $0 != rows.vectorAxis } : kept
@@ -62,13 +62,15 @@ struct ReductionTemplate {
       ]
     }
     let start = [Expression](repeating: .index(0), count: rows.shape.rank)
-    if outerShape.elementCount == 1 { return borders + (try lanes(&emitter, start, parallel: isParallel)) }
-    let loop = try emitter.loop("row", to: outerShape.elementCount, isParallel ? .parallel : .serial) { emitter, number throws(CompileError) in
+    if outerShape.elementCount == 1 { return borders + (try lanes(&emitter, start, parallel: sharing.isParallel)) }
+    let outerSharing = LoopSharing(
+      work: rows.shape.elementCount, iterations: outerShape.elementCount, threshold: target.parallelThreshold / 4, threads: target.threads)
+    let loop = try outerSharing.loop(&emitter, "row", to: outerShape.elementCount) { emitter, number throws(CompileError) in
       var index = start
       for (axis, part) in zip(outer, emitter.mapping.delinearize(number, in: outerShape)) { index[axis] = part }
       return try lanes(&emitter, index, parallel: false)
     }
-    return borders + [loop]
+    return borders + loop
   }
 
   /// Everything that happens to one row: each reduction in turn, then the result.

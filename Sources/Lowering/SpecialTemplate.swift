@@ -37,14 +37,13 @@ struct SpecialTemplate {
     let lines = Shape(axes.map { shape[$0] })
     let start = [Expression](repeating: .index(0), count: shape.rank)
     if axes.isEmpty { return try emitter.scoped { emitter throws(CompileError) in try body(&emitter, start) } }
-    let isParallel = axis != nil && target.threads > 1 && (shape.elementCount.constant ?? Int.max) >= target.parallelThreshold
-    return [
-      try emitter.loop("line", to: lines.elementCount, isParallel ? .parallel : .serial) { emitter, number throws(CompileError) in
-        var index = start
-        for (axis, part) in zip(axes, emitter.mapping.delinearize(number, in: lines)) { index[axis] = part }
-        return try body(&emitter, index)
-      }
-    ]
+    let sharing = LoopSharing(
+      work: shape.elementCount, iterations: lines.elementCount, threshold: target.parallelThreshold, threads: axis == nil ? 1 : target.threads)
+    return try sharing.loop(&emitter, "line", to: lines.elementCount) { emitter, number throws(CompileError) in
+      var index = start
+      for (axis, part) in zip(axes, emitter.mapping.delinearize(number, in: lines)) { index[axis] = part }
+      return try body(&emitter, index)
+    }
   }
 
   private func argReduce(_ operation: ArgReduce, _ node: Node, _ emitter: inout ElementEmitter, _ output: Buffer) throws(CompileError) -> [Statement] {

@@ -33,7 +33,9 @@ struct Arena: ~Copyable {
     byteCount = 0
     base = emptyBase
     let isHuge = wanted >= Self.hugePageBytes
-    let (size, overflowed) = wanted.addingReportingOverflow(isHuge ? Self.hugePageBytes : 0)
+    // Up to the end of the last huge page where that is a small part; and room to begin on one.
+    let rounded = wanted >= 4 * Self.hugePageBytes && wanted <= Int.max / 2 ? (wanted + Self.hugePageBytes - 1) / Self.hugePageBytes * Self.hugePageBytes : wanted
+    let (size, overflowed) = rounded.addingReportingOverflow(isHuge ? Self.hugePageBytes : 0)
     guard !overflowed, let address = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), address != MAP_FAILED else {
       throw .outOfMemory(bytes: wanted)
     }
@@ -41,6 +43,6 @@ struct Arena: ~Copyable {
     mappedBytes = size
     byteCount = wanted
     base = isHuge ? address.alignedUp(toMultipleOf: Self.hugePageBytes) : address
-    if isHuge { madvise(base, wanted, MADV_HUGEPAGE) }
+    if isHuge { madvise(base, rounded, MADV_HUGEPAGE) }
   }
 }

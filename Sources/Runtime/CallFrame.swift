@@ -4,7 +4,7 @@ internal import CRuntime
 ///
 /// All pointers of the C boundary are here: `Session` decides what they point to.
 struct CallFrame: ~Copyable {
-  private let context: UnsafeMutablePointer<ingot_context>
+  private let run: UnsafeMutablePointer<ingot_run>
   private let inputs: UnsafeMutablePointer<UnsafeRawPointer?>
   private let outputs: UnsafeMutablePointer<UnsafeMutableRawPointer?>
   private let symbols: UnsafeMutablePointer<Int64>
@@ -12,8 +12,9 @@ struct CallFrame: ~Copyable {
   let stepCount: Int
 
   init(inputCount: Int, outputCount: Int, symbolCount: Int, stepCount: Int, pool: ThreadPool?, threads: Int) {
-    context = .allocate(capacity: 1)
-    context.initialize(to: ingot_context(parallel: ingot_parallel, pool: pool?.raw.map { UnsafeMutableRawPointer($0) }, threads: Int64(threads), profile: nil))
+    run = .allocate(capacity: 1)
+    let context = ingot_context(parallel: ingot_run_parallel, pool: pool?.raw.map { UnsafeMutableRawPointer($0) }, threads: Int64(threads), profile: nil)
+    run.initialize(to: ingot_run(context: context, members: 0))
     inputs = .allocate(capacity: max(inputCount, 1))
     inputs.initialize(repeating: nil, count: max(inputCount, 1))
     outputs = .allocate(capacity: max(outputCount, 1))
@@ -26,7 +27,7 @@ struct CallFrame: ~Copyable {
   }
 
   deinit {
-    context.deallocate()
+    run.deallocate()
     inputs.deallocate()
     outputs.deallocate()
     symbols.deallocate()
@@ -39,12 +40,12 @@ struct CallFrame: ~Copyable {
   func symbol(_ index: Int) -> Int { Int(symbols[index]) }
 
   /// Starts or stops counting cycles per step.
-  func setProfiling(_ isOn: Bool) { context.pointee.profile = isOn ? profile : nil }
+  func setProfiling(_ isOn: Bool) { run.pointee.context.profile = isOn ? profile : nil }
   func cycles(ofStep step: Int) -> Int { Int(profile[step]) }
   func clearProfile() { profile.update(repeating: 0, count: max(stepCount, 1)) }
 
   /// Runs the code; 0 or 1 + the index of a failure.
   func call(_ entry: UnsafeRawPointer, constants: UnsafeRawPointer, arena: UnsafeMutableRawPointer) -> Int {
-    Int(ingot_call(entry, context, inputs, outputs, constants, arena, symbols))
+    Int(ingot_run_call(run, entry, inputs, outputs, constants, arena, symbols))
   }
 }

@@ -1,4 +1,4 @@
-internal import Artifact
+public import Artifact
 public import TensorTypes
 
 /// Runs a model, one run at a time, and keeps what a run needs: arena, output buffers, argument arrays.
@@ -122,6 +122,12 @@ public final class Session {
   /// Bytes of scratch memory that the bound shapes need.
   public private(set) var arenaBytes = 0
 
+  /// The code that serves the bound shapes; nil if that is the code for all lengths.
+  public private(set) var variant: Manifest.Variant?
+
+  /// The steps of the manifest that a run takes.
+  public var steps: Range<Int> { variant?.steps ?? model.manifest.generalSteps }
+
   // MARK: Binding
 
   private func bind(dimensions: [[Int]]) throws(RunError) {
@@ -147,7 +153,8 @@ public final class Session {
       }
     }
 
-    guard let arenaBytes = manifest.arenaBytes.evaluated(binding.values), arenaBytes >= 0 else {
+    let variant = manifest.variant(for: binding.values)
+    guard let arenaBytes = (variant?.arenaBytes ?? manifest.arenaBytes).evaluated(binding.values), arenaBytes >= 0 else {
       throw .tooLarge(what: "the arena", bytes: nil, limit: maximumBytes)
     }
     guard arenaBytes <= maximumBytes else { throw .tooLarge(what: "the arena", bytes: arenaBytes, limit: maximumBytes) }
@@ -169,6 +176,7 @@ public final class Session {
     try outputMemory.grow(to: end)
     for index in manifest.outputs.indices { frame.setOutput(index, outputMemory.base + outputOffsets[index]) }
     self.arenaBytes = arenaBytes
+    self.variant = variant
     self.binding = binding
     boundDimensions = dimensions
   }

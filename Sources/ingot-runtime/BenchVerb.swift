@@ -12,9 +12,10 @@ enum BenchVerb {
       InputArguments.option, InputArguments.dimension,
       Option(name: "--json", value: "FILE", help: "write the result as JSON; - means standard output"),
       Option(name: "--profile", help: "add the time of every kernel"),
+      Option(name: "--clients", value: "N", help: "runs per second of 1, 2, 4 ... N clients at the same time, each with memory of its own"),
       Option(name: "--slices", help: "measure on request: every line of standard input holds seconds,\nits answer is a line of JSON (to alternate with another program)"),
     ],
-    examples: ["bench --threads 1", "bench --profile --seconds 5"], run: run)
+    examples: ["bench --threads 1", "bench --profile --seconds 5", "bench --dim batch=8 --clients 8"], run: run)
 
   private static func run(_ arguments: Arguments) throws(Failure) -> Int32 {
     let seconds = try arguments.seconds("--seconds") ?? 2
@@ -29,6 +30,9 @@ enum BenchVerb {
       session = try model.makeSession(threads: threads)
       try session.prepare(inputs)
     } catch { throw .failed("\(error)") }
+    if let clients = try arguments.integer("--clients", in: 1...256) {
+      return try measureClients(model, inputs, most: clients, threads: threads, seconds: seconds)
+    }
     if arguments.has("--slices") {
       try BenchSlices.run(session)
       return 0
@@ -49,6 +53,19 @@ enum BenchVerb {
     return 0
   }
 
+  /// Throughput by the number of clients: more of them than cores should not lower it.
+  private static func measureClients(_ model: Model, _ inputs: [Tensor], most: Int, threads: Int?, seconds: Double) throws(Failure) -> Int32 {
+    var clients = 1
+    while true {
+      let result: ConcurrentRuns.Result
+      do throws(RunError) { result = try ConcurrentRuns(clients: clients, seconds: seconds, threads: threads).measure(model, inputs) } catch { throw .failed("\(error)") }
+      Console.print(
+        "\(clients) client\(clients == 1 ? "" : "s"): \((result.runsPerSecond * 10).rounded() / 10) runs/s, the slowest client got \(percent(result.fairness)) of the mean")
+      if clients >= most { return 0 }
+      clients = min(clients * 2, most)
+    }
+  }
+
   /// Seconds per run of every step, slowest first. Measured apart from the timing, which counting cycles would disturb.
   private static func profile(_ session: Session, _ manifest: Manifest) throws(RunError) -> [(step: Manifest.Step, seconds: Double)] {
     let runs = 20
@@ -57,7 +74,8 @@ enum BenchVerb {
     for _ in 0..<runs { try session.invoke() }
     session.isProfiling = false
     let scale = 1 / (Double(runs) * MachineLimits.cyclesPerSecond)
-    return zip(manifest.steps, session.stepCycles).map { ($0, Double($1) * scale) }.sorted { $0.seconds > $1.seconds }
+    let cycles = session.stepCycles
+    return session.steps.map { (manifest.steps[$0], Double(cycles[$0]) * scale) }.sorted { $0.seconds > $1.seconds }
   }
 
   private static func report(
@@ -68,6 +86,7 @@ enum BenchVerb {
       .init("minimum_seconds", .number(result.minimum)), .init("mean_seconds", .number(result.mean)), .init("p99_seconds", .number(result.p99)),
       .init("spread", .number(result.spread)), .init("samples", .integer(result.samples.count)), .init("runs_per_sample", .integer(result.runsPerSample)),
     ]
+    if !manifest.variants.isEmpty { members.append(.init("variant", session.variant.map { .string($0.label) } ?? .null)) }
     if !profile.isEmpty {
       members.append(
         .init(
@@ -88,6 +107,7 @@ enum BenchVerb {
   ) -> String {
     var text = "\(manifest.modelName): median \(time(result.median)), fastest \(time(result.minimum)), p99 \(time(result.p99)) "
     text += "on \(session.threads) thread\(session.threads == 1 ? "" : "s") (\(result.samples.count * result.runsPerSample) runs)"
+    if !manifest.variants.isEmpty { text += "\n  code for \(session.variant?.label ?? "all lengths")" }
     if result.spread > 0.05 { text += "\n  the middle half of the runs differs by \(percent(result.spread)): this machine is not quiet" }
     let total = profile.reduce(0) { $0 + $1.seconds }
     for (step, seconds) in profile.prefix(40) {

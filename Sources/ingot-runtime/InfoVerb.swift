@@ -19,8 +19,12 @@ enum InfoVerb {
     for port in manifest.outputs { lines.append("  output  \(port.name)  \(port.type)") }
     lines.append("  target  \(manifest.target.name)" + (manifest.target.requiredFeatures.isEmpty ? "" : " (\(manifest.target.requiredFeatures.count) CPU features needed)"))
     lines.append("  memory  \(manifest.arenaBytes) bytes per run")
-    let flops = manifest.steps.reduce(Extent(0)) { $0 + $1.flops }
-    lines.append("  work    \(flops) operations in \(manifest.steps.count) kernels")
+    let general = manifest.steps[manifest.generalSteps]
+    lines.append("  work    \(general.reduce(Extent(0)) { $0 + $1.flops }) operations in \(general.count) kernels")
+    for variant in manifest.variants {
+      let flops = manifest.steps[variant.steps].reduce(Extent(0)) { $0 + $1.flops }
+      lines.append("  code of its own for \(variant.label): \(flops) operations in \(variant.steps.count) kernels, \(variant.arenaBytes) bytes per run")
+    }
     if !manifest.labels.isEmpty { lines.append("  labels  \(manifest.labels.count), from \(manifest.labels.first ?? "")") }
     if !manifest.sourceDigest.isEmpty { lines.append("  source  \(manifest.sourceDigest)") }
     if !manifest.toolVersion.isEmpty { lines.append("  tool    ingot \(manifest.toolVersion)") }

@@ -40,6 +40,25 @@ enum MachineCode {
     0x31, 0xc0, 0xc3,
   ]
 
+  /// Adds 1 to each of the first `symbols[0]` 32-bit integers of the first output, in one parallel loop.
+  static let parallelCount: [UInt8] = [
+    0x48, 0x83, 0xec, 0x08,  // sub rsp, 8
+    0x48, 0x8b, 0x07,  // mov rax, [rdi]: context->parallel
+    0x49, 0x8b, 0x09,  // mov rcx, [r9]: how many iterations
+    0x48, 0x8b, 0x12,  // mov rdx, [rdx]: the output is the closure
+    0x48, 0x8d, 0x35, 0x09, 0, 0, 0,  // lea rsi, [body]
+    0xff, 0xd0,  // call rax
+    0x31, 0xc0,  // xor eax, eax
+    0x48, 0x83, 0xc4, 0x08, 0xc3,  // add rsp, 8; ret
+    // body: rdi closure, rsi begin, rdx end
+    0x48, 0x39, 0xd6,  // cmp rsi, rdx
+    0x7d, 0x08,  // jge over the loop
+    0xff, 0x04, 0xb7,  // inc dword [rdi + 4 * rsi]
+    0x48, 0xff, 0xc6,  // inc rsi
+    0xeb, 0xf3,  // jmp body
+    0xc3,
+  ]
+
   /// A model with one input `x` and one output `y`.
   static func model(
     _ code: [UInt8], input: TensorType, output: TensorType, constants: [ConstantChunk] = [], constantsBytes: Int = 0,

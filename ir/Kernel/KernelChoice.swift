@@ -22,6 +22,9 @@ public struct KernelChoice: Sendable, Hashable {
   public var reason: Reason
   /// All of them, the least estimate first.
   public var candidates: [Candidate]
+  /// The node whose work it is, and how its constant operand is packed.
+  public var node = ""
+  public var packing: String?
 
   public init(problem: String, taken: String, reason: Reason, candidates: [Candidate]) {
     (self.problem, self.taken, self.reason, self.candidates) = (problem, taken, reason, candidates)

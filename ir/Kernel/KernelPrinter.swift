@@ -91,6 +91,10 @@ extension KernelProgram {
       }
     }
     print(steps, indent: "")
+    for variant in variants {
+      text += "for \(variant.lengths), arena \(variant.arenaBytes) bytes:\n"
+      print(variant.steps, indent: "  ")
+    }
     return text
   }
 }

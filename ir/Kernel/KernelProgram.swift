@@ -78,6 +78,8 @@ public struct KernelProgram: Sendable {
   public var buffers: [ProgramBuffer] = []
   public var kernels: [Kernel] = []
   public var steps: [Step] = []
+  /// Steps for certain lengths; no two fit the same ones.
+  public var variants: [Variant] = []
   public var constants: [ProgramConstant] = []
   /// The size of the arena; 0 until memory is planned.
   public var arenaBytes: Extent = 0
@@ -86,18 +88,8 @@ public struct KernelProgram: Sendable {
     (self.name, self.inputs, self.outputs, self.symbols) = (name, inputs, outputs, symbols)
   }
 
-  /// Every call, in order, those inside loops once.
-  public var calls: [Call] {
-    func collect(_ steps: [Step]) -> [Call] {
-      steps.flatMap { step -> [Call] in
-        switch step {
-        case .call(let call): [call]
-        case .loop(_, _, let body): collect(body)
-        }
-      }
-    }
-    return collect(steps)
-  }
+  /// Every call, in order, those inside loops once: first those of `steps`, then those of each variant.
+  public var calls: [Call] { Self.calls(of: steps) + variants.flatMap { Self.calls(of: $0.steps) } }
 
   /// Adds a kernel, or finds the one with the same code.
   public mutating func add(_ kernel: Kernel) -> Int {

@@ -1,6 +1,15 @@
 import GraphIR
 import KernelIR
 
+/// Two initialisers with the same contents, or one that is packed alike for two layers.
+///
+/// Numerics: none.
+public let shareConstants = Pass<KernelProgram>(
+  "share-constants", "Stores constants with the same bytes once."
+) { program, _ throws(CompileError) in
+  program.shareConstants()
+}
+
 /// Lays out the arena.
 ///
 /// Numerics: none.

@@ -55,6 +55,21 @@ int64_t ingot_pool_threads(const ingot_pool *pool);
 /// The `parallel` of `ingot_context`. A caller that finds the pool busy runs its loop itself.
 void ingot_parallel(const ingot_context *context, ingot_body body, const void *closure, int64_t count);
 
+/// A context for runs that share the pool fairly: while several runs are under way, each gets its part of the members,
+/// down to its own thread alone. A run without a parallel loop does not touch the pool.
+typedef struct ingot_run {
+  /// With `ingot_run_parallel` as its `parallel`.
+  ingot_context context;
+  /// Members that the run in progress may use; 0 until it comes to its first parallel loop.
+  int64_t members;
+} ingot_run;
+
+/// The `parallel` of a run's context.
+void ingot_run_parallel(const ingot_context *context, ingot_body body, const void *closure, int64_t count);
+/// Calls the entry point at an address; one call at a time for each `run`.
+int32_t ingot_run_call(
+    ingot_run *run, const void *entry, const void *const *inputs, void *const *outputs, const void *constants, void *arena, int64_t *symbols);
+
 // MARK: Digest
 
 /// State of a digest that is fed piece by piece.

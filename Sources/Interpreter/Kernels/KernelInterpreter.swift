@@ -25,7 +25,7 @@ public enum KernelInterpreter {
       throw KernelError(kernel: program.name, message: error.message)
     }
     var execution = try ProgramExecution(program, inputs, binding.values, observing)
-    try execution.run(program.steps, binding.values)
+    try execution.run(program.variant(for: binding.values)?.steps ?? program.steps, binding.values)
     return try execution.outputs(binding.values)
   }
 }
@@ -52,10 +52,17 @@ private struct ProgramExecution {
     _ program: KernelProgram, _ inputs: [Tensor], _ symbols: [String: Int], _ observing: ((KernelProgram.Call, [Tensor]) -> Void)?
   ) throws(KernelError) {
     (self.program, self.observing) = (program, observing)
-    let arenaBytes = try Self.value(program.arenaBytes, symbols, "the arena", program.name)
+    let variant = program.variant(for: symbols)
+    let arenaBytes = try Self.value(variant?.arenaBytes ?? program.arenaBytes, symbols, "the arena", program.name)
+    let touched = Set(KernelProgram.calls(of: variant?.steps ?? program.steps).flatMap(\.arguments).map(\.buffer))
     let arena = TensorBytes(arenaBytes)
     owned.append(arena)
-    for buffer in program.buffers {
+    for (position, buffer) in program.buffers.enumerated() {
+      if case .arena = buffer.placement, !touched.contains(position), let base = allocate(0) {
+        // Other lengths use it.
+        memory.append(KernelMemory(name: buffer.name, element: buffer.element, count: 0, base: base, isWritable: false))
+        continue
+      }
       let count = try Self.value(buffer.elementCount, symbols, buffer.name, program.name)
       let byteCount = count * buffer.element.byteCount
       var base: UnsafeMutableRawPointer?

@@ -6,46 +6,78 @@ import TensorTypes
 ///
 /// `int32_t entry(const ingot_context *, const void *const *inputs, void *const *outputs, const void *constants, void *arena, int64_t *symbols)`
 ///
-/// There are two bodies. The measured one, taken if the context has a `profile`, adds each step's cycles to its counter
-/// and calls small kernels instead of containing them; the other one pays nothing for it.
+/// Each body comes twice. The measured one, taken if the context has a `profile`, adds each step's cycles to its counter
+/// and calls small kernels instead of containing them; the other one pays nothing for it. A variant is a pair of
+/// bodies with the same signature; the entry compares the symbols first and hands over to the one that fits.
 struct EntryEmitter: ~Copyable {
   let program: KernelProgram
   let module: ModuleReference
   let target: Target
   let constantOffsets: [Int]
   /// The function of each kernel, by its number.
-  let kernels: [KernelEmitter.FunctionParts]
+  let kernels: [Int: KernelEmitter.FunctionParts]
   private let b: FunctionBuilder
   private let isMeasured: Bool
-  private var callNumber = 0
+  private var callNumber: Int
   /// Offsets of arena buffers that depend on symbols, computed once where the function starts.
   private var arenaOffsets: [Extent: IRValue] = [:]
 
   static let symbolName = "ingot_entry"
 
-  /// Emits both bodies.
+  static func symbolName(ofVariant variant: Int) -> String { "\(symbolName).variant\(variant)" }
+
+  /// Emits both bodies of the program, or of one of its variants.
+  ///
+  /// - Parameter kernels: The function of each kernel that the body calls, by its number.
   static func emit(
-    _ program: KernelProgram, constantOffsets: [Int], kernels: [KernelEmitter.FunctionParts], in module: ModuleReference, for target: Target
+    _ program: KernelProgram, variant: Int?, constantOffsets: [Int], kernels: [Int: KernelEmitter.FunctionParts], in module: ModuleReference, for target: Target
   ) throws(CodegenError) {
     let pointer = IRType(LLVMPointerTypeInContext(module.context, 0))
     let type = module.functionType(Array(repeating: pointer, count: 6), returning: IRType(LLVMIntTypeInContext(module.context, 32)))
-    let plain = module.function(symbolName, type, .image, for: target)
-    let measured = module.function(symbolName + ".measured", type, .module, for: target)
+    let name = variant.map { symbolName(ofVariant: $0) } ?? symbolName
+    let plain = module.function(name, type, .image, for: target)
+    let measured = module.function(name + ".measured", type, .module, for: target)
+    let steps = variant.map { program.variants[$0].steps } ?? program.steps
+    let before = variant.map { KernelProgram.calls(of: program.steps + program.variants[..<$0].flatMap(\.steps)).count } ?? 0
     for (function, isMeasured) in [(measured, true), (plain, false)] {
       module.alignStack(of: function, for: target)
-      var emitter = EntryEmitter(program, function, isMeasured: isMeasured, constantOffsets: constantOffsets, kernels: kernels, in: module, for: target)
-      if !isMeasured { emitter.emitDispatch(to: measured, type) }
-      try emitter.emit()
+      var emitter = EntryEmitter(
+        program, function, isMeasured: isMeasured, constantOffsets: constantOffsets, kernels: kernels, callNumber: before, in: module, for: target)
+      if !isMeasured {
+        if variant == nil { emitter.emitDispatchToVariants(type, in: module, for: target) }
+        emitter.emitDispatch(to: measured, type)
+      }
+      try emitter.emitBody(steps)
     }
   }
 
   private init(
-    _ program: KernelProgram, _ function: IRValue, isMeasured: Bool, constantOffsets: [Int], kernels: [KernelEmitter.FunctionParts], in module: ModuleReference,
-    for target: Target
+    _ program: KernelProgram, _ function: IRValue, isMeasured: Bool, constantOffsets: [Int], kernels: [Int: KernelEmitter.FunctionParts], callNumber: Int,
+    in module: ModuleReference, for target: Target
   ) {
+    self.callNumber = callNumber
     (self.program, self.module, self.target, self.constantOffsets, self.kernels, self.isMeasured) = (program, module, target, constantOffsets, kernels, isMeasured)
     b = FunctionBuilder(function, in: module, for: target)
     for position in 1..<6 { module.add(attribute: "noalias", to: function, parameter: position) }
+  }
+
+  /// Hands over to the variant whose lengths are those of the run, if there is one.
+  private func emitDispatchToVariants(_ type: IRType, in module: ModuleReference, for target: Target) {
+    for (number, variant) in program.variants.enumerated() {
+      let (take, next) = (b.block("variant\(number)"), b.block("not.variant\(number)"))
+      for item in variant.lengths.items {
+        guard let position = program.symbols.firstIndex(of: item.symbol) else { continue }
+        let value = b.load(b.i64, b.element(b.parameter(5), b.i64, at: position), alignment: 8)
+        let more = b.block("same.\(item.symbol)")
+        b.branch(if: b.compare(LLVMIntEQ, value, b.index(item.length)), to: more, else: next)
+        b.position(atEndOf: more)
+      }
+      b.branch(to: take)
+      b.position(atEndOf: take)
+      let function = module.function(Self.symbolName(ofVariant: number), type, .image, for: target)
+      LLVMBuildRet(b.raw, b.call(function, type, (0..<6).map { b.parameter($0) }).raw)
+      b.position(atEndOf: next)
+    }
   }
 
   /// Hands over to the measured body if the run wants a profile.
@@ -59,7 +91,7 @@ struct EntryEmitter: ~Copyable {
     b.position(atEndOf: plain)
   }
 
-  private mutating func emit() throws(CodegenError) {
+  private mutating func emitBody(_ steps: [KernelProgram.Step]) throws(CodegenError) {
     var symbols: [String: IRValue] = [:]
     for (position, name) in program.symbols.enumerated() {
       symbols[name] = b.load(b.i64, b.element(b.parameter(5), b.i64, at: position), alignment: 8)
@@ -76,7 +108,7 @@ struct EntryEmitter: ~Copyable {
       guard case .arena(let offset?) = buffer.placement, !offset.isConstant, arenaOffsets[offset] == nil, offset.symbols.allSatisfy({ symbols[$0] != nil }) else { continue }
       arenaOffsets[offset] = try b.emit(offset, symbols)
     }
-    try emit(program.steps, symbols, ports)
+    try emit(steps, symbols, ports)
     b.finish(returning: b.integer(0, b.i32))
   }
 
@@ -113,7 +145,7 @@ struct EntryEmitter: ~Copyable {
     var arguments = [b.parameter(0)]
     for view in call.arguments { arguments.append(try address(of: view, symbols, ports)) }
     for symbol in call.symbols { arguments.append(try b.emit(symbol, symbols)) }
-    let function = kernels[call.kernel]
+    guard let function = kernels[call.kernel] else { throw CodegenError(.malformed("kernel \(call.kernel) has no function"), kernel: kernel.name) }
     let number = callNumber
     callNumber += 1
     guard isMeasured else {

@@ -1,14 +1,15 @@
 internal import CLLVM
 import KernelIR
 
-/// How a program is cut into LLVM modules: one for the entry point and everything small, one for each other kernel.
+/// How a program is cut into LLVM modules: one for the entry point and everything small, one for each variant with what is small
+/// in it, one for each other kernel.
 struct Units: Sendable {
   let program: KernelProgram
   let target: Target
   let constants: ConstantLayout
   /// For each kernel the first one with the same code.
   let canonical: [Int]
-  /// The kernels that are part of the entry's module.
+  /// The kernels that are part of the modules whose bodies call them.
   let inlined: Set<Int>
   /// The kernels with a module of their own, largest first so that no worker is left with it.
   let separate: [Int]
@@ -33,7 +34,8 @@ struct Units: Sendable {
     var calls: [Int: Int] = [:]
     for call in program.calls where canonical.indices.contains(call.kernel) { calls[canonical[call.kernel], default: 0] += 1 }
     var (inlined, separate): (Set<Int>, [(number: Int, code: Int)]) = ([], [])
-    var budget = Self.inliningBudget
+    // Each body has its own module and may contain as much as if it were alone.
+    var budget = Self.inliningBudget * (1 + program.variants.count)
     for number in canonical.indices where canonical[number] == number {
       let size = KernelSize(program.kernels[number])
       guard size.code <= Self.codeLimit else {
@@ -51,8 +53,9 @@ struct Units: Sendable {
     self.separate = separate.sorted { ($1.code, $0.number) < ($0.code, $1.number) }.map(\.number)
   }
 
-  /// Modules, the entry's first.
-  var count: Int { 1 + separate.count }
+  /// Modules: the entry's, the variants', the kernels'.
+  var count: Int { bodies + separate.count }
+  private var bodies: Int { 1 + program.variants.count }
 
   private func symbolName(_ kernel: Int) -> String {
     let name = program.kernels[kernel].name.map { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "_") ? $0 : "_" }
@@ -63,8 +66,8 @@ struct Units: Sendable {
   /// have equal objects; the linker gives it the name that `linkName` says.
   static let anonymousName = "kernel"
 
-  /// The name of the function of module `number` in the image; nil for the entry's module, which has several.
-  func linkName(_ number: Int) -> String? { number == 0 ? nil : symbolName(separate[number - 1]) }
+  /// The name of the function of module `number` in the image; nil for the entry's and the variants' modules, which have several.
+  func linkName(_ number: Int) -> String? { number < bodies ? nil : symbolName(separate[number - bodies]) }
 
   /// Emits, verifies and optimizes a module, and hands it to `body` with its machine.
   func withModule<Result>(
@@ -79,7 +82,7 @@ struct Units: Sendable {
   /// The object of a module: from the store if it has it, else compiled and kept there.
   func object(_ number: Int, store: (any ObjectStore)?) throws(CodegenError) -> [UInt8] {
     let machine = try TargetMachine(target)
-    let module = try emit(number, with: machine, named: number == 0 ? nil : Self.anonymousName)
+    let module = try emit(number, with: machine, named: number < bodies ? nil : Self.anonymousName)
     guard let store else {
       try finish(module, number, with: machine)
       return try machine.emit(module)
@@ -92,10 +95,12 @@ struct Units: Sendable {
     return object
   }
 
+  /// - Parameter name: What the function of a separate kernel is called; nil for bodies.
   private func emit(_ number: Int, with machine: borrowing TargetMachine, named name: String?) throws(CodegenError) -> LLVMModule {
-    let module = LLVMModule(name ?? EntryEmitter.symbolName, for: target)
+    let variant = number == 0 ? nil : number - 1
+    let module = LLVMModule(name ?? variant.map { EntryEmitter.symbolName(ofVariant: $0) } ?? EntryEmitter.symbolName, for: target)
     machine.prepare(module)
-    if let name { try emitKernel(separate[number - 1], symbolName: name, in: module.reference) } else { try emitEntry(in: module.reference) }
+    if let name { try emitKernel(separate[number - bodies], symbolName: name, in: module.reference) } else { try emitBody(of: variant, in: module.reference) }
     return module
   }
 
@@ -104,7 +109,7 @@ struct Units: Sendable {
       try module.verify()
     } catch {
       // Our own fault, so show both sides of it.
-      let source = number == 0 ? program.text : program.kernels[separate[number - 1]].text
+      let source = number < bodies ? program.text : program.kernels[separate[number - bodies]].text
       throw CodegenError(.invalidModule("\(error)\n\(source)\n\(module.text)"))
     }
     try module.optimize(with: machine)
@@ -114,21 +119,28 @@ struct Units: Sendable {
     _ = try KernelEmitter.emit(program.kernels[kernel], symbolName: symbolName, visibility: .image, in: module, for: target)
   }
 
-  private func emitEntry(in module: ModuleReference) throws(CodegenError) {
+  /// The entry point, or one variant's body, with the small kernels that it calls.
+  private func emitBody(of variant: Int?, in module: ModuleReference) throws(CodegenError) {
     var functions: [Int: KernelEmitter.FunctionParts] = [:]
-    for number in canonical.indices where canonical[number] == number {
-      if inlined.contains(number) {
-        let function = try KernelEmitter.emit(program.kernels[number], symbolName: symbolName(number), visibility: .module, in: module, for: target)
-        module.add(attribute: "alwaysinline", to: function.value)
-        functions[number] = function
-      } else {
-        functions[number] = KernelEmitter.declare(program.kernels[number], symbolName: symbolName(number), visibility: .image, in: module, for: target)
+    var called: [Int: KernelEmitter.FunctionParts] = [:]
+    for call in KernelProgram.calls(of: variant.map { program.variants[$0].steps } ?? program.steps) where canonical.indices.contains(call.kernel) {
+      let number = canonical[call.kernel]
+      if let known = functions[number] {
+        called[call.kernel] = known
+        continue
       }
+      let function: KernelEmitter.FunctionParts
+      if inlined.contains(number) {
+        function = try KernelEmitter.emit(program.kernels[number], symbolName: symbolName(number), visibility: .module, in: module, for: target)
+        module.add(attribute: "alwaysinline", to: function.value)
+      } else {
+        function = KernelEmitter.declare(program.kernels[number], symbolName: symbolName(number), visibility: .image, in: module, for: target)
+      }
+      functions[number] = function
+      called[call.kernel] = function
     }
-    var ordered: [KernelEmitter.FunctionParts] = []
-    for number in canonical { if let function = functions[number] { ordered.append(function) } }
-    try EntryEmitter.emit(program, constantOffsets: constants.offsets, kernels: ordered, in: module, for: target)
-    MemoryRoutines.emit(in: module, for: target)
+    try EntryEmitter.emit(program, variant: variant, constantOffsets: constants.offsets, kernels: called, in: module, for: target)
+    if variant == nil { MemoryRoutines.emit(in: module, for: target) }
   }
 }
 

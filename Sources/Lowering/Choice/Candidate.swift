@@ -22,10 +22,22 @@ public struct KernelAnswers: Sendable, Hashable {
     public init(candidate: String, nanoseconds: Int? = nil) { (self.candidate, self.nanoseconds) = (candidate, nanoseconds) }
   }
   public var byProblem: [String: Answer]
+  /// How other code already has the constant of a node packed, by the node's name. Taken over where it costs little:
+  /// constants that are packed alike are stored once.
+  public var packings: [String: String] = [:]
   public init(_ byProblem: [String: Answer] = [:]) { self.byProblem = byProblem }
 }
 
+/// A way that packs a constant operand.
+package protocol PackingWay: Sendable {
+  /// Ways that pack the same constant alike have the same one; nil if it does not pack a constant.
+  var packing: String? { get }
+}
+
 extension FusionLowering {
+  /// How much slower a kernel may be for the sake of constants that are stored once.
+  private static var sharingCost: Double { 1.05 }
+
   /// Takes the candidate that `answers` names for the problem, or else the one with the least cost (of equal ones the first).
   ///
   /// The choice is kept in `choice`, from where the report of the kernel takes it.
@@ -45,10 +57,16 @@ extension FusionLowering {
       taken = named
       if let nanoseconds = answer.nanoseconds { reason = .measured(nanoseconds: nanoseconds) }
     }
+    if let packing = answers.packings[origin.node], case .estimate = reason {
+      let alike = candidates.filter { ($0.way as? any PackingWay)?.packing == packing }.min { $0.cost.total < $1.cost.total }
+      if let alike, alike.cost.total <= least.cost.total * Self.sharingCost { taken = alike }
+    }
     let sorted = candidates.enumerated().sorted { ($0.element.cost.total, $0.offset) < ($1.element.cost.total, $1.offset) }.map(\.element)
     choice = KernelChoice(
       problem: problem, taken: taken.name, reason: reason,
       candidates: sorted.map { KernelChoice.Candidate(name: $0.name, cycles: $0.cost.total, parts: $0.cost.description) })
+    choice?.packing = (taken.way as? any PackingWay)?.packing
+    choice?.node = origin.node
     return taken.way
   }
 

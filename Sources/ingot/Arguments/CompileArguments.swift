@@ -15,7 +15,9 @@ struct CompileArguments: ParsableArguments {
 
   @Option(
     name: .customLong("dim"),
-    help: ArgumentHelp("Fix a symbolic dimension, such as batch=1. Constant shapes make faster code; what is not fixed stays variable.", valueName: "symbol=n"))
+    help: ArgumentHelp(
+      "Fix a symbolic dimension, such as batch=1. Constant shapes make faster code; what is not fixed stays variable. With several lengths, such as batch=1,8,32, it stays variable and each of them gets code of its own.",
+      valueName: "symbol=n[,n...]"))
   var dimensions: [DimensionArgument] = []
 
   @Option(help: ArgumentHelp("Threads of one run (all cores that the process may use).", valueName: "n"))
@@ -66,7 +68,9 @@ struct CompileArguments: ParsableArguments {
   var options: CompileOptions {
     var options = CompileOptions()
     for shape in shapes { options.shapes[shape.name] = shape.dimensions }
-    for dimension in dimensions { options.dimensions[dimension.name] = dimension.length }
+    for dimension in dimensions {
+      if dimension.lengths.count == 1 { options.dimensions[dimension.name] = dimension.lengths[0] } else { options.variants[dimension.name] = dimension.lengths }
+    }
     options.target = target
     options.threads = threads
     options.winograd = winograd

@@ -1,13 +1,19 @@
 import ArgumentParser
 
-/// `SYMBOL=N`, such as `batch=8`.
+/// `SYMBOL=N[,N...]`, such as `batch=8` or `batch=1,8,32`.
 struct DimensionArgument: ExpressibleByArgument {
   var name: String
-  var length: Int
+  /// At least one.
+  var lengths: [Int]
 
   init?(argument: String) {
-    guard let (name, value) = split(argument), let length = Int(value), length >= 1 else { return nil }
-    (self.name, self.length) = (name, length)
+    guard let (name, value) = split(argument) else { return nil }
+    var lengths: [Int] = []
+    for part in value.split(separator: ",", omittingEmptySubsequences: false) {
+      guard let length = Int(part), length >= 1 else { return nil }
+      lengths.append(length)
+    }
+    (self.name, self.lengths) = (name, lengths)
   }
 }
 

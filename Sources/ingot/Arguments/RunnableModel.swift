@@ -21,9 +21,9 @@ struct RunnableModel {
     }
   }
 
-  /// Lengths of symbolic axes for random inputs. In a freshly compiled model `--dim` has already bound them.
+  /// Lengths of symbolic axes for random inputs: the first of each `--dim`. In a freshly compiled model single ones are already bound.
   func symbols(_ arguments: CompileArguments) -> [String: Int] {
-    arguments.dimensions.reduce(into: [:]) { $0[$1.name] = $1.length }
+    arguments.dimensions.reduce(into: [:]) { $0[$1.name] = $1.lengths.first }
   }
 }
 

@@ -18,6 +18,7 @@ struct BenchCommand: ParsableCommand {
         ingot bench model.onnx --dim batch=1 --threads 1
         ingot bench model.onnx --profile --seconds 5
         ingot bench model.onnx --json result.json --yardstick
+        ingot bench ./artifact --dim batch=8         # compiled with --dim batch=1,8,32
       """)
 
   @Argument(help: ArgumentHelp("A model (.onnx, .ingot) or a compiled artifact.", valueName: "model"))
@@ -56,7 +57,8 @@ struct BenchCommand: ParsableCommand {
     let binding = try SymbolBinding(manifest.inputs, dimensions: tensors.map(\.dimensions))
     let work = KernelWork.perStep(manifest, runnable.compiled?.program, symbols: binding.values)
     let report = BenchReport(
-      manifest: manifest, calls: runnable.compiled?.program.calls, threads: session.threads, result: result, work: work, secondsPerStep: profile, peak: peak,
+      manifest: manifest, steps: Array(manifest.steps[session.steps]), calls: runnable.compiled.map { Array($0.program.calls[session.steps]) },
+      variant: session.variant?.label, threads: session.threads, result: result, work: work, secondsPerStep: profile, peak: peak,
       sgemm: yardstick ? Yardstick.sgemm(threads: session.threads) : nil)
     if json == "-" { return print(report.json.text()) }
     if let json { try OutputFile.write(report.json.text() + "\n", to: json) }
@@ -74,7 +76,6 @@ struct BenchCommand: ParsableCommand {
       cycles.append(session.stepCycles)
     }
     session.isProfiling = false
-    let steps = cycles.first?.indices ?? 0..<0
-    return steps.map { step in Double(cycles.map { $0[step] }.sorted()[runs / 2]) / MachineLimits.cyclesPerSecond }
+    return session.steps.map { step in Double(cycles.map { $0[step] }.sorted()[runs / 2]) / MachineLimits.cyclesPerSecond }
   }
 }

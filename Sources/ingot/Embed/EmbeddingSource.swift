@@ -124,7 +124,7 @@ struct EmbeddingSource {
         text += "  default: return 0;\n  }\n}\n\n"
       }
     }
-    sizes("arena_bytes", "", [manifest.arenaBytes])
+    sizes("arena_bytes", "", [manifest.largestArenaBytes])
     sizes("input_bytes", "input", manifest.inputs.map(\.type.byteCount))
     sizes("output_bytes", "output", outputs.map(\.type.byteCount))
     text += "EXPORT int32_t \(prefix)_output_rank(int32_t output) {\n  static const int32_t ranks[] = {\((outputs.map { "\($0.type.rank)" } + ["0"]).joined(separator: ", "))};\n"

@@ -3,19 +3,21 @@ import Compiler
 import KernelIR
 import TensorTypes
 
-/// What each kernel call of a run ought to cost, in the order of the manifest's steps.
+/// What each kernel call of a run ought to cost, in the order of its steps.
 struct KernelWork {
   /// Nil where that depends on data.
   var flops: Int?
   var bytes: Int?
 
+  /// For the steps that a run with these lengths takes.
+  ///
   /// - Parameter symbols: The lengths of symbolic axes in this run.
   static func perStep(_ manifest: Manifest, _ program: KernelProgram?, symbols: [String: Int]) -> [KernelWork] {
     guard let program else {
-      return manifest.steps.map { KernelWork(flops: $0.flops.evaluated(symbols), bytes: $0.bytes.evaluated(symbols)) }
+      return manifest.steps[manifest.variant(for: symbols)?.steps ?? manifest.generalSteps].map { KernelWork(flops: $0.flops.evaluated(symbols), bytes: $0.bytes.evaluated(symbols)) }
     }
     var work: [KernelWork] = []
-    collect(program.steps, times: 1, symbols, into: &work)
+    collect(program.variant(for: symbols)?.steps ?? program.steps, times: 1, symbols, into: &work)
     return work
   }
 

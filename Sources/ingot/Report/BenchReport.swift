@@ -7,8 +7,12 @@ import TensorTypes
 /// What `bench` found, as text and as JSON.
 struct BenchReport {
   var manifest: Manifest
-  /// The calls of the program, in the order of the manifest's steps; nil for an artifact.
+  /// The steps that the run takes.
+  var steps: [Manifest.Step]
+  /// The calls that those steps are, in the same order; nil for an artifact.
   var calls: [KernelProgram.Call]?
+  /// The lengths whose code serves the run; nil for the code that serves all.
+  var variant: String?
   var threads: Int
   var result: Benchmark.Result
   var work: [KernelWork]
@@ -22,6 +26,7 @@ struct BenchReport {
       "\(manifest.modelName): median \(Quantity.time(result.median)), fastest \(Quantity.time(result.minimum)), p99 \(Quantity.time(result.p99)), "
         + "spread \(Quantity.percent(result.spread)) on \(threads) thread\(threads == 1 ? "" : "s") (\(result.samples.count * result.runsPerSample) runs)"
     ]
+    if !manifest.variants.isEmpty { lines.append("  code for    \(variant ?? "all lengths")") }
     if result.spread > 0.05 { lines.append("  the middle half of the runs differs by \(Quantity.percent(result.spread)): this machine is not quiet") }
     let total = KernelWork.total(work)
     let (flops, bytes) = (total.flops / result.median, total.bytes / result.median)
@@ -47,7 +52,7 @@ struct BenchReport {
       let flops = work[index].flops.map { Double($0) / time }, bytes = work[index].bytes.map { Double($0) / time }
       table.rows.append([
         Quantity.percent(time / total), Quantity.time(time), flops.map(Self.giga) ?? "?", flops.map { Quantity.percent($0 / peak.flops) } ?? "?",
-        bytes.map(Self.giga) ?? "?", bytes.map { Quantity.percent($0 / peak.bandwidth) } ?? "?", manifest.steps[index].name, manifest.steps[index].origin,
+        bytes.map(Self.giga) ?? "?", bytes.map { Quantity.percent($0 / peak.bandwidth) } ?? "?", steps[index].name, steps[index].origin,
         calls.map { ChoiceReport.text($0[index]) } ?? "",
       ])
     }
@@ -67,6 +72,7 @@ struct BenchReport {
       .init("bytes_per_second", .number(total.bytes / result.median)), .init("peak_flops_per_second", .number(peak.flops)),
       .init("peak_bytes_per_second", .number(peak.bandwidth)),
     ]
+    if !manifest.variants.isEmpty { members.append(.init("variant", variant.map { .string($0) } ?? .null)) }
     if let sgemm { members.append(.init("openblas_sgemm_flops_per_second", .number(sgemm))) }
     if let secondsPerStep {
       members.append(
@@ -75,7 +81,7 @@ struct BenchReport {
           .array(
             secondsPerStep.indices.map { index in
               .object([
-                .init("name", .string(manifest.steps[index].name)), .init("origin", .string(manifest.steps[index].origin)),
+                .init("name", .string(steps[index].name)), .init("origin", .string(steps[index].origin)),
                 .init("seconds", .number(secondsPerStep[index])), .init("flops", work[index].flops.map { .integer($0) } ?? .null),
                 .init("bytes", work[index].bytes.map { .integer($0) } ?? .null), .init("note", .string(calls?[index].note ?? "")),
                 .init("choice", ChoiceReport.json(calls?[index].choice)),

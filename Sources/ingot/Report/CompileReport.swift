@@ -1,6 +1,7 @@
 import Artifact
 import Compiler
 import Foundation
+import Passes
 import TensorTypes
 
 /// What a compilation made and cost.
@@ -23,8 +24,11 @@ struct CompileReport {
   /// The line that ends a compilation.
   var line: String {
     let size = outputBytes.map { Quantity.bytes($0) } ?? "nothing"
+    let calls = model.manifest.generalSteps.count
+    let variants = model.manifest.variants.isEmpty ? "" : " and code of its own for " + model.manifest.variants.map(\.label).joined(separator: "; ")
+      + " (weights of its own: \(Quantity.bytes(model.variantConstantBytes)))"
     return "\(output ?? model.manifest.modelName): \(size) (weights \(Quantity.bytes(model.constantsByteCount)), code \(Quantity.bytes(model.code.image.count))), "
-      + "\(model.manifest.steps.count) kernel\(model.manifest.steps.count == 1 ? "" : "s") for \(model.manifest.target.name), "
+      + "\(calls) kernel\(calls == 1 ? "" : "s") for \(model.manifest.target.name)\(variants), "
       + "\(Quantity.time(seconds)), at most \(Quantity.bytes(peakMemoryBytes)) of memory"
   }
 
@@ -46,6 +50,18 @@ struct CompileReport {
           ])
         } ?? .null),
       .init("cached_objects", .integer(model.cachedObjects)), .init("compiled_objects", .integer(model.compiledObjects)),
+      // Nothing can need less: the most that is alive at once. Symbols count as 1.
+      .init("arena_lower_bound_bytes", model.program.liveBytesBound(manifest.symbols.reduce(into: [:]) { $0[$1] = 1 }).map { .integer($0) } ?? .null),
+      .init(
+        "variants",
+        .array(
+          manifest.variants.map {
+            .object([
+              .init("lengths", .string($0.label)), .init("arena_bytes", number($0.arenaBytes)), .init("first_kernel", .integer($0.steps.lowerBound)),
+              .init("kernels", .integer($0.steps.count)),
+            ])
+          })),
+      .init("variant_weights_bytes", .integer(model.variantConstantBytes)),
       .init("stages", .array(model.stageSeconds.map { .object([.init("name", .string($0.name)), .init("seconds", .number($0.seconds))]) })),
       .init(
         "passes",

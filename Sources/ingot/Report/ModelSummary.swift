@@ -2,6 +2,7 @@ import Artifact
 import Compiler
 import GraphIR
 import KernelIR
+import Passes
 import TensorTypes
 
 /// A model in figures: its interface, what is in the file, what the passes made of it.
@@ -32,7 +33,7 @@ struct ModelSummary {
     }
     operators = counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map { ($0.key, $0.value) }
     (parameterCount, parameterBytes) = (elements, bytes)
-    work = plan.program.calls.reduce((Extent(0), Extent(0))) { ($0.0 + $1.flops, $0.1 + $1.bytes) }
+    work = KernelProgram.calls(of: plan.program.steps).reduce((Extent(0), Extent(0))) { ($0.0 + $1.flops, $0.1 + $1.bytes) }
   }
 
   var text: String {
@@ -43,10 +44,15 @@ struct ModelSummary {
     if !graph.symbols.isEmpty { lines.append("  symbols     \(graph.symbols.joined(separator: ", ")) (fix them with --dim)") }
     lines.append("  parameters  \(Quantity.count(parameterCount)) (\(Quantity.bytes(parameterBytes)))")
     lines.append("  work        \(figure(work.flops, "FLOP")), at least \(figure(work.bytes, "B")) moved" + condition)
-    lines.append("  scratch     \(figure(plan.program.arenaBytes, "B"))" + condition)
+    let bound = plan.program.liveBytesBound(plan.program.symbols.reduce(into: [:]) { $0[$1] = 1 })
+    lines.append("  scratch     \(figure(plan.program.arenaBytes, "B"))\(bound.map { ", at least \(figure(Extent($0), "B")) are alive at once" } ?? "")" + condition)
     lines.append("  operators   " + operators.map { "\($0.name) \($0.count)" }.joined(separator: ", "))
+    for variant in plan.program.variants {
+      lines.append("  code for    \(variant.lengths): \(KernelProgram.calls(of: variant.steps).count) kernel calls, scratch \(figure(variant.arenaBytes, "B"))")
+    }
+    if !plan.program.variants.isEmpty { lines.append("              their weights add \(Quantity.bytes(plan.variantConstantBytes)) to those of the code for all lengths") }
     let size = graph.topologicalOrder().count
-    lines.append("  passes      \(size) core operations become \(plan.program.calls.count) kernel calls of \(plan.program.kernels.count) kernels:")
+    lines.append("  passes      \(size) core operations become \(KernelProgram.calls(of: plan.program.steps).count) kernel calls of \(plan.program.kernels.count) kernels:")
     var table = TextTable(leftAlignedFrom: 0)
     for group in groups { table.rows.append([group.template, group.result, group.members, group.origin, group.reason]) }
     lines.append(table.text)
@@ -64,7 +70,19 @@ struct ModelSummary {
       .init("model", .string(path)), .init("inputs", ports(plan.program.inputs)), .init("outputs", ports(plan.program.outputs)),
       .init("symbols", .array(plan.program.symbols.map { .string($0) })), .init("parameters", .integer(parameterCount)),
       .init("parameter_bytes", .integer(parameterBytes)), .init("flops", number(work.flops)), .init("bytes", number(work.bytes)),
-      .init("arena_bytes", number(plan.program.arenaBytes)), .init("operators", .object(operators.map { .init($0.name, .integer($0.count)) })),
+      .init("arena_bytes", number(plan.program.arenaBytes)),
+      .init("arena_lower_bound_bytes", plan.program.liveBytesBound(plan.program.symbols.reduce(into: [:]) { $0[$1] = 1 }).map { .integer($0) } ?? .null),
+      .init(
+        "variants",
+        .array(
+          plan.program.variants.map {
+            .object([
+              .init("lengths", .string("\($0.lengths)")), .init("arena_bytes", number($0.arenaBytes)),
+              .init("kernel_calls", .integer(KernelProgram.calls(of: $0.steps).count)),
+            ])
+          })),
+      .init("variant_weights_bytes", .integer(plan.variantConstantBytes)),
+      .init("operators", .object(operators.map { .init($0.name, .integer($0.count)) })),
       .init(
         "fusion_groups",
         .array(
@@ -131,8 +149,12 @@ struct ArtifactSummary {
     for port in manifest.outputs { lines.append("  output      \(port.name)  \(port.type)") }
     lines.append("  target      \(manifest.target.name)" + (manifest.target.requiredFeatures.isEmpty ? "" : ": " + manifest.target.requiredFeatures.joined(separator: ", ")))
     lines.append("  scratch     \(manifest.arenaBytes) bytes")
-    let flops = manifest.steps.reduce(Extent(0)) { $0 + $1.flops }
-    lines.append("  work        \(flops) FLOP in \(manifest.steps.count) kernel calls")
+    let general = manifest.steps[manifest.generalSteps]
+    lines.append("  work        \(general.reduce(Extent(0)) { $0 + $1.flops }) FLOP in \(general.count) kernel calls")
+    for variant in manifest.variants {
+      let flops = manifest.steps[variant.steps].reduce(Extent(0)) { $0 + $1.flops }
+      lines.append("  code for    \(variant.label): \(flops) FLOP in \(variant.steps.count) kernel calls, scratch \(variant.arenaBytes) bytes")
+    }
     if !manifest.labels.isEmpty { lines.append("  labels      \(manifest.labels.count), from \(manifest.labels.first ?? "")") }
     lines.append("  pipeline    \(manifest.pipeline)")
     lines.append("  source      \(manifest.sourceDigest), by ingot \(manifest.toolVersion)")
