@@ -58,7 +58,8 @@ enum LoopSharing {
     case .none: try emitter.scoped { emitter throws(CompileError) in try body(&emitter, .index(0), .of(iterations)) }
     case .everything:
       [try emitter.loop("part", to: iterations, .parallel) { emitter, part throws(CompileError) in try body(&emitter, part, part + .index(1)) }]
-    case .ranges(let items): try TileSchedule.ranges(&emitter, of: iterations, items: items, body)
+    case .ranges(let items):
+      try TileSchedule.ranges(&emitter, of: iterations, items: items) { emitter, _, lower, upper throws(CompileError) in try body(&emitter, lower, upper) }
     }
   }
 }

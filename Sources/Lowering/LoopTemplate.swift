@@ -68,7 +68,7 @@ struct LoopTemplate {
     guard let vector = vectorLoop(loops) else { return try emitter.scoped { emitter throws(CompileError) in try store(start, &emitter) } }
 
     if vector == loops.count - 1, let across = Transposition(loops, from: start, root, &emitter) {
-      return try across.emit(&emitter, isParallel: isParallel) { emitter, places throws(CompileError) in
+      return try across.emit(&emitter, isParallel: sharing(work).isParallel) { emitter, places throws(CompileError) in
         var index = start
         for (loop, place) in zip(loops, places) { index[loop.axis] = start[loop.axis] + place }
         return try store(index, &emitter)
