@@ -6,6 +6,11 @@ public import Passes
 extension Pipeline<Graph> {
   /// `portable`, then the choices that read the machine. The result is only good for lowering.
   public static let tuned = Pipeline("tuned") {
+    grouped
+    chainConvolutions
+  }
+
+  private static let grouped = Pipeline("grouped") {
     portable
     expandComposites
     simplifying
@@ -14,7 +19,22 @@ extension Pipeline<Graph> {
     divideBySums
     fuseAttention
     formFusionGroups
-    chainConvolutions
+  }
+}
+
+extension Pipeline<Graph> {
+  /// `tuned`, with the numbers that a precision asks for.
+  static func tuned(for precision: Precision) -> Pipeline {
+    switch precision {
+    case .fp32: tuned
+    case .bf16: tunedForBF16
+    }
+  }
+
+  /// Without chains: they sum up f32, and their convolutions gain more from bf16.
+  private static let tunedForBF16 = Pipeline("tuned") {
+    grouped
+    narrowToBF16
   }
 }
 
