@@ -10,10 +10,12 @@ struct AttentionHead {
   /// Whose scratch memory it uses.
   let item: Expression
   let batch: [Expression]
+  /// The batch index of the head after this one; past the end for the last.
+  let nextBatch: [Expression]?
   private var problem: AttentionProblem { plan.problem }
 
-  init(plan: AttentionTemplate.Plan, memory: AttentionTemplate.Scratch, output: Buffer, item: Expression, batch: [Expression]) {
-    (self.plan, self.memory, self.output, self.item, self.batch) = (plan, memory, output, item, batch)
+  init(plan: AttentionTemplate.Plan, memory: AttentionTemplate.Scratch, output: Buffer, item: Expression, batch: [Expression], nextBatch: [Expression]?) {
+    (self.plan, self.memory, self.output, self.item, self.batch, self.nextBatch) = (plan, memory, output, item, batch, nextBatch)
   }
 
   /// Packs, then goes through a range of tiles of rows.
@@ -66,7 +68,7 @@ struct AttentionHead {
   private func packQueries(_ emitter: inout ElementEmitter, _ rows: Int, _ first: Expression) throws(CompileError) -> [Statement] {
     [
       try emitter.loop("row", to: Extent(rows)) { emitter, row throws(CompileError) in
-        [
+        try prefetchKeys(&emitter, first + row) + [
           try emitter.loop("k", to: Extent(problem.depth), .vectorized) { emitter, step throws(CompileError) in
             let value = try emitter.element(problem.scores.operands[0], batch + [first + row, step])
             return [.store(memory.queries, index: queryBase + row * .index(problem.depth) + step, value: value)]
@@ -74,6 +76,22 @@ struct AttentionHead {
         ]
       }
     ]
+  }
+
+  /// Asks for one key of the next head, which packing will read across its rows: too far apart for a processor to foresee.
+  ///
+  /// Measured: with a batch of 8 the keys come from beyond the second-level cache, and a head took 16 % longer.
+  private func prefetchKeys(_ emitter: inout ElementEmitter, _ key: Expression) throws(CompileError) -> [Statement] {
+    guard let nextBatch else { return [] }
+    var statements: [Statement] = []
+    for offset in stride(from: 0, to: problem.depth, by: 16) {
+      func request(_ expression: Expression) {
+        if case .load(let buffer, let index) = expression { statements.append(.prefetch(buffer, index: index, forWriting: false)) }
+        for child in expression.children { request(child) }
+      }
+      request(try emitter.element(problem.scores.operands[1], nextBatch + [.index(offset), key]))
+    }
+    return statements
   }
 
   private var queryBase: Expression { item * .index(plan.mostRows * problem.depth) }
@@ -109,7 +127,7 @@ struct AttentionHead {
           // In place there is nothing behind the last column to read.
           if memory.values == nil, case .known(let stored, _) = columns { columns = .known(stored: stored, computed: stored) }
           let start = panel * .index(layout.width)
-          return try tile(&emitter, rows, columns, steps: problem.keys) { emitter, row, step throws(CompileError) in
+          return try tile(&emitter, rows, columns, steps: problem.keys, results: { row, lane in batch + [first + row, start + lane] }) { emitter, row, step throws(CompileError) in
             .load(memory.scores, scoreBase(.index(row)) + step)
           } right: { emitter, step, lane throws(CompileError) in
             if let packed = memory.values { return .load(packed, layout.position(matrix: item, panel: panel, step: step, lane: lane, isTail: isTail)) }
@@ -124,6 +142,7 @@ struct AttentionHead {
 
   private func tile(
     _ emitter: inout ElementEmitter, _ rows: Int, _ columns: TileAccumulators.Columns, steps: Extent,
+    results: ((_ row: Expression, _ lane: Expression) -> [Expression])? = nil,
     left: (inout ElementEmitter, _ row: Int, _ step: Expression) throws(CompileError) -> Expression,
     right: (inout ElementEmitter, _ step: Expression, _ lane: Expression) throws(CompileError) -> Expression,
     finish: (inout ElementEmitter, _ row: Int, _ lane: Expression, _ sum: Expression) throws(CompileError) -> [Statement]
@@ -132,7 +151,11 @@ struct AttentionHead {
     let splits = TileAccumulators.splits(rows: rows, vectors: vectors, steps: steps.constant)
     let unroll = max(splits, rows * vectors >= 12 ? 1 : rows * vectors >= 6 ? 2 : 4)
     var tile = TileAccumulators(rows: rows, splits: splits, columns: columns, element: .f32)
-    return try tile.emit(&emitter) { emitter, tile throws(CompileError) in
+    var ahead: [Statement] = []
+    if let results {
+      ahead = try TileAccumulators.prefetches(plan.epilogue, &emitter, rows: rows, columns, steps: steps, into: output) { results(.index($0), $1) }
+    }
+    return try tile.emit(&emitter, ahead: ahead) { emitter, tile throws(CompileError) in
       try TileAccumulators.reduction(&emitter, over: steps, unroll: unroll, fullUpTo: 2) { emitter, step, number throws(CompileError) in
         try tile.step(&emitter, split: number) { emitter, row throws(CompileError) in
           try left(&emitter, row, step)

@@ -59,7 +59,9 @@ struct AttentionTemplate {
 
     var statements = try emitter.scoped { emitter throws(CompileError) in try plan.epilogue.path.fillBorders(output, &emitter) }
     func head(_ emitter: inout ElementEmitter, _ slice: Expression, _ item: Expression, _ lower: Expression, _ upper: Expression) throws(CompileError) -> [Statement] {
-      try AttentionHead(plan: plan, memory: memory, output: output, item: item, batch: emitter.mapping.delinearize(slice, in: problem.batch))
+      // The next head, if it is likely to be this item's.
+      let next: [Expression]? = problem.slices == 1 || parts > 1 ? nil : emitter.mapping.delinearize(slice + .index(1), in: problem.batch)
+      return try AttentionHead(plan: plan, memory: memory, output: output, item: item, batch: emitter.mapping.delinearize(slice, in: problem.batch), nextBatch: next)
         .statements(&emitter, from: lower, to: upper)
     }
     if items == 1 {
