@@ -28,11 +28,11 @@ struct NarrowStorage {
 
   func isNarrow(_ value: ValueID) -> Bool { narrow.contains(value) }
 
-  /// The templates that read and write any element type through the body of their fusion. Attention computes in f32.
+  /// The templates that read and write any element type through the body of their fusion.
   func isRewritten(_ fusion: Fusion) -> Bool {
     switch fusion.template {
-    case .loop, .reduction, .dot, .convolution, .window: true
-    case .attention, .special: false
+    case .loop, .reduction, .dot, .convolution, .window, .attention: true
+    case .special: false
     }
   }
 
