@@ -16,6 +16,9 @@ struct ElementEmitter {
     case interior, border
   }
 
+  /// Where the elements of a value are, by their index; nil for an index that is not there.
+  struct Place { let element: ([Expression]) -> Expression? }
+
   /// The fusion's body.
   let graph: Graph
   var builder: KernelBuilder
@@ -26,6 +29,8 @@ struct ElementEmitter {
   var provided: [ValueID: Expression] = [:]
   /// Values that lie, element by element, in a buffer of their own shape (scratch), possibly rounded to a narrower type.
   var stored: [ValueID: Buffer] = [:]
+  /// Values whose elements a template finds by their index: a step's slice of a sequence, a sum in registers.
+  var placed: [ValueID: Place] = [:]
   var pieces: [NodeID: Piece] = [:]
   private var bindings: [Statement] = []
   private var memo: [Key: Expression] = [:]
@@ -71,6 +76,10 @@ struct ElementEmitter {
   /// The element of a value at an index vector of its rank.
   mutating func element(_ value: ValueID, _ index: [Expression]) throws(CompileError) -> Expression {
     if let expression = provided[value] { return expression }
+    if let place = placed[value] {
+      if let found = place.element(index) { return found }
+      throw CompileError(.unsupported, "a template reads `\(graph.value(value).name)` at a place that it did not foresee", stage: .lower)
+    }
     let (type, shape) = (graph.type(of: value).element, graph.type(of: value).shape)
     if let buffer = stored[value] ?? buffers[value] { return Self.loaded(buffer, IndexMapping.linearize(index, in: shape), as: type) }
     guard let node = graph.producer(of: value) else {

@@ -18,14 +18,14 @@ public func lower(
   return lowering.program
 }
 
-private struct GraphLowering {
+struct GraphLowering {
   let graph: Graph
   let target: LoweringTarget
   let answers: KernelAnswers
   let progress: (Int, Int) -> Void
   var program: KernelProgram
   private var constants: [ConstantKey: Int] = [:]
-  private var loopCount = 0
+  var loopCount = 0
 
   /// Constants over the same bytes are stored once.
   private struct ConstantKey: Hashable {
@@ -35,11 +35,15 @@ private struct GraphLowering {
   }
 
   /// The places of one graph's values.
-  private struct Scope {
+  struct Scope {
     let graph: Graph
     var views: [ValueID: KernelProgram.View] = [:]
     /// Where the graph wants an output to be written.
     var destinations: [ValueID: KernelProgram.View] = [:]
+    /// Inputs of a loop's body that are constants outside.
+    var constants: [ValueID: Tensor] = [:]
+
+    func constant(_ value: ValueID) -> Tensor? { graph.constant(value) ?? constants[value] }
   }
 
   init(_ graph: Graph, _ target: LoweringTarget, _ answers: KernelAnswers, _ progress: @escaping (Int, Int) -> Void) {
@@ -69,17 +73,22 @@ private struct GraphLowering {
     }
   }
 
-  private mutating func buffer(_ name: String, _ type: TensorType, _ placement: KernelProgram.Placement) -> KernelProgram.View {
+  mutating func buffer(_ name: String, _ type: TensorType, _ placement: KernelProgram.Placement) -> KernelProgram.View {
     program.buffers.append(.init(name: name, element: type.element, elementCount: type.shape.elementCount, placement: placement))
     return KernelProgram.View(program.buffers.count - 1)
   }
 
   /// The calls that compute one graph's outputs.
-  private mutating func steps(_ scope: inout Scope) throws(CompileError) -> [KernelProgram.Step] {
+  mutating func steps(_ scope: inout Scope) throws(CompileError) -> [KernelProgram.Step] {
     var steps: [KernelProgram.Step] = []
-    let order = scope.graph.topologicalOrder()
+    var order = scope.graph.topologicalOrder()
+    let groups = scanGroups(&order, scope)
     for (number, id) in order.enumerated() {
       progress(number, order.count)
+      if let group = groups[id] {
+        steps += try lower(group, &scope)
+        continue
+      }
       let node = scope.graph.node(id)
       switch node.operation {
       case is Constant: continue
@@ -96,7 +105,7 @@ private struct GraphLowering {
   }
 
   /// Where a value lies; constants get their place when they are first read.
-  private mutating func view(_ value: ValueID, _ scope: Scope, _ node: Node) throws(CompileError) -> KernelProgram.View {
+  mutating func view(_ value: ValueID, _ scope: Scope, _ node: Node) throws(CompileError) -> KernelProgram.View {
     if let view = scope.views[value] { return view }
     guard let tensor = scope.graph.constant(value) else {
       throw CompileError(.unsupported, "a value is read before it is computed", stage: .lower, origin: node.origin)
@@ -104,7 +113,7 @@ private struct GraphLowering {
     return constant(tensor, name: scope.graph.value(value).name)
   }
 
-  private mutating func constant(_ tensor: Tensor, name: String) -> KernelProgram.View {
+  mutating func constant(_ tensor: Tensor, name: String) -> KernelProgram.View {
     let key = ConstantKey(storage: ObjectIdentifier(tensor.storage), offset: tensor.byteOffset, byteCount: tensor.byteCount)
     let number: Int
     if let known = constants[key] { number = known } else {
@@ -120,7 +129,7 @@ private struct GraphLowering {
 
   private mutating func lower(_ fusion: Fusion, _ node: Node, _ scope: inout Scope) throws(CompileError) -> [KernelProgram.Step] {
     var tensors: [Int: Tensor] = [:]
-    for (position, operand) in node.operands.enumerated() { tensors[position] = scope.graph.constant(operand) }
+    for (position, operand) in node.operands.enumerated() { tensors[position] = scope.constant(operand) }
     var lowering = FusionLowering(fusion, origin: node.origin, target: target, constants: tensors, answers: answers)
     try lowering.run()
     var results: [KernelProgram.View] = []
@@ -188,75 +197,5 @@ private struct GraphLowering {
     let node = node.origin
     let rest = names.filter { $0 != node.operatorName }
     return ([node.node.isEmpty ? node.operatorName : "\(node.node) (\(node.operatorName))"] + rest.prefix(6)).joined(separator: " + ")
-  }
-
-  // MARK: Scan
-
-  private mutating func lower(_ scan: Scan, _ node: Node, _ scope: inout Scope) throws(CompileError) -> [KernelProgram.Step] {
-    let body = scan.body
-    loopCount += 1
-    let symbol = "%step\(loopCount)"
-    var inner = Scope(graph: body)
-    var before: [KernelProgram.Step] = []
-
-    // The carried values live in buffers of their own, read and replaced by every step.
-    var states: [KernelProgram.View] = []
-    for position in 0..<scan.carried {
-      let input = body.inputs[position]
-      let state: KernelProgram.View
-      if let place = scope.destinations[node.results[position]] { state = place } else {
-        state = buffer("state", body.type(of: input), .arena(offset: nil))
-      }
-      states.append(state)
-      inner.views[input] = state
-      scope.views[node.results[position]] = state
-      before.append(try copy(try view(node.operands[position], scope, node), to: state, body.type(of: input), node))
-    }
-    for position in scan.carried..<body.inputs.count {
-      let input = body.inputs[position]
-      var place = try view(node.operands[position], scope, node)
-      if position < scan.carried + scan.scanned {
-        place.elementOffset = place.elementOffset + Extent(symbol: symbol) * body.type(of: input).shape.elementCount
-      }
-      inner.views[input] = place
-    }
-    // Stacked results are written in place where the body computes them.
-    var slices: [(value: ValueID, place: KernelProgram.View)] = []
-    for position in scan.carried..<body.outputs.count {
-      let result = node.results[position]
-      let whole = scope.destinations[result] ?? buffer("stack", scope.graph.type(of: result), .arena(offset: nil))
-      scope.views[result] = whole
-      var slice = whole
-      slice.elementOffset = slice.elementOffset + Extent(symbol: symbol) * body.type(of: body.outputs[position]).shape.elementCount
-      slices.append((body.outputs[position], slice))
-      let isCarried = body.outputs[..<scan.carried].contains(body.outputs[position])
-      if inner.destinations[body.outputs[position]] == nil, !isCarried { inner.destinations[body.outputs[position]] = slice }
-    }
-    var steps = try steps(&inner)
-    for (value, place) in slices {
-      let computed = try view(value, inner, node)
-      if computed != place { steps.append(try copy(computed, to: place, body.type(of: value), node)) }
-    }
-    // All next values are computed before the first state is replaced.
-    for position in 0..<scan.carried {
-      let next = try view(body.outputs[position], inner, node)
-      if next != states[position] { steps.append(try copy(next, to: states[position], body.type(of: body.outputs[position]), node)) }
-    }
-    return before + [.loop(symbol: symbol, count: scan.extent, body: steps)]
-  }
-
-  /// A call that copies a whole tensor.
-  private mutating func copy(_ source: KernelProgram.View, to place: KernelProgram.View, _ type: TensorType, _ node: Node) throws(CompileError) -> KernelProgram.Step {
-    var emitter = ElementEmitter(graph: Graph())
-    let from = emitter.builder.buffer("x", type.element, .read)
-    let to = emitter.builder.buffer("y", type.element, .write)
-    let loop = try emitter.loop("i", to: type.shape.elementCount, .vectorized) { _, index throws(CompileError) in
-      [.store(to, index: index, value: .load(from, index))]
-    }
-    let kernel = emitter.builder.kernel("copy", [loop])
-    return .call(
-      .init(
-        kernel: program.add(kernel), arguments: [source, place], symbols: kernel.symbols.map { Extent(symbol: $0) }, origin: "\(node.origin.node) (copy)",
-        bytes: type.byteCount * 2, note: "copy"))
   }
 }

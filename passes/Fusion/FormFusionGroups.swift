@@ -205,7 +205,7 @@ private struct FusionFormer {
       let node = graph.node(id)
       if let scan = node.operation as? Scan {
         let body = try scan.body.formingFusionGroups()
-        try builder.add(Scan(carried: scan.carried, scanned: scan.scanned, extent: scan.extent, body: body), like: node)
+        try builder.add(Scan(carried: scan.carried, scanned: scan.scanned, extent: scan.extent, isReversed: scan.isReversed, body: body), like: node)
       } else if node.operation is Constant {
         continue
       } else if node.operation is Fusion {

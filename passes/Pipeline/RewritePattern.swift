@@ -123,7 +123,7 @@ private struct RewriteDriver: Sendable {
     } catch {
       throw TypeError("in the body of a scan: \(error.message)", hint: error.hint)
     }
-    let changed = Scan(carried: scan.carried, scanned: scan.scanned, extent: scan.extent, body: body)
+    let changed = Scan(carried: scan.carried, scanned: scan.scanned, extent: scan.extent, isReversed: scan.isReversed, body: body)
     return .replacedAll(with: try rewriter.insertAll(changed, node.operands))
   }
 }

@@ -32,7 +32,8 @@ extension Scan: Evaluable {
     var stacked = [[Tensor]](repeating: [], count: results.count - carried)
     do {
       let plan = try EvaluationPlan(body, inputs: body.inputs.map { body.type(of: $0) }, binding: [:], limits: limits)
-      for step in 0..<steps {
+      for number in 0..<steps {
+        let step = isReversed ? steps - 1 - number : number
         var inputs = state
         for operand in operands[slices] {
           let dimensions = Array(operand.dimensions.dropFirst())
@@ -53,7 +54,7 @@ extension Scan: Evaluable {
     } catch {
       throw EvaluationError("`scan` fails: \(error)")
     }
-    return state + zip(stacked, results[carried...]).map { Tensor(stacking: $0, as: $1) }
+    return state + zip(stacked, results[carried...]).map { Tensor(stacking: isReversed ? $0.reversed() : $0, as: $1) }
   }
 }
 

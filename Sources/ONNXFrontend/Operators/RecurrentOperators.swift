@@ -86,10 +86,11 @@ struct RecurrentLayer {
     var states = [[ValueID]](repeating: [], count: cell.states)
     for index in 0..<directions {
       let results = try run(index, isReverse: direction == .reverse || index == 1, &b)
-      sequences.append(try b.unsqueeze(results[cell.states], axis: 1))
+      sequences.append(try b.unsqueeze(results[cell.states], axis: 2))
       for state in 0..<cell.states { states[state].append(try b.unsqueeze(results[state], axis: 0)) }
     }
-    var outputs = [try b.concatenate(sequences, axis: 1)]
+    // Joined with the directions inside the batch, as the next layer reads them; models turn Y back that way themselves.
+    var outputs = [try b.transpose(b.concatenate(sequences, axis: 2), [0, 2, 1, 3])]
     for state in states { outputs.append(try b.concatenate(state, axis: 0)) }
     guard isBatchFirst else { return outputs }
     var turned = [try b.transpose(outputs[0], [2, 0, 1, 3])]
@@ -133,20 +134,24 @@ struct RecurrentLayer {
       }
       projected = try b.binary(.add, projected, b.binary(.add, own, other))
     }
-    if isReverse { projected = try b.add(Reverse(axes: [0]), projected) }
 
     var carried = [try initialState(5, index, &b)]
     if cell == .longShortTerm { carried.append(try initialState(6, index, &b)) }
     var scanned = [projected]
     var captured = [try b.transpose(recurrent, [1, 0])]
+    if cell == .gatedUnit, !resetsAfter {
+      // Two products, the second behind the reset gate: their weights are cut here, not in every step.
+      let whole = captured[0]
+      captured = [
+        try b.slice(whole, axis: 1, start: 0, size: Extent(2 * hidden)), try b.slice(whole, axis: 1, start: Extent(2 * hidden), size: Extent(hidden)),
+      ]
+    }
     let peepholes = cell == .longShortTerm ? try part(7, index, rank: 2, &b) : nil
     let lengths = try self.lengths(b)
     if let candidateBias { captured.append(candidateBias) }
     if let peepholes { captured.append(peepholes) }
     if let lengths {
-      var step = try b.add(Iota(.i64, [steps], axis: 0))
-      if isReverse { step = try b.add(Reverse(axes: [0]), step) }
-      scanned.append(step)
+      scanned.append(try b.add(Iota(.i64, [steps], axis: 0)))
       captured.append(try b.reshape(b.convert(lengths, to: .i64), to: [batch, 1]))
     }
 
@@ -162,8 +167,8 @@ struct RecurrentLayer {
       let x = rest.removeFirst()
       let step = lengths == nil ? nil : rest.removeFirst()
       var equations = RecurrentEquations(hidden: hidden, clip: clip, activations: functions, recurrent: rest.removeFirst())
+      if cell == .gatedUnit, !resetsAfter { equations.candidateWeights = rest.removeFirst() }
       equations.couplesGates = couplesGates
-      equations.resetsAfter = resetsAfter
       if candidateBias != nil { equations.candidateBias = rest.removeFirst() }
       if peepholes != nil { equations.peepholes = rest.removeFirst() }
       var next: [ValueID]
@@ -181,9 +186,8 @@ struct RecurrentLayer {
       }
       return next + [output]
     }
-    var results = try b.addAll(Scan(carried: carried.count, scanned: scanned.count, extent: steps, body: body), carried + scanned + captured)
-    if isReverse { results[cell.states] = try b.add(Reverse(axes: [0]), results[cell.states]) }
-    return results
+    return try b.addAll(
+      Scan(carried: carried.count, scanned: scanned.count, extent: steps, isReversed: isReverse, body: body), carried + scanned + captured)
   }
 
   /// The lengths of the sequences, unless all of them are known to be whole.
@@ -200,12 +204,12 @@ struct RecurrentEquations {
   var hidden: Int
   var clip: Double?
   var activations: [RecurrentActivation]
-  /// The recurrent weights, [hidden, gates * hidden].
+  /// The recurrent weights, [hidden, gates * hidden]; without the candidate's where those are given apart.
   var recurrent: ValueID
+  var candidateWeights: ValueID?
   var candidateBias: ValueID?
   var peepholes: ValueID?
   var couplesGates = false
-  var resetsAfter = false
 
   private func activate(_ position: Int, _ x: ValueID, _ b: inout GraphBuilder) throws(CompileError) -> ValueID {
     var value = x
@@ -224,24 +228,27 @@ struct RecurrentEquations {
   /// Gates in the order update, reset, candidate.
   func gatedUnit(_ x: ValueID, _ h: ValueID, _ b: inout GraphBuilder) throws(CompileError) -> [ValueID] {
     let update: ValueID, candidate: ValueID
-    if resetsAfter {
+    guard let candidateWeights else {
       let product = try b.add(Dot(), h, recurrent)
       update = try activate(0, b.binary(.add, gate(x, 0, &b), gate(product, 0, &b)), &b)
       let reset = try activate(0, b.binary(.add, gate(x, 1, &b), gate(product, 1, &b)), &b)
       var memory = try gate(product, 2, &b)
       if let candidateBias { memory = try b.binary(.add, memory, candidateBias) }
       candidate = try activate(1, b.binary(.add, gate(x, 2, &b), b.binary(.multiply, reset, memory)), &b)
-    } else {
-      let both = try b.slice(recurrent, axis: 1, start: 0, size: Extent(2 * hidden))
-      let product = try b.add(Dot(), h, both)
-      update = try activate(0, b.binary(.add, gate(x, 0, &b), gate(product, 0, &b)), &b)
-      let reset = try activate(0, b.binary(.add, gate(x, 1, &b), gate(product, 1, &b)), &b)
-      let memory = try b.add(Dot(), b.binary(.multiply, reset, h), gate(recurrent, 2, &b))
-      candidate = try activate(1, b.binary(.add, gate(x, 2, &b), memory), &b)
+      return [try mixed(update, h, candidate, &b)]
     }
+    let product = try b.add(Dot(), h, recurrent)
+    update = try activate(0, b.binary(.add, gate(x, 0, &b), gate(product, 0, &b)), &b)
+    let reset = try activate(0, b.binary(.add, gate(x, 1, &b), gate(product, 1, &b)), &b)
+    let memory = try b.add(Dot(), b.binary(.multiply, reset, h), candidateWeights)
+    candidate = try activate(1, b.binary(.add, gate(x, 2, &b), memory), &b)
+    return [try mixed(update, h, candidate, &b)]
+  }
+
+  private func mixed(_ update: ValueID, _ h: ValueID, _ candidate: ValueID, _ b: inout GraphBuilder) throws(CompileError) -> ValueID {
     let kept = try b.binary(.multiply, update, h)
     let fresh = try b.binary(.multiply, b.binary(.subtract, b.scalar(1, like: update), update), candidate)
-    return [try b.binary(.add, fresh, kept)]
+    return try b.binary(.add, fresh, kept)
   }
 
   /// Gates in the order input, output, forget, candidate; the result is the output and the cell state.

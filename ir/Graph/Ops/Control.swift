@@ -10,15 +10,17 @@ import TensorTypes
 /// - Body: inputs are the carried values, one slice [...] of each scanned tensor, and the captured values;
 ///   outputs are the next carried values (same types), then one slice for each stacked result.
 /// - Results: the last carried values; the stacked slices [extent, ...].
+/// - `reversed`: the first step takes the last slices, and its results are stacked last.
 /// - Source: ONNX `Scan`; recurrent operators.
 public struct Scan: Operation {
   public var carried: Int
   public var scanned: Int
   /// The number of steps.
   public var extent: Extent
+  public var isReversed: Bool
   public var body: Graph
-  public init(carried: Int, scanned: Int, extent: Extent, body: Graph) {
-    (self.carried, self.scanned, self.extent, self.body) = (carried, scanned, extent, body)
+  public init(carried: Int, scanned: Int, extent: Extent, isReversed: Bool = false, body: Graph) {
+    (self.carried, self.scanned, self.extent, self.isReversed, self.body) = (carried, scanned, extent, isReversed, body)
   }
 
   public static let mnemonics = ["scan"]
@@ -29,12 +31,14 @@ public struct Scan: Operation {
     list.set("carried", .integer(carried))
     list.set("scanned", .integer(scanned))
     list.set("extent", .extents([extent]))
+    list.set("reversed", isReversed, unless: false) { .flag($0) }
     return list
   }
   public init(mnemonic: String, attributes: Attributes, regions: [Graph]) throws(TypeError) {
     guard regions.count == 1 else { throw TypeError("`scan` has one body") }
     guard let extent = try attributes.extents("extent").first else { throw TypeError("`scan` needs an extent") }
-    self.init(carried: try attributes.integer("carried"), scanned: try attributes.integer("scanned"), extent: extent, body: regions[0])
+    self.init(carried: try attributes.integer("carried"), scanned: try attributes.integer("scanned"), extent: extent,
+      isReversed: try attributes.flag("reversed"), body: regions[0])
   }
   public func resultTypes(for operands: [TensorType]) throws(TypeError) -> [TensorType] {
     guard carried >= 0, scanned >= 0, carried <= operands.count, scanned <= operands.count - carried, carried <= body.outputs.count else {
@@ -59,7 +63,7 @@ public struct Scan: Operation {
   }
   public func substituting(_ bindings: [String: Extent]) -> Scan {
     // A body that no longer types after binding is caught by `resultTypes`.
-    Scan(carried: carried, scanned: scanned, extent: extent.substituting(bindings), body: (try? body.substituting(bindings)) ?? body)
+    Scan(carried: carried, scanned: scanned, extent: extent.substituting(bindings), isReversed: isReversed, body: (try? body.substituting(bindings)) ?? body)
   }
   public static func == (a: Scan, b: Scan) -> Bool { a.attributes == b.attributes && a.body.text() == b.body.text() }
   public func hash(into hasher: inout Hasher) {
