@@ -77,6 +77,22 @@ import Testing
     #expect(results[1].doubles == [20, 300, 50, 700, 100, 1300])
   }
 
+  @Test func reversedScansRunFromTheEnd() throws {
+    let results = try evaluate(
+      """
+      %h = constant dense [1, 1] : f32[2]
+      %x = constant dense [1, 2, 3, 4, 5, 6] : f32[3,2]
+      %last, %all = scan %h, %x {carried = 1, scanned = 1, extent = [3], reversed = true} (
+        graph @step(%h: f32[2], %x: f32[2]) {
+          %next = add %h, %x
+          return %next, %next
+        }
+      )
+      """, returning: "%last, %all")
+    #expect(results[0].doubles == [10, 13])
+    #expect(results[1].doubles == [10, 13, 9, 11, 6, 7])
+  }
+
   @Test func aScanOfNoStepReturnsItsStart() throws {
     let results = try evaluate(
       """
