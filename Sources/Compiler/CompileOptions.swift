@@ -13,6 +13,7 @@ public struct CompileOptions: Sendable {
   public var threads: Int?
   /// Whether 3x3 convolutions may be done by Winograd's method.
   public var winograd = WinogradUse.automatic
+  public var precision = Precision.fp32
   public var passes = PassOptions()
   /// The name that the artifact serves under; nil means the file's name.
   public var modelName: String?

@@ -6,13 +6,34 @@ public import Passes
 extension Pipeline<Graph> {
   /// `portable`, then the choices that read the machine. The result is only good for lowering.
   public static let tuned = Pipeline("tuned") {
+    fused
+    chainConvolutions
+  }
+
+  /// Up to one kernel for each anchor.
+  private static let fused = Pipeline("fused") {
     portable
     expandComposites
     simplifying
     layout
     simplifying
     formFusionGroups
-    chainConvolutions
+  }
+}
+
+extension Pipeline<Graph> {
+  /// `tuned`, with the numbers that a precision asks for.
+  static func tuned(for precision: Precision) -> Pipeline {
+    switch precision {
+    case .fp32: tuned
+    case .bf16: tunedForBF16
+    }
+  }
+
+  private static let tunedForBF16 = Pipeline("tuned") {
+    // Chains would keep their operands f32.
+    fused
+    narrowToBF16
   }
 }
 

@@ -50,8 +50,8 @@ struct ConvolutionTile {
     var columns = columns
     if context.panels == nil, case .known(let stored, _) = columns { columns = .known(stored: stored, computed: stored) }
     let steps = problem.tapCount == 1 ? problem.inputChannels.constant : nil
-    let splits = TileAccumulators.splits(rows: rows, vectors: vectors, steps: steps ?? problem.inputChannels.constant)
-    var tile = TileAccumulators(rows: rows, splits: splits, columns: columns, element: problem.element)
+    let splits = TileAccumulators.splits(rows: rows, vectors: vectors, steps: (steps ?? problem.inputChannels.constant).map { $0 / context.layout.group })
+    var tile = TileAccumulators(rows: rows, splits: splits, columns: columns, element: problem.resultElement)
     func index(_ row: Int, _ lane: Expression) -> [Expression] {
       let (outer, tiled) = result(row)
       let channel = group * .index(problem.outputChannels) + panel * .index(context.shape.width) + lane
@@ -90,8 +90,9 @@ struct ConvolutionTile {
         try step(&emitter, tile, taps: taps, number: number, channel: channel + .index(start), split: split, rows: rows, position)
       }
     }
-    let pieces = problem.pieces(emitter.graph)
-    if pieces.isEmpty { return try sum(&emitter, over: problem.inputChannels, from: 0) }
+    // Neighbouring channels are one group of steps; the loop counts groups.
+    let pieces = context.layout.group == 1 ? problem.pieces(emitter.graph) : []
+    if pieces.isEmpty { return try sum(&emitter, over: problem.inputChannels.floorDivided(by: Extent(context.layout.group)), from: 0) }
     var statements: [Statement] = []
     for piece in pieces {
       let outer = emitter.pieces[piece.node]
@@ -102,16 +103,17 @@ struct ConvolutionTile {
     return statements
   }
 
-  /// The products with one input channel.
+  /// The products with one input channel, or one group of them.
   private func step(
     _ emitter: inout ElementEmitter, _ tile: TileAccumulators, taps: [Expression], number: Expression, channel: Expression, split: Int, rows: [Int],
     _ position: (Int) -> (outer: [Expression], tiled: Expression)
   ) throws(CompileError) -> [Statement] {
-    let step = problem.step(tap: number, channel: channel)
+    let together = context.layout.group
+    let step = together == 1 ? problem.step(tap: number, channel: channel) : number * .of(problem.inputChannels.floorDivided(by: Extent(together))) + channel
     let start = context.panels.map { ($0, context.layout.position(matrix: group, panel: panel, step: step, lane: .index(0), isTail: isTail)) }
-    return try tile.step(&emitter, rows: rows, split: split, panels: problem.operation.layout == .channelsLast ? start : nil) { emitter, row throws(CompileError) in
+    return try tile.step(&emitter, rows: rows, split: split, panels: problem.operation.layout == .channelsLast ? start : nil, isPair: together == 2) { emitter, row throws(CompileError) in
       let (outer, tiled) = position(row)
-      let index = problem.index(batch: batch, outer: outer, tiled: tiled, channel: group * .of(problem.inputChannels) + channel)
+      let index = problem.index(batch: batch, outer: outer, tiled: tiled, channel: group * .of(problem.inputChannels) + channel * .index(together))
       return try emitter.element(problem.input, index)
     } right: { emitter, lane throws(CompileError) in
       if let panels = context.panels {

@@ -65,7 +65,7 @@ struct DepthwiseTemplate {
     }
     for pixel in 0..<pixels {
       let index = problem.index(batch: place.batch, outer: place.outer, tiled: phase.output(place.first + .index(pixel)), channel: place.channel)
-      statements += try epilogue.store(&emitter, at: index, tile.result(pixel, as: problem.element), into: output)
+      statements += try epilogue.store(&emitter, at: index, tile.result(pixel, as: problem.resultElement), into: output)
     }
     return statements
   }

@@ -47,17 +47,20 @@ class Ingot:
 
     def compile(self, variant, model, path, threads, tune_seconds=None):
         """Compiles with nothing cached. Returns the artifact and what is known about it."""
-        artifact = os.path.join(self.folder, "%s_%d.%s.t%d" % (model.name, model.batch, variant, threads))
+        artifact = os.path.join(self.folder, "%s.%s.t%d" % (model.file_stem, variant, threads))
         report = artifact + ".json"
         # Of bf16 a report would also run the model to state its error: no part of compiling.
         extra = list(VARIANTS[variant]) + ([] if variant == "ingot-bf16" else ["--report", report])
         if variant == "ingot-tuned" and tune_seconds:
             extra[0] = "--tune=%g" % tune_seconds
+        if "--tune-cache" in self.help:
+            # Answers of an earlier tuning are neither used nor left anywhere.
+            extra += ["--tune-cache", artifact + ".tuning.json" if variant == "ingot-tuned" else "none"]
         for symbol, length in model.symbols.items():
             extra += ["--dim", "%s=%d" % (symbol, length)]
         cache = tempfile.mkdtemp(prefix="cache-", dir=self.folder)
         try:
-            command = ["env", "XDG_CACHE_HOME=" + cache, "HOME=" + cache, self.tool, "compile", path, "-o", artifact, "--threads", str(threads)]
+            command = ["env", "-u", "INGOT_CACHE", "XDG_CACHE_HOME=" + cache, "HOME=" + cache, self.tool, "compile", path, "-o", artifact, "--threads", str(threads)]
             finished = child_process.run(command + extra, self.seconds)
         finally:
             shutil.rmtree(cache, ignore_errors=True)

@@ -58,11 +58,11 @@ class Measurement:
             raise PeerFailed("takes no batch")
         if not path.endswith(".onnx"):
             raise PeerFailed("takes ONNX models")
-        prefix = os.path.join(self.options.prepare, "%s_%d" % (model.name, model.batch))
+        prefix = os.path.join(self.options.prepare, model.file_stem)
         file = peer.prepared_path(path, prefix)
         if os.path.exists(file):
             return file
-        name = "%s %s %d" % (key, model.name, model.batch)
+        name = "%s %s" % (key, model.file_stem)
         if name in self.reasons and not self.options.retry:
             raise PeerFailed(self.reasons[name])
         self.say("  preparing %s for %s" % (model.name, peer.title))
@@ -119,7 +119,7 @@ class Measurement:
             for peer in running:
                 peer.kill()
             for artifact in artifacts.values():
-                for file in (artifact, artifact + ".json"):
+                for file in (artifact, artifact + ".json", artifact + ".tuning.json"):
                     if os.path.exists(file):
                         os.remove(file)
         return {
@@ -151,7 +151,7 @@ class Measurement:
         import numpy
 
         def results(peer):
-            folder = os.path.join(self.options.prepare, "results")
+            folder = os.path.join(self.ingot.folder, "results")
             shutil.rmtree(folder, ignore_errors=True)
             answer = peer.ask("outputs " + folder, self.options.load_seconds)
             arrays = {name: numpy.load(os.path.join(folder, "%d.npy" % position)) for position, name in enumerate(answer["names"])}

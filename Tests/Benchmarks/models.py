@@ -1,4 +1,5 @@
 """What is measured: the benchmark graphs of shared/models, a GRU made by script, and models given by path."""
+import hashlib
 import os
 
 import gru_model
@@ -20,6 +21,11 @@ class Model:
 
     def __init__(self, name, batch=1, gflop=None, weight_bytes=None, symbols=None):
         self.name, self.batch, self.gflop, self.weight_bytes, self.symbols = name, batch, gflop, weight_bytes, symbols or {}
+
+    @property
+    def file_stem(self):
+        """For files that are made of it: other models have others."""
+        return "%s_%d" % (self.name, self.batch)
 
     @property
     def is_static(self):
@@ -78,9 +84,13 @@ class FileModel(Model):
 
     def __init__(self, path, batch):
         import onnx
+        from google.protobuf.message import DecodeError
         self.path = os.path.abspath(path)
         self.ports = []
-        graph = onnx.load(path, load_external_data=False).graph
+        try:
+            graph = onnx.load(path, load_external_data=False).graph
+        except DecodeError:
+            raise ValueError("%s is not an ONNX model" % path)
         weights = {initializer.name for initializer in graph.initializer}
         symbols, elements = {}, {1: "float32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 9: "bool", 10: "float16", 11: "float64"}
         for port in graph.input:
@@ -95,7 +105,15 @@ class FileModel(Model):
             if kind.elem_type not in elements:
                 raise ValueError("%s: input %s has an element type that this benchmark has no numbers for" % (path, port.name))
             self.ports.append((port.name, shape, elements[kind.elem_type]))
-        super().__init__(os.path.splitext(os.path.basename(path))[0], batch, symbols=symbols)
+        stem = os.path.splitext(os.path.basename(path))[0]
+        # Many are called model.onnx in a folder that says which.
+        super().__init__(os.path.basename(os.path.dirname(self.path)) if stem == "model" else stem, batch, symbols=symbols)
+
+    @property
+    def file_stem(self):
+        status = os.stat(self.path)
+        digest = hashlib.sha256(("%s %d %d" % (self.path, status.st_size, status.st_mtime_ns)).encode()).hexdigest()
+        return "%s_%d_%s" % (self.name, self.batch, digest[:8])
 
     def file(self, folder):
         return self.path
@@ -121,7 +139,7 @@ class Catalogue:
         return sorted(found, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
 
     def model(self, name, batch):
-        if name.endswith((".onnx", ".ingot")):
+        if name.endswith(".onnx"):
             model = FileModel(name, batch)
             return None if batch > 1 and model.is_static else model
         if name == "gru_text":
@@ -141,4 +159,4 @@ class Catalogue:
 def input_arguments(model, folder):
     """Writes the inputs once; returns `--input NAME=FILE ...`, and the arrays."""
     arrays = model.inputs(folder)
-    return write_inputs(arrays, os.path.join(folder, "inputs", "%s_%d" % (model.name, model.batch))), arrays
+    return write_inputs(arrays, os.path.join(folder, "inputs", model.file_stem)), arrays

@@ -6,11 +6,13 @@ from report import shown, title
 
 AHEAD, BEHIND = ["#2f6f9f", "#8fbcdb"], ["#b5482a", "#e3a58f"]
 TOP = 3.0  # Bars above are cut, and say their value.
-WIDTH, LEFT, RIGHT, ROW, BAR, HEAD = 980, 196, 250, 44, 15, 104
+WIDTH, LEFT, RIGHT, ROW, BAR, HEAD = 1010, 196, 280, 44, 15, 104
 
 
 def text(x, y, words, size=13, anchor="start", weight="normal", fill="#222"):
-    return '<text x="%.1f" y="%.1f" font-size="%d" text-anchor="%s" font-weight="%s" fill="%s">%s</text>' % (x, y, size, anchor, weight, fill, escape(words))
+    # A white rim keeps words readable where they cross a line.
+    return '<text x="%.1f" y="%.1f" font-size="%d" text-anchor="%s" font-weight="%s" fill="%s" stroke="#fff" stroke-width="3" paint-order="stroke">%s</text>' % (
+        x, y, size, anchor, weight, fill, escape(words))
 
 
 def svg(results, batch=1):

@@ -160,6 +160,21 @@ def kernel_lines(results):
     return table(["kernel, one thread", "data in", "time", "moves", "of the limit", "which is"], rows)
 
 
+def profile_lines(results):
+    """Models that are behind: what kinds of kernels take the time, and what each kind reaches."""
+    rows, losses = [], []
+    for entry in results.profiles:
+        top, name = comparison.peak(results, entry["threads"]), "%s, batch %d, %s (%s)" % (entry["model"], entry["batch"], plural(entry["threads"]), times(entry["ratio"]))
+        for row in entry.get("kinds", [])[:5]:
+            rate = row["flops"] / row["seconds"] / 1e9 if row["seconds"] else 0
+            rows.append([name, row["kind"], str(row["steps"]), percent(row["share"]), shown(row["seconds"]), percent(rate / top if top else None),
+                         "%.1f GB/s" % (row["bytes"] / row["seconds"] / 1e9) if row["seconds"] else "-"])
+        for step in entry.get("losses", []):
+            losses.append([name, step["origin"].replace("|", "/")[:60], shown(step["seconds"]), shown(step["needed_seconds"]), step["note"].replace("|", "/")[:70]])
+    found = table(["model (ratio)", "kind of kernel", "kernels", "share", "time", "of FMA peak", "moves"], rows)
+    return found + (["The kernels that lose most against the peak:", ""] + table(["model", "from", "takes", "its multiply-adds need", "how"], losses) if losses else [])
+
+
 def failure_lines(results):
     reasons = {}
     for case in results.cases:
@@ -188,7 +203,7 @@ def markdown(results, limits_sentence=None):
         lines += ["## fp32, batch 1, " + plural(threads), ""] + speed_table(results, comparison.select(results, 1, threads))
     for heading, part in (
             ("bf16", bf16_lines(results)), ("Batches", batch_lines(results)), ("Tuning", tuned_lines(results)), ("Compilation, nothing cached", compile_lines(results)),
-            ("Start, memory, size", start_lines(results)), ("Kernels that move data", kernel_lines(results)), ("Accuracy against ONNX Runtime fp32", accuracy_lines(results)),
+            ("Behind the best peer: where the time goes", profile_lines(results)), ("Start, memory, size", start_lines(results)), ("Kernels that move data", kernel_lines(results)), ("Accuracy against ONNX Runtime fp32", accuracy_lines(results)),
             ("What did not run", failure_lines(results))):
         if part:
             lines += ["## " + heading, ""] + part

@@ -5,10 +5,10 @@ import os
 
 class Results:
     """`cases` in the order of measuring; `about` says where and when; the other parts are tables of their own."""
-    PARTS = ("about", "limits", "cases", "start", "kernels")
+    PARTS = ("about", "limits", "cases", "start", "kernels", "profiles")
 
     def __init__(self, path=None):
-        self.path, self.about, self.limits, self.cases, self.start, self.kernels = path, {}, {}, [], [], []
+        self.path, self.about, self.limits, self.cases, self.start, self.kernels, self.profiles = path, {}, {}, [], [], [], []
 
     @classmethod
     def load(cls, path):

@@ -11,10 +11,13 @@ After every case the results are written as JSON, Markdown and a picture (SVG); 
   run.py --report-only --update-readme           # write tables, picture and the README's block from the JSON again
 """
 import argparse
+import atexit
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
 
@@ -28,11 +31,12 @@ require("numpy", "onnx")
 
 import comparison
 import kernel_bandwidth
+import profiles
 import start_times
 from ingot_peer import PRECISIONS, TITLES, VARIANTS, Ingot
 from machine_limits import MachineLimits
 from measurement import Case, Measurement
-from models import Catalogue, input_arguments
+from models import ORDER, Catalogue, input_arguments
 from peers import PEERS
 from plot import svg
 from readme_block import NoMarks, rewritten
@@ -65,7 +69,7 @@ def arguments():
     what.add_argument("--batch-models", default="resnet50,minilm_l6_s128", help="models with a symbolic batch; or all (%(default)s)")
     what.add_argument("--tune-models", default="resnet50,mobilenet_v2", help="also measured after `--tune`; none for no model (%(default)s)")
     what.add_argument("--start-models", default="mobilenet_v2,resnet50,bert_base_s128", help="for start, memory and size (%(default)s)")
-    what.add_argument("--parts", default="limits,cases,start,kernels", help="(%(default)s)")
+    what.add_argument("--parts", default="limits,cases,start,kernels,profiles", help="(%(default)s)")
     length = parser.add_argument_group("how long")
     length.add_argument("--rounds", type=int, default=8, help="slices of each (%(default)s)")
     length.add_argument("--slice-seconds", type=float, default=0.2, help="(%(default)s); at least one run")
@@ -85,6 +89,7 @@ def arguments():
     how = parser.add_argument_group("how")
     how.add_argument("--boost", choices=["nice", "fifo"], help="put what is measured before other work of the machine (root)")
     how.add_argument("--resume", action="store_true", help="keep what this very ingot has measured before")
+    how.add_argument("--again", action="store_true", help="with --resume: measure what is asked for even if it was measured before")
     how.add_argument("--retry", action="store_true", help="prepare again what could not be prepared")
     how.add_argument("--plan", action="store_true", help="print the plan and end")
     how.add_argument("--prepare-only", action="store_true", help="make models and peers' files, and end")
@@ -128,8 +133,8 @@ def plan(options, catalogue, ingot, peers):
                 continue
             try:
                 model = catalogue.model(name, batch)
-            except (KeyError, ValueError) as error:
-                sys.exit("error: %s" % error.args[0])
+            except (KeyError, ValueError, OSError) as error:
+                sys.exit("error: %s" % (error if isinstance(error, OSError) else error.args[0]))
             if model is None:
                 continue
             for threads in options.threads:
@@ -151,6 +156,8 @@ def measure_limits(options, results, program, reason):
 
 
 def write(results, options):
+    place = lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name)
+    results.cases.sort(key=lambda case: (case["batch"], place(case["model"]), case["threads"]))
     results.save()
     with open(os.path.join(options.out, "results.md"), "w") as file:
         file.write(markdown(results))
@@ -173,7 +180,7 @@ def run_cases(options, results, cases, ingot, limits_program):
     estimates = [case.estimated_seconds(model, options) for case, model in cases]
     for number, (case, model) in enumerate(cases):
         left = sum(estimates[number:])
-        if options.resume and results.is_done(case.name, case.batch, case.threads, identity, case.keys):
+        if options.resume and not options.again and results.is_done(case.name, case.batch, case.threads, identity, case.keys):
             continue
         if time.monotonic() - began > options.minutes * 60:
             say("time is up after %d of %d cases; --resume continues" % (number, len(cases)))
@@ -209,6 +216,7 @@ def about(options, ingot, peers):
 
 def main():
     options = arguments()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # Peers and files are tidied away.
     if options.self_test:
         suite = unittest.defaultTestLoader.discover(HERE, "test_*.py")
         sys.exit(not unittest.TextTestRunner(verbosity=1).run(suite).wasSuccessful())
@@ -219,9 +227,8 @@ def main():
     if not options.report_only:
         if not os.path.exists(options.ingot):
             sys.exit("error: %s is not there\n  hint    swift build -c release, or --ingot PATH" % options.ingot)
-        artifacts = os.path.join(options.prepare, "artifacts")
-        shutil.rmtree(artifacts, ignore_errors=True)  # Of a run that was stopped.
-        os.makedirs(artifacts)
+        artifacts = tempfile.mkdtemp(prefix="artifacts-", dir=options.prepare)
+        atexit.register(shutil.rmtree, artifacts, ignore_errors=True)
         ingot, peers = Ingot(options.ingot, artifacts), installed_peers(options)
         if options.boost == "fifo":
             # Above what is measured, so that a peer that hangs can be ended; children begin at normal priority.
@@ -237,7 +244,11 @@ def main():
         say("%d cases, about %s" % (len(cases), duration(sum(case.estimated_seconds(model, options) for case, model in cases))))
         if options.plan:
             return
-        results.about.update(about(options, ingot, peers))
+        results.about.update(about(options, ingot, {**results.about.get("versions", {}), **peers}))
+        others = [case for case in results.cases if case.get("ingot") != ingot.identity()]
+        if others:
+            say("%d cases were measured with another ingot: dropped" % len(others))
+            results.cases = [case for case in results.cases if case not in others]
         limits_program, reason = MachineLimits.build(options.prepare)
         if "limits" in parts and not options.prepare_only:
             measure_limits(options, results, limits_program, reason)
@@ -248,6 +259,8 @@ def main():
             start_times.measure(options, results, Catalogue(options.models), ingot, peers, say)
         if "kernels" in parts:
             kernel_bandwidth.measure(options, results, say)
+        if "profiles" in parts:
+            profiles.measure(options, results, Catalogue(options.models), {(case.name, case.batch): model for case, model in cases}, say)
     write(results, options)
     say()
     say(about_line(results))

@@ -14,6 +14,7 @@ import numpy
 import accuracy
 import comparison
 import plot
+import profiles
 import readme_block
 import report
 from alternation import Alternation
@@ -112,6 +113,25 @@ class ReportTests(unittest.TestCase):
         self.assertEqual(readme_block.rewritten(new, some_results(), "Tests/ratio.svg"), new)
         with self.assertRaises(readme_block.NoMarks):
             readme_block.rewritten("no marks", some_results(), "")
+
+
+class ProfileTests(unittest.TestCase):
+    report = {"steps": [
+        {"name": "dot_a", "origin": "a", "seconds": 0.02, "flops": 10**9, "bytes": 10**6, "note": "dot, tile 14x32"},
+        {"name": "dot_b", "origin": "b", "seconds": 0.04, "flops": 10**9, "bytes": 10**6, "note": "dot, tile 1x64"},
+        {"name": "loop_c", "origin": "c", "seconds": 0.04, "flops": None, "bytes": 10**9, "note": ""}]}
+
+    def test_kinds_and_losses(self):
+        rows, losses = profiles.summary(self.report, 100.0)
+        self.assertEqual([(row["kind"], row["steps"]) for row in rows], [("dot", 2), ("loop", 1)])
+        self.assertAlmostEqual(rows[0]["share"], 0.6)
+        self.assertEqual([loss["origin"] for loss in losses], ["c", "b", "a"])
+
+    def test_they_are_in_the_report(self):
+        results = some_results()
+        kinds, losses = profiles.summary(self.report, 100.0)
+        results.profiles = [{"model": "one", "batch": 1, "threads": 1, "best_peer": "ort", "ratio": 0.5, "kinds": kinds, "losses": losses}]
+        self.assertIn("Behind the best peer", report.markdown(results))
 
 
 class ResultsTests(unittest.TestCase):

@@ -20,19 +20,12 @@ class OpenVINOPeer(Peer):
         for name, tensor in zip(feeds, self.tensors):
             preset.set_tensor(name, tensor)
 
-        def wait_for_preset():
-            preset.start_async()
-            preset.wait()
-            return preset
-
         return {
             "infer": lambda: given.infer(feeds, share_inputs=True, share_outputs=True),
-            "preset": wait_for_preset,
+            "preset": lambda: preset.infer(share_outputs=True),
         }
 
     def outputs(self, results):
-        if hasattr(results, "get_output_tensor"):
-            return {name: results.get_output_tensor(position).data.copy() for position, name in enumerate(self.names)}
         return {name: results[position] for position, name in enumerate(self.names)}
 
 
