@@ -31,9 +31,10 @@ extension Pipeline<Graph> {
   }
 
   private static let tunedForBF16 = Pipeline("tuned") {
-    // Chains would keep their operands f32.
     fused
+    // A chain would keep its operands f32: only what stays f32 anyway is chained.
     narrowToBF16
+    chainConvolutions
   }
 }
 
