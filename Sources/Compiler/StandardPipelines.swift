@@ -17,6 +17,8 @@ extension Pipeline<Graph> {
     simplifying
     layout
     simplifying
+    divideBySums
+    fuseAttention
     formFusionGroups
   }
 }
