@@ -6,11 +6,12 @@ public import Passes
 extension Pipeline<Graph> {
   /// `portable`, then the choices that read the machine. The result is only good for lowering.
   public static let tuned = Pipeline("tuned") {
-    grouped
+    fused
     chainConvolutions
   }
 
-  private static let grouped = Pipeline("grouped") {
+  /// Up to one kernel for each anchor.
+  private static let fused = Pipeline("fused") {
     portable
     expandComposites
     simplifying
@@ -31,10 +32,11 @@ extension Pipeline<Graph> {
     }
   }
 
-  /// Without chains: they sum up f32, and their convolutions gain more from bf16.
   private static let tunedForBF16 = Pipeline("tuned") {
-    grouped
+    fused
+    // A chain would keep its operands f32: only what stays f32 anyway is chained.
     narrowToBF16
+    chainConvolutions
   }
 }
 

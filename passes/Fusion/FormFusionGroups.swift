@@ -196,7 +196,7 @@ private struct FusionFormer {
   /// What a convolution without a window reads through a concatenation of channels: it sums over one part after the other, so the
   /// concatenation needs no memory.
   private func concatenatedParts(_ node: Node) -> [ValueID]? {
-    guard let convolution = node.operation as? Convolution, convolution.layout == .channelsLast, convolution.groups == 1,
+    guard let convolution = node.operation as? Convolution, convolution.layout == .channelsLast, convolution.groups == 1, graph.type(of: node.operands[0]).element == .f32,
       convolution.inputDilations.allSatisfy({ $0 == 1 }), let source = graph.producer(of: node.operands[0]), let concatenate = source.operation as? Concatenate,
       concatenate.axis == graph.type(of: node.operands[0]).rank - 1, (2...FusionCost.mostConcatenatedParts).contains(source.operands.count),
       graph.type(of: node.operands[1]).shape.extents.dropLast(2).allSatisfy({ $0 == 1 }),
