@@ -24,6 +24,7 @@ extension Manifest {
       .init("entryOffset", .integer(entryOffset)),
       .init("target", ["name": .string(target.name), "requiredFeatures": .array(target.requiredFeatures.map { .string($0) })]),
       .init("pipeline", .string(pipeline)),
+      .init("precision", .string(precision)),
       .init("sourceDigest", .string(sourceDigest)),
       .init("toolVersion", .string(toolVersion)),
       .init("steps", .array(steps.map(\.json))),
@@ -56,6 +57,7 @@ extension Manifest {
     arenaBytes = try root.extent("arenaBytes")
     entryOffset = try root.integer("entryOffset")
     pipeline = try root.string("pipeline")
+    precision = json["precision"] == nil ? "fp32" : try root.string("precision")
     sourceDigest = try root.string("sourceDigest")
     toolVersion = try root.string("toolVersion")
     steps = try root.objects("steps").map { step throws(ManifestError) in try Step(step) }

@@ -91,6 +91,8 @@ public struct Manifest: Sendable, Hashable {
   public var target: Target
   /// The passes that made it, as text.
   public var pipeline = ""
+  /// What it computes with: `fp32` or `bf16`.
+  public var precision = "fp32"
   /// Digest of the model file, as text.
   public var sourceDigest = ""
   public var toolVersion = ""

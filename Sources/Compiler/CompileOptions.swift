@@ -13,6 +13,7 @@ public struct CompileOptions: Sendable {
   public var threads: Int?
   /// Whether 3x3 convolutions may be done by Winograd's method.
   public var winograd = WinogradUse.automatic
+  public var precision = Precision.fp32
   public var passes = PassOptions()
   public var tuning = TuningOptions()
   /// Where objects are kept from one compilation to the next; nil keeps none. See `usualCacheFolder`.

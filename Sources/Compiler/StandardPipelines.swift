@@ -15,6 +15,21 @@ extension Pipeline<Graph> {
   }
 }
 
+extension Pipeline<Graph> {
+  /// `tuned`, with the numbers that a precision asks for.
+  static func tuned(for precision: Precision) -> Pipeline {
+    switch precision {
+    case .fp32: tuned
+    case .bf16: tunedForBF16
+    }
+  }
+
+  private static let tunedForBF16 = Pipeline("tuned") {
+    tuned
+    narrowToBF16
+  }
+}
+
 extension Pipeline<KernelProgram> {
   /// What follows lowering.
   public static let program = Pipeline<KernelProgram>("program") { planMemory }

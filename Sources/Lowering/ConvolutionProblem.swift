@@ -8,7 +8,9 @@ struct ConvolutionProblem {
   let operation: Convolution
   let input: ValueID
   let filter: ValueID
+  /// Of the operands.
   let element: ElementType
+  let resultElement: ElementType
   let batch: Extent
   let groups: Int
   /// Channels of one group.
@@ -38,6 +40,7 @@ struct ConvolutionProblem {
     }
     (anchor, self.operation, self.input, self.filter) = (node, operation, node.operands[0], node.operands[1])
     element = input.element
+    resultElement = result.element
     batch = input.shape[axes.batch]
     groups = operation.groups
     inputChannels = filter.shape[filterAxes.input]
@@ -57,6 +60,13 @@ struct ConvolutionProblem {
 
   /// True if each channel is convolved on its own.
   var isDepthwise: Bool { inputChannels == 1 && groups > 1 && outputChannels < 8 }
+
+  /// True if neighbouring channels can be multiplied as pairs: they are neighbours in memory, and none is left over.
+  func hasPairs(_ emitter: ElementEmitter) -> Bool {
+    guard PairedSteps.group(of: element) == 2, resultElement == .f32, operation.layout == .channelsLast else { return false }
+    guard let channels = inputChannels.constant, channels % 2 == 0, channels > 0 else { return false }
+    return TileAccess.stride(of: input, along: inputRank - 1, emitter) == 1
+  }
 
   /// An index into the input or the result.
   func index(batch: Expression, outer: [Expression], tiled: Expression, channel: Expression) -> [Expression] {
@@ -80,18 +90,20 @@ struct ConvolutionProblem {
 
   /// The filter as matrices of [steps, output channels], one for each group, if it is constant.
   func constantFilter(_ fusion: FusionLowering) -> PanelSource? {
-    guard let position = fusion.body.inputs.firstIndex(of: filter), let tensor = fusion.constants[position], let steps = steps.constant else { return nil }
+    var source = filter
+    if let node = fusion.body.producer(of: filter), node.operation is Convert, element == .bf16, fusion.body.type(of: node.operands[0]).element == .f32 { source = node.operands[0] }
+    guard let position = fusion.body.inputs.firstIndex(of: source), let tensor = fusion.constants[position], let steps = steps.constant else { return nil }
     if operation.layout == .channelsLast {
       return PanelSource(
-        tensor: tensor, matrices: groups, steps: steps, columns: outputChannels, matrixStride: outputChannels, stepStride: groups * outputChannels, columnStride: 1)
+        tensor: tensor, element: element, matrices: groups, steps: steps, columns: outputChannels, matrixStride: outputChannels, stepStride: groups * outputChannels, columnStride: 1)
     }
     return PanelSource(
-      tensor: tensor, matrices: groups, steps: steps, columns: outputChannels, matrixStride: outputChannels * steps, stepStride: 1, columnStride: steps)
+      tensor: tensor, element: element, matrices: groups, steps: steps, columns: outputChannels, matrixStride: outputChannels * steps, stepStride: 1, columnStride: steps)
   }
 
   /// Estimated duration on one thread.
   func cycles(_ target: LoweringTarget) -> Extent {
-    let arithmetic = products.floorDivided(by: Extent(target.lanes >= 16 ? 16 : target.lanes * 2))
+    let arithmetic = products.floorDivided(by: Extent((target.lanes >= 16 ? 16 : target.lanes * 2) * PairedSteps.group(of: element)))
     return .maximum(arithmetic, (steps * Extent(groups * outputChannels)).floorDivided(by: 4))
   }
 }

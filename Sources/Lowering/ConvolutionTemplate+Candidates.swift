@@ -26,9 +26,15 @@ extension ConvolutionTemplate {
     }
   }
 
+  /// Neighbouring steps of the sum that are multiplied together.
+  func group(_ problem: ConvolutionProblem, _ fusion: FusionLowering) -> Int {
+    problem.hasPairs(fusion.emitter().0) && problem.constantFilter(fusion) != nil ? 2 : 1
+  }
+
   /// Every way that applies, with its cost. Nothing else decides.
   func candidates(_ problem: ConvolutionProblem, _ fusion: FusionLowering) -> [Candidate<Way>] {
     let (emitter, _) = fusion.emitter()
+    let together = group(problem, fusion)
     let sum = TileAccumulators.accumulator(of: problem.element)
     let tiledAxis = problem.operation.layout == .channelsLast ? problem.outer.count + 1 : problem.outer.count + 2
     let stride = TileAccess.stride(of: problem.input, along: tiledAxis, emitter).map { $0 &* problem.tiled.stride &* problem.element.byteCount }
@@ -38,11 +44,11 @@ extension ConvolutionTemplate {
     var candidates = shapes(pixelsInRow(problem)).flatMap { shape -> [Candidate<Way>] in
       let usual = schedule(problem, Way(method: .rows, shape: shape))
       let isKnown = problem.outerShape.elementCount.isConstant && pixelsInRow(problem) != nil
-      return (isKnown ? usual.blockLengths : [usual.tilesPerBlock]).map { candidate(problem, Way(method: .rows, shape: shape, tilesPerBlock: isKnown ? $0 : nil)) }
+      return (isKnown ? usual.blockLengths : [usual.tilesPerBlock]).map { candidate(problem, Way(method: .rows, shape: shape, tilesPerBlock: isKnown ? $0 : nil), group: together) }
     }
     // A whole image is straight code: few pixels, few taps. Threads share its panels only.
     if let pixels = imagePixels(problem)?.count, pixels <= 64, problem.tapCount <= 25 {
-      candidates += shapes(pixels).map { candidate(problem, Way(method: .image, shape: $0, tilesPerBlock: 1)) }
+      candidates += shapes(pixels).map { candidate(problem, Way(method: .image, shape: $0, tilesPerBlock: 1), group: together) }
     }
     let winograd = target.winograd.sizes.flatMap { WinogradPlan.candidates(problem, outputs: $0, target: target) }
     return target.winograd.isForced && !winograd.isEmpty ? winograd : candidates + winograd
@@ -72,7 +78,7 @@ extension ConvolutionTemplate {
     shape.width &* problem.tapCount &* (problem.inputChannels.constant ?? 64) &* problem.element.byteCount
   }
 
-  private func candidate(_ problem: ConvolutionProblem, _ way: Way) -> Candidate<Way> {
+  private func candidate(_ problem: ConvolutionProblem, _ way: Way, group: Int) -> Candidate<Way> {
     let schedule = schedule(problem, way)
     let rows = Double(problem.outerShape.elementCount.constant ?? 16)
     let isImage = way.method.isImage
@@ -80,7 +86,7 @@ extension ConvolutionTemplate {
     let each = isImage ? 1 : rows * Double(phases(problem))
     let cost = ContractionCost(
       slices: Double(problem.batch.constant ?? 1) * Double(problem.groups), tiles: sizes.map { (count: Double($0.count) * each, rows: $0.rows) },
-      columns: problem.outputChannels, steps: Double(problem.steps.constant ?? 64 * problem.tapCount) / Double(phases(problem)), shape: way.shape,
+      columns: problem.outputChannels, steps: Double(problem.steps.constant ?? 64 * problem.tapCount) / Double(phases(problem) * group), shape: way.shape,
       tileBytes: Double(rowBytes(problem)), panelBytes: Double(panelBytes(problem, way.shape)), tilesPerBlock: isImage ? rows : Double(schedule.tilesPerBlock),
       blockedTiles: rows, threads: target.threads, isParallel: schedule.isParallel)
     return Candidate(way.name(schedule), way, cost: cost.estimate)

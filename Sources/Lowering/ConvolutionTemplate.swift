@@ -40,7 +40,7 @@ struct ConvolutionTemplate {
 
   private func lowerTiles(_ fusion: inout FusionLowering, _ problem: ConvolutionProblem, _ way: Way) throws(CompileError) {
     let shape = way.shape
-    let layout = PanelLayout(steps: problem.steps, columns: Extent(problem.outputChannels), shape: shape)
+    let layout = PanelLayout(steps: problem.steps, columns: Extent(problem.outputChannels), shape: shape, group: group(problem, fusion))
     let packed = problem.constantFilter(fusion)?.packed(layout)
     let needed = fusion.inputs(of: [problem.input])
     var (emitter, arguments) = fusion.emitter(reading: [fusion.body.outputs[0]], notThrough: packed == nil || needed.contains(problem.filter) ? [] : [problem.filter])

@@ -50,8 +50,8 @@ struct ConvolutionTile {
     var columns = columns
     if context.panels == nil, case .known(let stored, _) = columns { columns = .known(stored: stored, computed: stored) }
     let steps = problem.tapCount == 1 ? problem.inputChannels.constant : nil
-    let splits = TileAccumulators.splits(rows: rows, vectors: vectors, steps: steps ?? problem.inputChannels.constant)
-    var tile = TileAccumulators(rows: rows, splits: splits, columns: columns, element: problem.element)
+    let splits = TileAccumulators.splits(rows: rows, vectors: vectors, steps: (steps ?? problem.inputChannels.constant).map { $0 / context.layout.group })
+    var tile = TileAccumulators(rows: rows, splits: splits, columns: columns, element: problem.resultElement)
     func index(_ row: Int, _ lane: Expression) -> [Expression] {
       let (outer, tiled) = result(row)
       let channel = group * .index(problem.outputChannels) + panel * .index(context.shape.width) + lane
@@ -77,12 +77,15 @@ struct ConvolutionTile {
     let registers = tile.rows * vectors
     let unroll = max(tile.splits, registers >= 12 ? 1 : registers >= 6 ? 2 : 4)
     let number = problem.tapNumber(taps)
-    return try TileAccumulators.reduction(&emitter, over: problem.inputChannels, unroll: unroll, fullUpTo: 4) { emitter, channel, split throws(CompileError) in
-      let step = problem.step(tap: number, channel: channel)
+    // Neighbouring channels are one group of steps; `channels` counts groups.
+    let together = context.layout.group
+    let channels = problem.inputChannels.floorDivided(by: Extent(together))
+    return try TileAccumulators.reduction(&emitter, over: channels, unroll: unroll, fullUpTo: 4) { emitter, channel, split throws(CompileError) in
+      let step = together == 1 ? problem.step(tap: number, channel: channel) : number * .of(channels) + channel
       let start = context.panels.map { ($0, context.layout.position(matrix: group, panel: panel, step: step, lane: .index(0), isTail: isTail)) }
-      return try tile.step(&emitter, rows: rows, split: split, panels: problem.operation.layout == .channelsLast ? start : nil) { emitter, row throws(CompileError) in
+      return try tile.step(&emitter, rows: rows, split: split, panels: problem.operation.layout == .channelsLast ? start : nil, isPair: together == 2) { emitter, row throws(CompileError) in
         let (outer, tiled) = position(row)
-        let index = problem.index(batch: batch, outer: outer, tiled: tiled, channel: group * .of(problem.inputChannels) + channel)
+        let index = problem.index(batch: batch, outer: outer, tiled: tiled, channel: group * .of(problem.inputChannels) + channel * .index(together))
         return try emitter.element(problem.input, index)
       } right: { emitter, lane throws(CompileError) in
         if let panels = context.panels {

@@ -97,7 +97,7 @@ struct DepthwiseTemplate {
     for pixel in 0..<pixels {
       let sum = Expression.local(sums[pixel], .index(0))
       let index = problem.index(batch: place.batch, outer: place.outer, tiled: phase.output(place.first + .index(pixel)), channel: place.channel)
-      statements += try epilogue.store(&emitter, at: index, type == problem.element ? sum : .convert(sum, problem.element), into: output)
+      statements += try epilogue.store(&emitter, at: index, type == problem.resultElement ? sum : .convert(sum, problem.resultElement), into: output)
     }
     return statements
   }

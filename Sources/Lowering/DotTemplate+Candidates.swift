@@ -22,6 +22,14 @@ extension DotTemplate {
     func name(_ schedule: TileSchedule) -> String { right == .innerProducts ? right.rawValue : "tile \(shape), \(right.rawValue)\(schedule.blockName)" }
   }
 
+  /// Neighbouring steps of the sum that are multiplied together.
+  func group(_ problem: DotProblem, _ right: Way.Right, _ emitter: ElementEmitter) -> Int {
+    switch right {
+    case .packed, .scratch: problem.hasPairs(emitter) ? 2 : 1
+    case .inPlace, .innerProducts: 1
+    }
+  }
+
   /// Every way that applies, with its cost.
   ///
   /// OpenBLAS is not among them: an artifact links nothing that would hold it, its call takes no epilogue, and it would not win. Measured on one Zen 4
@@ -33,7 +41,7 @@ extension DotTemplate {
       rows: rows, columns: columns, accumulator: TileAccumulators.accumulator(of: problem.element),
       strideBytes: TileAccess.stride(of: problem.left, along: problem.batch.rank, emitter).map { $0 &* problem.element.byteCount }, target)
     if fusion.constantPanels(of: problem.right, slices: problem.slices.constant ?? 0) != nil, problem.steps.isConstant, columns != nil {
-      return shapes.flatMap { tiled(problem, .packed, $0) }
+      return shapes.flatMap { tiled(problem, .packed, $0, group: group(problem, .packed, emitter)) }
     }
     if problem.prefersInnerProducts(emitter), let shape = shapes.first {
       // Nothing else reads such an operand along its cache lines.
@@ -44,32 +52,34 @@ extension DotTemplate {
     }
     let isContiguous = TileAccess.stride(of: problem.right, along: problem.batch.rank + 1, emitter) == 1
     var candidates: [Candidate<Way>] = []
-    if isContiguous || !problem.prefersScratch(emitter) {
+    let together = group(problem, .scratch, emitter)
+    // Pairs lie side by side in no operand by itself.
+    if (together == 1 && isContiguous) || !problem.prefersScratch(emitter) {
       var wide: [TileShape] = []
       for shape in shapes.map({ TileShape.inPlace($0, rows: rows, columns: columns) }) where !wide.contains(shape) { wide.append(shape) }
       candidates += wide.flatMap { tiled(problem, .inPlace, $0, isContiguous: isContiguous) }
     }
-    if (rows ?? 64) >= 4 { candidates += shapes.flatMap { tiled(problem, .scratch, $0, isContiguous: isContiguous) } }
+    if (rows ?? 64) >= 4 { candidates += shapes.flatMap { tiled(problem, .scratch, $0, isContiguous: isContiguous, group: together) } }
     return candidates
   }
 
   /// A tile with every length of block.
-  private func tiled(_ problem: DotProblem, _ right: Way.Right, _ shape: TileShape, isContiguous: Bool = true) -> [Candidate<Way>] {
+  private func tiled(_ problem: DotProblem, _ right: Way.Right, _ shape: TileShape, isContiguous: Bool = true, group: Int = 1) -> [Candidate<Way>] {
     let usual = schedule(problem, shape)
     let isKnown = problem.rows.isConstant && usual.panels.isConstant
     return (isKnown ? usual.blockLengths : [usual.tilesPerBlock]).map { length in
       let way = Way(right: right, shape: shape, tilesPerBlock: isKnown ? length : nil)
       let schedule = isKnown ? schedule(problem, shape, tilesPerBlock: length) : usual
-      return Candidate(way.name(schedule), way, cost: cost(problem, way, schedule, isContiguous: isContiguous))
+      return Candidate(way.name(schedule), way, cost: cost(problem, way, schedule, isContiguous: isContiguous, group: group))
     }
   }
 
-  private func cost(_ problem: DotProblem, _ way: Way, _ schedule: TileSchedule, isContiguous: Bool) -> KernelCost {
+  private func cost(_ problem: DotProblem, _ way: Way, _ schedule: TileSchedule, isContiguous: Bool, group: Int) -> KernelCost {
     let (rows, columns, steps) = (problem.rows.constant ?? 64, problem.columns.constant ?? 256, Double(problem.steps.constant ?? 512))
     let slices = Double(problem.slices.constant ?? 8), size = Double(problem.element.byteCount)
     let tiles = TileRows.sizes(of: rows, most: way.shape.rows).map { (count: Double($0.count), rows: $0.rows) }
     var cost = ContractionCost(
-      slices: slices, tiles: tiles, columns: columns, steps: steps, shape: way.shape, tileBytes: Double(way.shape.rows) * steps * size,
+      slices: slices, tiles: tiles, columns: columns, steps: steps / Double(group), shape: way.shape, tileBytes: Double(way.shape.rows) * steps * size,
       panelBytes: Double(way.shape.width) * steps * size, tilesPerBlock: Double(schedule.tilesPerBlock), blockedTiles: tiles.reduce(0) { $0 + $1.count },
       threads: target.threads, isParallel: schedule.isParallel
     ).estimate

@@ -56,7 +56,7 @@ extension DotTemplate {
     for row in 0..<rows {
       for column in 0..<columns {
         let sum = Expression.local(sums, .index(row * columns + column))
-        let value = type == problem.element ? sum : .convert(sum, problem.element)
+        let value = type == problem.result ? sum : .convert(sum, problem.result)
         statements += try epilogue.store(&emitter, at: place.batch + [.index(row), place.column + .index(column)], value, into: output)
       }
     }

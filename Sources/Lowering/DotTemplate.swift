@@ -19,7 +19,7 @@ struct DotTemplate {
   func lower(_ fusion: inout FusionLowering) throws(CompileError) {
     let problem = try DotProblem(fusion)
     let way = try fusion.choose(problem.anchor, among: candidates(problem, fusion))
-    let layout = PanelLayout(steps: problem.steps, columns: problem.columns, shape: way.shape)
+    let layout = PanelLayout(steps: problem.steps, columns: problem.columns, shape: way.shape, group: group(problem, way.right, fusion.emitter().0))
     switch way.right {
     case .innerProducts: try lowerInnerProducts(&fusion, problem)
     case .packed:
@@ -86,20 +86,21 @@ struct DotTemplate {
     // In place there is nothing behind the last column to read.
     if case .inPlace = right, case .known(let stored, _) = columns { columns = .known(stored: stored, computed: stored) }
     let vectors = if case .known(_, let computed) = columns { (computed + shape.lanes - 1) / shape.lanes } else { 1 }
-    let splits = TileAccumulators.splits(rows: rows, vectors: vectors, steps: problem.steps.constant)
-    var tile = TileAccumulators(rows: rows, splits: splits, columns: columns, element: problem.element)
+    let groups = problem.steps.floorDivided(by: Extent(layout.group))
+    let splits = TileAccumulators.splits(rows: rows, vectors: vectors, steps: groups.constant)
+    var tile = TileAccumulators(rows: rows, splits: splits, columns: columns, element: problem.result)
     let first = place.panel * .index(shape.width)
     let unroll = max(splits, rows * vectors >= 12 ? 1 : rows * vectors >= 6 ? 2 : 4)
     func index(_ row: Int, _ lane: Expression) -> [Expression] { place.batch + [place.row + .index(row), first + lane] }
     let ahead = try TileAccumulators.prefetches(epilogue, &emitter, rows: rows, columns, steps: problem.steps, into: output, index)
     return try tile.emit(&emitter, ahead: ahead) { emitter, tile throws(CompileError) in
-      try TileAccumulators.reduction(&emitter, over: problem.steps, unroll: unroll, fullUpTo: 64 / max(4, rows * vectors)) { emitter, step, number throws(CompileError) in
+      func step(_ emitter: inout ElementEmitter, _ step: Expression, _ number: Int, isPair: Bool) throws(CompileError) -> [Statement] {
         var start: (Buffer, Expression)?
         if case .packed(let buffer, let isShared) = right {
           start = (buffer, layout.position(matrix: isShared ? .index(0) : place.slice, panel: place.panel, step: step, lane: .index(0), isTail: isTail))
         }
-        return try tile.step(&emitter, split: number, panels: start) { emitter, row throws(CompileError) in
-          try emitter.element(problem.left, place.batch + [place.row + .index(row), step])
+        return try tile.step(&emitter, split: number, panels: start, isPair: isPair) { emitter, row throws(CompileError) in
+          try emitter.element(problem.left, place.batch + [place.row + .index(row), step * .index(layout.group)])
         } right: { emitter, lane throws(CompileError) in
           switch right {
           case .packed(let buffer, let isShared):
@@ -108,6 +109,13 @@ struct DotTemplate {
           }
         }
       }
+      let whole = try TileAccumulators.reduction(&emitter, over: groups, unroll: unroll, fullUpTo: 64 / max(4, rows * vectors)) { emitter, group, number throws(CompileError) in
+        try step(&emitter, group, number, isPair: layout.group == 2)
+      }
+      if layout.group == 1 || problem.steps.modulo(2) == 0 { return whole }
+      return whole + (try TileAccumulators.reduction(&emitter, over: problem.steps.modulo(2), unroll: 1, fullUpTo: 1) { emitter, _, number throws(CompileError) in
+        try step(&emitter, .of(groups), number, isPair: false)
+      })
     } finish: { emitter, row, lane, sum throws(CompileError) in
       try epilogue.store(&emitter, at: index(row, lane), sum, into: output)
     }
@@ -126,8 +134,6 @@ struct DotTemplate {
       let batch = emitter.mapping.delinearize(index[0], in: problem.batch)
       let width = Expression.index(layout.width)
       return try layout.branch(&emitter, panel: index[1]) { emitter, columns, isTail throws(CompileError) in
-        let step = emitter.builder.variable("k")
-        emitter.ranges.set(step, to: problem.steps)
         let lane = emitter.builder.variable("n")
         let count: Expression
         switch columns {
@@ -136,12 +142,22 @@ struct DotTemplate {
           count = .index(stored)
         case .runtime(let number): count = number
         }
-        let (k, n) = (Expression.variable(step), Expression.variable(lane))
-        let copy = try emitter.scoped { emitter throws(CompileError) in
-          let value = try emitter.element(problem.right, batch + [k, index[1] * width + n])
-          return [.store(panels, index: layout.position(matrix: index[0], panel: index[1], step: k, lane: n, isTail: isTail), value: value)]
+        /// Lays out some steps of a group, side by side for each column.
+        func copy(_ emitter: inout ElementEmitter, group: Expression, steps: Int) throws(CompileError) -> [Statement] {
+          let n = Expression.variable(lane)
+          let body = try emitter.scoped { emitter throws(CompileError) in
+            let place = layout.position(matrix: index[0], panel: index[1], step: group, lane: n, isTail: isTail)
+            return try (0..<steps).map { part throws(CompileError) in
+              let k = group * .index(layout.group) + .index(part)
+              return .store(panels, index: place + .index(part), value: try emitter.element(problem.right, batch + [k, index[1] * width + n]))
+            }
+          }
+          return [.loop(Loop(lane, to: count, kind: .vectorized, body: body))]
         }
-        return [.loop(Loop(step, to: .of(problem.steps), body: [.loop(Loop(lane, to: count, kind: .vectorized, body: copy))]))]
+        let groups = problem.steps.floorDivided(by: Extent(layout.group))
+        let whole = try emitter.loop("k", to: groups) { emitter, group throws(CompileError) in try copy(&emitter, group: group, steps: layout.group) }
+        if layout.group == 1 || problem.steps.modulo(2) == 0 { return [whole] }
+        return [whole, try emitter.loop("k", to: problem.steps.modulo(2)) { emitter, _ throws(CompileError) in try copy(&emitter, group: .of(groups), steps: 1) }]
       }
     }
     let kernel = emitter.builder.kernel(fusion.name("pack"), statements)

@@ -24,7 +24,7 @@ struct ElementEmitter {
   var buffers: [ValueID: Buffer] = [:]
   /// Values that a template computes itself.
   var provided: [ValueID: Expression] = [:]
-  /// Values that lie, element by element, in a buffer of their own shape (scratch).
+  /// Values that lie, element by element, in a buffer of their own shape (scratch), possibly rounded to a narrower type.
   var stored: [ValueID: Buffer] = [:]
   var pieces: [NodeID: Piece] = [:]
   private var bindings: [Statement] = []
@@ -71,8 +71,8 @@ struct ElementEmitter {
   /// The element of a value at an index vector of its rank.
   mutating func element(_ value: ValueID, _ index: [Expression]) throws(CompileError) -> Expression {
     if let expression = provided[value] { return expression }
-    let shape = graph.type(of: value).shape
-    if let buffer = stored[value] ?? buffers[value] { return .load(buffer, IndexMapping.linearize(index, in: shape)) }
+    let (type, shape) = (graph.type(of: value).element, graph.type(of: value).shape)
+    if let buffer = stored[value] ?? buffers[value] { return Self.loaded(buffer, IndexMapping.linearize(index, in: shape), as: type) }
     guard let node = graph.producer(of: value) else {
       throw CompileError(.unsupported, "the fusion reads `\(graph.value(value).name)`, which no buffer holds", stage: .lower)
     }
@@ -84,6 +84,11 @@ struct ElementEmitter {
     bindings.append(.bind(variable, expression))
     memo[key] = .variable(variable)
     return .variable(variable)
+  }
+
+  private static func loaded(_ buffer: Buffer, _ position: Expression, as element: ElementType) -> Expression {
+    let load = Expression.load(buffer, position)
+    return buffer.element == element ? load : .convert(load, element)
   }
 
   private mutating func compute(_ node: Node, _ index: [Expression], _ shape: Shape) throws(CompileError) -> Expression {
@@ -104,7 +109,9 @@ struct ElementEmitter {
       let offset = shape.rank - source.rank
       return try element(operands[0], (0..<source.rank).map { source[$0] == 1 ? .index(0) : index[offset + $0] })
     case is Reshape:
-      if let buffer = stored[operands[0]] ?? buffers[operands[0]] { return .load(buffer, IndexMapping.linearize(index, in: shape)) }
+      if let buffer = stored[operands[0]] ?? buffers[operands[0]] {
+        return Self.loaded(buffer, IndexMapping.linearize(index, in: shape), as: graph.type(of: operands[0]).element)
+      }
       return try element(operands[0], mapping.reshape(index, from: shape, to: graph.type(of: operands[0]).shape))
     case let operation as Transpose:
       var source = index

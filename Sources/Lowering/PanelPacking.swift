@@ -10,9 +10,12 @@ import Glibc
 /// panel step by step of the sum, so that a tile reads it from front to back.
 ///
 ///     [matrix][N / width][K][width], the last panel [K][tailWidth]
+///     [matrix][N / width][K / 2][width][2] where steps are multiplied as pairs; an odd one out is followed by a zero
 struct PanelLayout {
   /// Steps of the sum, and columns, of one matrix.
   let steps: Extent
+  /// Neighbouring steps that lie side by side: 1, or 2 for pairs.
+  let group: Int
   let columns: Extent
   let width: Int
   /// Columns of the last panel if it is not full; 0 if all are, nil if only known at run time.
@@ -20,8 +23,8 @@ struct PanelLayout {
   /// Elements of a step in the last panel.
   let tailWidth: Int
 
-  init(steps: Extent, columns: Extent, shape: TileShape) {
-    (self.steps, self.columns) = (steps, columns)
+  init(steps: Extent, columns: Extent, shape: TileShape, group: Int = 1) {
+    (self.steps, self.columns, self.group) = (steps, columns, group)
     width = shape.width
     guard let count = columns.constant else {
       (tail, tailWidth) = (nil, shape.width)
@@ -44,15 +47,19 @@ struct PanelLayout {
 
   var fullPanels: Extent { columns.floorDivided(by: Extent(width)) }
   var panels: Extent { columns.ceilDivided(by: Extent(width)) }
+  /// Steps that a panel has room for.
+  var storedSteps: Extent { group == 1 ? steps : steps.ceilDivided(by: Extent(group)) * Extent(group) }
   /// Elements of one matrix.
   var matrixElements: Extent {
-    tail == nil ? panels * steps * Extent(width) : (fullPanels * Extent(width) + Extent(tailWidth)) * steps
+    tail == nil ? panels * storedSteps * Extent(width) : (fullPanels * Extent(width) + Extent(tailWidth)) * storedSteps
   }
 
   /// The position of an element of a panel.
+  ///
+  /// - Parameter step: The step, or the number of the group of steps; the position is that of its first.
   func position(matrix: Expression, panel: Expression, step: Expression, lane: Expression, isTail: Bool) -> Expression {
-    let start = matrix * .of(matrixElements) + panel * .of(steps * Extent(width))
-    return start + step * .index(isTail ? tailWidth : width) + lane
+    let start = matrix * .of(matrixElements) + panel * .of(storedSteps * Extent(width))
+    return start + step * .index((isTail ? tailWidth : width) * group) + lane * .index(group)
   }
 
   /// Runs `body` for the panel's columns: all of a full panel's, or the rest of the last one.
@@ -78,6 +85,8 @@ struct PanelLayout {
 /// A matrix, or several of the same shape, inside a constant.
 struct PanelSource {
   let tensor: Tensor
+  /// What the panels hold: the tensor's own type, or bf16 of an f32 tensor, rounded when it is packed.
+  let element: ElementType
   let matrices: Int
   let steps: Int
   let columns: Int
@@ -89,6 +98,8 @@ struct PanelSource {
   /// The constant laid out for tiles. Rows are copied whole where they are contiguous, which runs at memory speed;
   /// otherwise square blocks are transposed.
   func packed(_ layout: PanelLayout) -> Tensor? {
+    if layout.group == 2 { return packedInPairs(layout) }
+    if element != tensor.element { return narrowed?.packed(layout) }
     guard let total = layout.matrixElements.constant, let count = elementCount(of: [matrices, total]) else { return nil }
     let size = tensor.element.byteCount
     let last = (matrices - 1) * matrixStride + (steps - 1) * stepStride + (columns - 1) * columnStride
@@ -140,6 +151,7 @@ extension FusionLowering {
   /// - Returns: nil if it is not a constant, or is computed. `isShared` if one matrix serves all slices.
   func constantPanels(of value: ValueID, slices: Int) -> (source: PanelSource, isShared: Bool)? {
     var (current, isSwapped) = (value, false)
+    let element = body.type(of: value).element
     let shape = body.type(of: value).shape
     guard let steps = shape[shape.rank - 2].constant, let columns = shape[shape.rank - 1].constant else { return nil }
     while let node = body.producer(of: current) {
@@ -148,6 +160,8 @@ extension FusionLowering {
       let keepsMatrix = operand.extents.suffix(2) == result.extents.suffix(2)
       switch node.operation {
       case is Broadcast: guard keepsMatrix else { return nil }
+      case is Convert:
+        guard element == .bf16, body.type(of: node.operands[0]).element == .f32, body.type(of: current).element == .bf16 else { return nil }
       case is Reshape:
         // Only leading axes change, and the number of matrices does not (or is 1).
         guard keepsMatrix else { return nil }
@@ -164,7 +178,7 @@ extension FusionLowering {
     guard !overflow, matrix > 0, tensor.count == matrix || (slices > 0 && tensor.count == matrix * slices) else { return nil }
     let isShared = tensor.count == matrix
     let source = PanelSource(
-      tensor: tensor, matrices: isShared ? 1 : slices, steps: steps, columns: columns, matrixStride: matrix,
+      tensor: tensor, element: element, matrices: isShared ? 1 : slices, steps: steps, columns: columns, matrixStride: matrix,
       stepStride: isSwapped ? 1 : columns, columnStride: isSwapped ? steps : 1)
     return (source, isShared)
   }

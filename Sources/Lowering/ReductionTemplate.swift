@@ -93,7 +93,7 @@ struct ReductionTemplate {
           let value = try emitter.element(scratch, position)
           let variable = emitter.builder.variable("kept", value.element)
           body.append(.bind(variable, value))
-          body.append(.store(output, index: IndexMapping.linearize(position, in: rows.shape), value: .variable(variable)))
+          body.append(.store(output, index: IndexMapping.linearize(position, in: rows.shape), value: variable.element == output.element ? .variable(variable) : .convert(.variable(variable), output.element)))
           emitter.provided[scratch] = .variable(variable)
         }
         let value = try emitter.element(stage.operand, position)

@@ -63,11 +63,16 @@ struct RowSpace {
     for id in order.reversed() {
       let node = graph.node(id)
       guard let unary = node.operation as? Unary, isExpensive(unary.function), let value = node.results.first,
-        graph.type(of: value) == type, value != root, rootCone.contains(value)
+        canHold(graph.type(of: value), in: type), value != root, rootCone.contains(value)
       else { continue }
       if let stage = stages.first(where: { cone(graph, $0.operand, stages).contains(value) }) { return (value, stage.result) }
     }
     return nil
+  }
+
+  /// A bf16 result holds intermediate values rounded, as it holds what becomes of them.
+  private static func canHold(_ value: TensorType, in result: TensorType) -> Bool {
+    value.shape == result.shape && (value.element == result.element || (value.element == .f32 && result.element == .bf16))
   }
 
   private static func isExpensive(_ function: UnaryFunction) -> Bool {

@@ -95,23 +95,27 @@ struct TileAccumulators {
 
   /// One step of the sum for some rows: row += left(row) * right(lane).
   ///
-  /// - Parameter panels: Where the step's part of a packed right operand starts.
+  /// - Parameters:
+  ///   - panels: Where the step's part of a packed right operand starts.
+  ///   - isPair: Multiplies what lies behind both elements, too.
   func step(
-    _ emitter: inout ElementEmitter, rows selected: [Int]? = nil, split: Int = 0, panels: (buffer: Buffer, position: Expression)? = nil,
+    _ emitter: inout ElementEmitter, rows selected: [Int]? = nil, split: Int = 0, panels: (buffer: Buffer, position: Expression)? = nil, isPair: Bool = false,
     left: (inout ElementEmitter, Int) throws(CompileError) -> Expression,
     right: (inout ElementEmitter, Expression) throws(CompileError) -> Expression
   ) throws(CompileError) -> [Statement] {
     func product(_ emitter: inout ElementEmitter, _ row: Int, _ lane: Expression) throws(CompileError) -> Statement {
       let (local, position) = (locals[row + (split % splits) * rows], self.lane == nil ? lane : Expression.index(0))
-      let value = widened(try left(&emitter, row)), factor = widened(try right(&emitter, lane))
-      return .assign(local, index: position, value: Self.multiplyAdd(value, factor, .local(local, position)))
+      let value = try left(&emitter, row), factor = try right(&emitter, lane)
+      var sum = Self.multiplyAdd(widened(value), widened(factor), .local(local, position))
+      if isPair { sum = Self.multiplyAdd(widened(try PairedSteps.neighbour(of: value)), widened(try PairedSteps.neighbour(of: factor)), sum) }
+      return .assign(local, index: position, value: sum)
     }
     // Row by row, so that an element of the left operand is broadcast once for all its vectors.
     var statements: [Statement] = []
     if let panels, case .known(_, let computed) = columns, rows * computed * sum.byteCount >= Self.prefetchedTileBytes {
-      let line = 64 / panels.buffer.element.byteCount
-      for column in stride(from: 0, to: computed, by: line) {
-        statements.append(.prefetch(panels.buffer, index: panels.position + .index(Self.stepsAhead * computed + column), forWriting: false))
+      let line = 64 / panels.buffer.element.byteCount, elements = isPair ? computed * 2 : computed
+      for element in stride(from: 0, to: elements, by: line) {
+        statements.append(.prefetch(panels.buffer, index: panels.position + .index(Self.stepsAhead * elements + element), forWriting: false))
       }
     }
     for row in selected ?? Array(0..<rows) {

@@ -151,7 +151,7 @@ class Measurement:
         import numpy
 
         def results(peer):
-            folder = os.path.join(self.options.prepare, "results")
+            folder = os.path.join(self.ingot.folder, "results")
             shutil.rmtree(folder, ignore_errors=True)
             answer = peer.ask("outputs " + folder, self.options.load_seconds)
             arrays = {name: numpy.load(os.path.join(folder, "%d.npy" % position)) for position, name in enumerate(answer["names"])}

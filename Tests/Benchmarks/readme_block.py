@@ -1,4 +1,6 @@
 """Writes the result table between two marks of the README."""
+import textwrap
+
 import comparison
 from report import about_line, means_lines, percent, plural, shown, times, title
 
@@ -27,8 +29,9 @@ def block(results, picture):
                     percent(streamed) + " mem." if streamed else percent(comparison.fraction_of_peak(results, case) if case else None)]
         if any_time:
             rows.append("| " + " | ".join(row) + " |")
-    lines = [about_line(results) + " fp32, batch 1; all alternate in slices of one run. Ratio: how many times faster Ingot is than the best peer of that model. Peak: fused",
-             "multiply-adds of the direct method (\"mem.\": of the memory's bandwidth).", ""]
+    words = (about_line(results) + " fp32, batch 1; all alternate in slices of one run. Ratio: how many times faster Ingot is than the best peer of that "
+             "model. Peak: fused multiply-adds of the direct method (\"mem.\": of the memory's bandwidth).")
+    lines = textwrap.wrap(words, 140) + [""]
     lines += ["| " + " | ".join(heads) + " |", "|---|" + "---:|" * (len(heads) - 1)] + rows + [""]
     lines += means_lines(results) + ["", "![Ingot beside the best other runtime of each model](%s)" % picture]
     return "\n".join(lines)

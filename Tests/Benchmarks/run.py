@@ -11,10 +11,13 @@ After every case the results are written as JSON, Markdown and a picture (SVG); 
   run.py --report-only --update-readme           # write tables, picture and the README's block from the JSON again
 """
 import argparse
+import atexit
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
 
@@ -213,6 +216,7 @@ def about(options, ingot, peers):
 
 def main():
     options = arguments()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # Peers and files are tidied away.
     if options.self_test:
         suite = unittest.defaultTestLoader.discover(HERE, "test_*.py")
         sys.exit(not unittest.TextTestRunner(verbosity=1).run(suite).wasSuccessful())
@@ -223,9 +227,8 @@ def main():
     if not options.report_only:
         if not os.path.exists(options.ingot):
             sys.exit("error: %s is not there\n  hint    swift build -c release, or --ingot PATH" % options.ingot)
-        artifacts = os.path.join(options.prepare, "artifacts")
-        shutil.rmtree(artifacts, ignore_errors=True)  # Of a run that was stopped.
-        os.makedirs(artifacts)
+        artifacts = tempfile.mkdtemp(prefix="artifacts-", dir=options.prepare)
+        atexit.register(shutil.rmtree, artifacts, ignore_errors=True)
         ingot, peers = Ingot(options.ingot, artifacts), installed_peers(options)
         if options.boost == "fifo":
             # Above what is measured, so that a peer that hangs can be ended; children begin at normal priority.

@@ -6,6 +6,7 @@ Each JPEG is decoded here (RGB, middle 224x224, (x - 128) / 128) and sent to POS
 
   classify_imagenet.py                        # compiles the model first
   classify_imagenet.py --artifact ./mobilenet
+  classify_imagenet.py --precision bf16
 """
 import argparse
 import csv
@@ -37,6 +38,7 @@ def main():
     parser.add_argument("--ingot", default=default_ingot(), help="the tool (%(default)s)")
     parser.add_argument("--model", default=os.path.join(default_folder(), "real", "mobilenet_v2_fp32", "model.onnx"))
     parser.add_argument("--artifact", help="an artifact of the model that is compiled already")
+    parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"), help="what to compile for (%(default)s)")
     parser.add_argument("--data", default=os.path.join(default_folder(), "..", "data", "imagenet_sample"), help="folder of labels.csv and images/")
     parser.add_argument("--expect", type=int, default=108, help="right answers that the README states (%(default)s)")
     options = parser.parse_args()
@@ -46,7 +48,7 @@ def main():
         artifact = options.artifact
         if artifact is None:
             artifact = os.path.join(folder, "mobilenet_v2")
-            compiled = child_process.run([options.ingot, "compile", options.model, "-o", artifact])
+            compiled = child_process.run([options.ingot, "compile", options.model, "-o", artifact, "--precision", options.precision])
             if compiled.status != 0:
                 sys.exit("error: compile: " + compiled.complaint)
             print(compiled.output.strip())

@@ -37,5 +37,5 @@ public let absorbTransposes = rewrite(
     let rows = split.transposed(order + [dimensions.count]).reshaped(matrix.dimensions)
   else { return .unchanged }
   let activations = try rewriter.reshape(transpose.operands[0], to: flat)
-  return .replaced(with: try rewriter.insert(Dot(), activations, try rewriter.constant(rows)))
+  return .replaced(with: try rewriter.insert(match.operation, activations, try rewriter.constant(rows)))
 }

@@ -91,7 +91,8 @@ extension Convolution: Rearrangeable {
     let order = ChannelOrder.held(rank: rank)
     let input = try builder.value(operands[0], heldAs: order)
     let filter = try builder.value(operands[1], heldAs: ChannelOrder.filter(rank: rank))
-    let channelsLast = Convolution(window: window, inputDilations: inputDilations, groups: groups, layout: .channelsLast)
+    var channelsLast = self
+    channelsLast.layout = .channelsLast
     return [Arranged(try builder.insert(channelsLast, [input, filter]), order)]
   }
 }

@@ -24,6 +24,6 @@ public let flattenBatches = rewrite(
   if rows.isOverflow { return .unchanged }
   let flatLeft = try rewriter.reshape(match[0], to: [rows, depth])
   let flatRight = try rewriter.reshape(shared, to: [depth, columns])
-  let product = try rewriter.insert(Dot(), flatLeft, flatRight)
+  let product = try rewriter.insert(match.operation, flatLeft, flatRight)
   return .replaced(with: try rewriter.reshape(product, to: rewriter.type(of: match.result).shape))
 }

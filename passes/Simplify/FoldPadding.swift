@@ -24,7 +24,8 @@ public let foldPadding = rewrite(
         else { return .unchanged }
         (window.padsLow[position], window.padsHigh[position]) = (more, moreHigh)
       }
-      let padded = Convolution(window: window, inputDilations: convolution.inputDilations, groups: convolution.groups, layout: convolution.layout)
+      var padded = convolution
+      padded.window = window
       return .replaced(with: try rewriter.insert(padded, source, match[1]))
     },
     .on(ReduceWindow.self) { match, rewriter throws(TypeError) in

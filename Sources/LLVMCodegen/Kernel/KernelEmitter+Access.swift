@@ -17,18 +17,19 @@ extension KernelEmitter {
     return .lanes(b.widen(loadLanes(base, type, alignment: alignment, at: index, lanes, mask: lanes.mask), buffer.element))
   }
 
-  func emitStore(_ buffer: Buffer, at index: Operand, _ value: Operand) throws(CodegenError) {
+  /// - Parameter narrowed: What memory holds for a value in a register.
+  func emitStore(_ buffer: Buffer, at index: Operand, _ value: Operand, narrowed: (IRValue) -> IRValue) throws(CodegenError) {
     let base = try address(of: buffer)
     let type = b.memoryType(buffer.element)
     let alignment = buffer.element.byteCount
     if case .uniform(let position, _) = index {
       // All lanes write the same place; the last one wins.
       let scalar = lastLane(of: value)
-      b.store(b.narrow(scalar, buffer.element), b.element(base, type, at: position), alignment: alignment)
+      b.store(narrowed(scalar), b.element(base, type, at: position), alignment: alignment)
       return
     }
     guard let lanes else { throw CodegenError(.malformed("lanes outside of a vectorized loop")) }
-    storeLanes(b.narrow(vector(value, lanes), buffer.element), base, type, alignment: alignment, at: index, lanes, mask: lanes.mask)
+    storeLanes(narrowed(vector(value, lanes)), base, type, alignment: alignment, at: index, lanes, mask: lanes.mask)
   }
 
   func emitPrefetch(_ buffer: Buffer, at position: IRValue, forWriting: Bool) throws(CodegenError) {

@@ -98,7 +98,10 @@ final class KernelEmitter {
     case .loop(let loop): try emitLoop(loop)
     case .bind(let variable, let value): variables[variable.id] = try emit(value)
     case .allocate(let local): try allocate(local)
-    case .store(let buffer, let index, let value): try emitStore(buffer, at: emit(index), try emit(value))
+    case .store(let buffer, let index, .convert(let value, .bf16)) where value.element == .f32 && buffer.element == .bf16 && target.hasBF16:
+      // One instruction instead of rounding by integer arithmetic.
+      try emitStore(buffer, at: emit(index), try emit(value)) { b.narrowToBF16($0) }
+    case .store(let buffer, let index, let value): try emitStore(buffer, at: emit(index), try emit(value)) { b.narrow($0, buffer.element) }
     case .assign(let local, let index, let value): try emitAssign(local, at: emit(index), try emit(value))
     case .accumulate(let local, let index, let reducer, let value): try emitAccumulate(local, at: emit(index), reducer, emit(value))
     case .prefetch(let buffer, let index, let forWriting):

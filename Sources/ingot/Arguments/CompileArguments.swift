@@ -4,6 +4,7 @@ import Foundation
 import GraphIR
 import Lowering
 import Passes
+import TensorTypes
 
 /// The options of every verb that compiles.
 struct CompileArguments: ParsableArguments {
@@ -26,6 +27,12 @@ struct CompileArguments: ParsableArguments {
       "Winograd's method for 3x3 convolutions, which multiplies 2.25 (2) or 4 times (4) less and rounds a little more: where it is estimated to be faster (auto), not at all (off), or one size of tiles wherever it applies.",
       valueName: "auto|off|2|4"))
   var winograd = WinogradUse.automatic
+
+  @Option(
+    help: ArgumentHelp(
+      "What to compute with: fp32, or bf16 on machines that have AVX512_BF16 (products of bf16 summed up in fp32, bf16 weights and activations: up to twice as fast; see the error that `compile --report` and `bench` state).",
+      valueName: "fp32|bf16"))
+  var precision = Precision.fp32
 
   @Option(name: .customLong("disable"), help: ArgumentHelp("Leave out a pass (see `ingot passes`). May be repeated; commas separate names.", valueName: "pass"))
   var disabled: [String] = []
@@ -73,6 +80,7 @@ struct CompileArguments: ParsableArguments {
     options.tuning.seconds = tune
     options.cacheFolder = noCache ? nil : CompileOptions.usualCacheFolder
     if let tuneCache { options.tuning.place = tuneCache == "none" ? .none : .file(tuneCache) }
+    options.precision = precision
     options.passes.disabled = Self.names(disabled)
     options.passes.printAfter = Self.names(printAfter)
     options.passes.verifiesEach = verifyEach
@@ -104,6 +112,17 @@ struct CompileArguments: ParsableArguments {
     }
     if timePasses { Terminal.note(TimeReport(model).text) }
     return model
+  }
+}
+
+extension Precision: ExpressibleByArgument {}
+
+extension CompileArguments {
+  /// How far results in a lower precision are from what fp32 gives for the same inputs.
+  func deviations(_ path: String, _ results: [Tensor], for inputs: [Tensor]) throws -> [Deviation] {
+    var reference = try PrecisionReference(path, options: options)
+    try reference.compare(results, for: inputs)
+    return reference.deviations
   }
 }
 

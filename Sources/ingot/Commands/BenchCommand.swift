@@ -53,11 +53,12 @@ struct BenchCommand: ParsableCommand {
     let result = try Benchmark(length: .seconds(seconds)).run { () throws(RunError) in try session.invoke() }
     let profile = profile ? try secondsPerStep(session) : nil
 
+    let deviations = runnable.compiled == nil || arguments.precision == .fp32 ? nil : try arguments.deviations(path, try session.run(tensors), for: tensors)
     let binding = try SymbolBinding(manifest.inputs, dimensions: tensors.map(\.dimensions))
     let work = KernelWork.perStep(manifest, runnable.compiled?.program, symbols: binding.values)
     let report = BenchReport(
       manifest: manifest, calls: runnable.compiled?.program.calls, threads: session.threads, result: result, work: work, secondsPerStep: profile, peak: peak,
-      sgemm: yardstick ? Yardstick.sgemm(threads: session.threads) : nil)
+      sgemm: yardstick ? Yardstick.sgemm(threads: session.threads) : nil, deviations: deviations)
     if json == "-" { return print(report.json.text()) }
     if let json { try OutputFile.write(report.json.text() + "\n", to: json) }
     print(report.text)

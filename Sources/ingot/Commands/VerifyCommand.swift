@@ -10,7 +10,8 @@ struct VerifyCommand: ParsableCommand {
     commandName: "verify", abstract: "Runs a model on data sets with known results and compares.",
     discussion: """
       A data set is a folder in the layout of the ONNX backend tests: input_0.pb, input_1.pb, ..., output_0.pb, ...
-      The last line of standard output is JSON: {"passed":...,"max_abs_err":...,"max_rel_err":...}. Numbers match if
+      With --precision bf16 the error against fp32 on the same inputs is stated, too; such results need wider tolerances (say
+      --rtol 0.05 --atol 0.05). The last line of standard output is JSON: {"passed":...,"max_abs_err":...,"max_rel_err":...}. Numbers match if
       |got - want| <= atol + rtol * |want|. A file data.json beside the model may hold other tolerances ("rtol", "atol").
 
       Example:
@@ -55,7 +56,13 @@ struct VerifyCommand: ParsableCommand {
     } else {
       let model = try RunnableModel(path: path, arguments).model
       let session = try model.makeSession(threads: arguments.threads)
-      report = try Verification(tolerance: tolerance, outputNames: model.manifest.outputs.map(\.name)).run(folders) { try session.run($0) }
+      var reference = isArtifact || arguments.precision == .fp32 ? nil : try PrecisionReference(path, options: arguments.options)
+      report = try Verification(tolerance: tolerance, outputNames: model.manifest.outputs.map(\.name)).run(folders) { inputs in
+        let results = try session.run(inputs)
+        try reference?.compare(results, for: inputs)
+        return results
+      }
+      if let reference { print("\(model.manifest.precision) on these inputs\n" + reference.deviations.lines.joined(separator: "\n")) }
     }
     for line in report.lines { print(line) }
     print(report.json)

@@ -1,4 +1,5 @@
 import Artifact
+import Compiler
 import Foundation
 import KernelIR
 import Runtime
@@ -16,6 +17,8 @@ struct BenchReport {
   var secondsPerStep: [Double]?
   var peak: MachinePeak
   var sgemm: Double?
+  /// How far the results are from fp32; nil for fp32, and where the model itself is not there.
+  var deviations: [Deviation]?
 
   var text: String {
     var lines = [
@@ -28,6 +31,7 @@ struct BenchReport {
     lines.append("  arithmetic  \(Self.giga(flops)) GFLOP/s, \(Quantity.percent(flops / peak.flops)) of the \(Self.giga(peak.flops)) this machine reaches")
     lines.append("  memory      \(Self.giga(bytes)) GB/s; this machine reads \(Self.giga(peak.bandwidth)) GB/s from memory, more from its caches")
     if let sgemm { lines.append("  yardstick   OpenBLAS sgemm 1024x1024x1024: \(Self.giga(sgemm)) GFLOP/s, \(Quantity.percent(sgemm / peak.flops)) of the peak") }
+    if let deviations { lines += ["  precision   \(manifest.precision); on these inputs"] + deviations.lines }
     if let secondsPerStep { lines.append(profileTable(secondsPerStep)) }
     return lines.joined(separator: "\n")
   }
@@ -67,6 +71,8 @@ struct BenchReport {
       .init("bytes_per_second", .number(total.bytes / result.median)), .init("peak_flops_per_second", .number(peak.flops)),
       .init("peak_bytes_per_second", .number(peak.bandwidth)),
     ]
+    members.append(.init("precision", .string(manifest.precision)))
+    if let deviations { members.append(.init("deviation_from_fp32", deviations.json)) }
     if let sgemm { members.append(.init("openblas_sgemm_flops_per_second", .number(sgemm))) }
     if let secondsPerStep {
       members.append(

@@ -9,6 +9,8 @@ struct CompileReport {
   let outputBytes: Int?
   let output: String?
   let seconds: Double
+  /// How far the results are from fp32; nil for fp32.
+  var deviations: [Deviation]?
   /// The most memory the process had in use.
   let peakMemoryBytes: Int
 
@@ -33,7 +35,8 @@ struct CompileReport {
     func number(_ extent: Extent) -> JSON { extent.constant.map { .integer($0) } ?? .string("\(extent)") }
     let calls = model.program.calls
     return .object([
-      .init("model", .string(manifest.modelName)), .init("target", .string(manifest.target.name)), .init("tool", .string(manifest.toolVersion)),
+      .init("model", .string(manifest.modelName)), .init("target", .string(manifest.target.name)), .init("tool", .string(manifest.toolVersion)), .init("precision", .string(manifest.precision)),
+      .init("deviation_from_fp32", deviations?.json ?? .null),
       .init("seconds", .number(seconds)), .init("peak_memory_bytes", .integer(peakMemoryBytes)),
       .init("output_bytes", outputBytes.map { .integer($0) } ?? .null), .init("weights_bytes", .integer(model.constantsByteCount)),
       .init("code_bytes", .integer(model.code.image.count)), .init("arena_bytes", number(manifest.arenaBytes)),

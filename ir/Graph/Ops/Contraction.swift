@@ -7,12 +7,22 @@ import TensorTypes
 /// - Operands: `a` [batch..., M, K]; `b` [batch..., K, N], same element type and batch axes.
 /// - Result: [batch..., M, N]. Other arrangements are `transpose` and `reshape` around it.
 /// - Numerics: f32 is accumulated in f32, f16 and bf16 in f32, integers in their own width (wrapping).
-/// - Source: ONNX `MatMul`, `Gemm`, `Einsum`.
+/// - `result`: f32 keeps the sum of f16 or bf16 products as it was accumulated.
+/// - Source: ONNX `MatMul`, `Gemm`, `Einsum`; `result` is `preferred_element_type` of StableHLO's `dot_general`.
 public struct Dot: Operation {
-  public init() {}
+  /// The result's element type; nil means that of the operands.
+  public var result: ElementType?
+  public init(result: ElementType? = nil) { self.result = result }
   public static let mnemonics = ["dot"]
   public var arity: ClosedRange<Int> { 2...2 }
-  public init(mnemonic: String, attributes: Attributes, regions: [Graph]) throws(TypeError) {}
+  public var attributes: Attributes {
+    var list = Attributes()
+    if let result { list.set("result", .element(result)) }
+    return list
+  }
+  public init(mnemonic: String, attributes: Attributes, regions: [Graph]) throws(TypeError) {
+    self.init(result: attributes["result"] == nil ? nil : try attributes.element("result"))
+  }
   public func resultTypes(for operands: [TensorType]) throws(TypeError) -> [TensorType] {
     try requireSameElement(operands)
     let (a, b) = (operands[0].shape.extents, operands[1].shape.extents)
@@ -20,7 +30,18 @@ public struct Dot: Operation {
       throw TypeError("`dot` of \(operands[0]) and \(operands[1])", hint: "it takes [batch..., M, K] and [batch..., K, N]")
     }
     guard operands[0].element != .bool else { throw TypeError("`dot` does not take bool") }
-    return [TensorType(operands[0].element, Shape(a.dropLast() + [b[b.count - 1]]))]
+    return [TensorType(try resultElement(result, of: operands[0].element), Shape(a.dropLast() + [b[b.count - 1]]))]
+  }
+}
+
+extension Operation {
+  /// The element type of a contraction's result: that of its operands, or the wider one that they are accumulated in.
+  fileprivate func resultElement(_ result: ElementType?, of operand: ElementType) throws(TypeError) -> ElementType {
+    guard let result, result != operand else { return operand }
+    guard result == .f32, operand == .f16 || operand == .bf16 else {
+      throw TypeError("`\(mnemonic)` of \(operand.name) cannot give \(result.name)", hint: "f32 is possible for f16 and bf16")
+    }
+    return result
   }
 }
 
@@ -39,8 +60,11 @@ public struct Convolution: Operation {
   public var inputDilations: [Int]
   public var groups: Int
   public var layout: Layout
+  /// The result's element type, as for `dot`; nil means that of the operands.
+  public var result: ElementType?
 
-  public init(window: Window, inputDilations: [Int]? = nil, groups: Int = 1, layout: Layout = .channelsFirst) {
+  public init(window: Window, inputDilations: [Int]? = nil, groups: Int = 1, layout: Layout = .channelsFirst, result: ElementType? = nil) {
+    self.result = result
     self.window = window
     self.inputDilations = inputDilations ?? window.strides.map { _ in 1 }
     self.groups = groups
@@ -54,13 +78,15 @@ public struct Convolution: Operation {
     list.set("input_dilations", inputDilations, unless: inputDilations.map { _ in 1 }) { .integers($0) }
     list.set("groups", groups, unless: 1) { .integer($0) }
     list.set("layout", layout, unless: .channelsFirst) { .word($0.rawValue) }
+    if let result { list.set("result", .element(result)) }
     return list
   }
   public init(mnemonic: String, attributes: Attributes, regions: [Graph]) throws(TypeError) {
     let window = try Window(attributes)
     self.init(
       window: window, inputDilations: try attributes.integers("input_dilations", default: window.strides.map { _ in 1 }),
-      groups: try attributes.integer("groups", default: 1), layout: try attributes.word("layout", as: Layout.self, default: .channelsFirst))
+      groups: try attributes.integer("groups", default: 1), layout: try attributes.word("layout", as: Layout.self, default: .channelsFirst),
+      result: attributes["result"] == nil ? nil : try attributes.element("result"))
   }
 
   /// The axes of `input` and of the result.
@@ -101,6 +127,6 @@ public struct Convolution: Operation {
     var shape = input.shape
     shape[axes.channel] = filter.shape[filterAxes.output]
     for (axis, extent) in zip(axes.spatial, spatial) { shape[axis] = extent }
-    return [TensorType(input.element, shape)]
+    return [TensorType(try resultElement(result, of: input.element), shape)]
   }
 }
