@@ -11,6 +11,8 @@ extension Pipeline<Graph> {
     simplifying
     layout
     simplifying
+    divideBySums
+    fuseAttention
     formFusionGroups
   }
 }

@@ -93,7 +93,7 @@ struct DotTemplate {
     let unroll = max(splits, rows * vectors >= 12 ? 1 : rows * vectors >= 6 ? 2 : 4)
     func index(_ row: Int, _ lane: Expression) -> [Expression] { place.batch + [place.row + .index(row), first + lane] }
     let ahead = try TileAccumulators.prefetches(epilogue, &emitter, rows: rows, columns, steps: problem.steps, into: output, index)
-    return try tile.emit(&emitter, ahead: ahead) { emitter, tile throws(CompileError) in
+    func reduce(_ emitter: inout ElementEmitter, _ tile: TileAccumulators) throws(CompileError) -> [Statement] {
       func step(_ emitter: inout ElementEmitter, _ step: Expression, _ number: Int, isPair: Bool) throws(CompileError) -> [Statement] {
         var start: (Buffer, Expression)?
         if case .packed(let buffer, let isShared) = right {
@@ -116,7 +116,13 @@ struct DotTemplate {
       return whole + (try TileAccumulators.reduction(&emitter, over: problem.steps.modulo(2), unroll: 1, fullUpTo: 1) { emitter, _, number throws(CompileError) in
         try step(&emitter, .of(groups), number, isPair: false)
       })
-    } finish: { emitter, row, lane, sum throws(CompileError) in
+    }
+    if epilogue.isCostly {
+      return try tile.emitRowByRow(&emitter, ahead: ahead, reduce: reduce) { emitter, row, lane, sum throws(CompileError) in
+        try epilogue.store(&emitter, at: place.batch + [place.row + row, first + lane], sum, into: output)
+      }
+    }
+    return try tile.emit(&emitter, ahead: ahead, reduce: reduce) { emitter, row, lane, sum throws(CompileError) in
       try epilogue.store(&emitter, at: index(row, lane), sum, into: output)
     }
   }

@@ -56,6 +56,7 @@ package struct FusionLowering {
       try single("loop") { emitter, output throws(CompileError) in try template.emit(&emitter, into: output) }
     case .reduction: try ReductionTemplate(target: target).lower(&self)
     case .dot: try DotTemplate(target: target).lower(&self)
+    case .attention: try AttentionTemplate(target: target).lower(&self)
     case .convolution: try ConvolutionTemplate(target: target).lower(&self)
     case .window: try WindowTemplate(target: target).lower(&self)
     case .special: try SpecialTemplate(target: target).lower(&self)

@@ -64,6 +64,9 @@ private struct GraphLowering {
       scope.destinations[output] = buffer(graph.outputNames[number], graph.type(of: output), .output(number))
     }
     program.steps = try steps(&scope)
+    for (name, output) in zip(graph.outputNames, graph.outputs) where scope.views[output] != scope.destinations[output] {
+      throw CompileError(.unsupported, "the output `\(name)` was left out of every fusion", stage: .lower, origin: graph.producer(of: output)?.origin ?? NodeOrigin(file: graph.name))
+    }
   }
 
   private mutating func buffer(_ name: String, _ type: TensorType, _ placement: KernelProgram.Placement) -> KernelProgram.View {

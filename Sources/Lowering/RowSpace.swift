@@ -75,7 +75,8 @@ struct RowSpace {
     value.shape == result.shape && (value.element == result.element || (value.element == .f32 && result.element == .bf16))
   }
 
-  private static func isExpensive(_ function: UnaryFunction) -> Bool {
+  /// True for functions of a dozen instructions and more.
+  static func isExpensive(_ function: UnaryFunction) -> Bool {
     switch function {
     case .negate, .absolute, .sign, .ceiling, .floor, .round, .squareRoot, .reciprocal, .not, .isNaN, .isInfinite: false
     default: true

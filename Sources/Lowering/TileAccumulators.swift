@@ -65,6 +65,32 @@ struct TileAccumulators {
     }
   }
 
+  /// Like `emit`, but `finish` is written once, in a loop over the rows: for an epilogue of many instructions, of which
+  /// one copy for each register is slow to compile and spills.
+  ///
+  /// Measured: erf behind 128x768x3072 cost 56 cycles for each vector as straight code.
+  mutating func emitRowByRow(
+    _ emitter: inout ElementEmitter, ahead: [Statement] = [],
+    reduce: (inout ElementEmitter, TileAccumulators) throws(CompileError) -> [Statement],
+    finish: (inout ElementEmitter, _ row: Expression, _ lane: Expression, _ sum: Expression) throws(CompileError) -> [Statement]
+  ) throws(CompileError) -> [Statement] {
+    guard case .known(let stored, let computed) = columns, rows > 1 else {
+      return try emit(&emitter, ahead: ahead, reduce: reduce) { emitter, row, lane, sum throws(CompileError) in try finish(&emitter, .index(row), lane, sum) }
+    }
+    let kept = emitter.builder.local("kept", element, count: rows * computed)
+    let statements = try emit(&emitter, ahead: ahead, reduce: reduce) { _, row, lane, sum throws(CompileError) in
+      [.assign(kept, index: .index(row * computed) + lane, value: sum)]
+    }
+    let tail = try emitter.loop("row", to: Extent(rows)) { emitter, row throws(CompileError) in
+      [
+        try emitter.loop("n", to: Extent(stored), .vectorized) { emitter, lane throws(CompileError) in
+          try finish(&emitter, row, lane, .local(kept, row * .index(computed) + lane))
+        }
+      ]
+    }
+    return [.allocate(kept)] + statements + [tail]
+  }
+
   /// Prefetches of what the epilogue of a tile reads and writes; none for few rows, which wait for the right operand anyway.
   static func prefetches(
     _ epilogue: TileEpilogue, _ emitter: inout ElementEmitter, rows: Int, _ columns: Columns, steps: Extent, into output: Buffer, _ index: (Int, Expression) -> [Expression]

@@ -44,6 +44,18 @@ struct TileEpilogue {
     return steps
   }
 
+  /// True if an element takes so many instructions that they should be written once for a tile, not for each register.
+  var isCostly: Bool {
+    var (stack, visited): ([ValueID], Set<ValueID>) = ([path.computed], [path.computed, anchor])
+    while let next = stack.popLast() {
+      guard next != anchor, let node = graph.producer(of: next) else { continue }
+      if let unary = node.operation as? Unary, RowSpace.isExpensive(unary.function) { return true }
+      if let binary = node.operation as? Binary, binary.function == .power { return true }
+      for operand in node.operands where visited.insert(operand).inserted { stack.append(operand) }
+    }
+    return false
+  }
+
   /// Stores one element.
   ///
   /// - Parameters:

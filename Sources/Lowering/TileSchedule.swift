@@ -117,7 +117,7 @@ struct TileSchedule {
     switch sharing {
     case .none, .everything: break
     case .slices(let items):
-      return try Self.ranges(&emitter, of: slices, items: items) { emitter, lower, upper throws(CompileError) in
+      return try Self.ranges(&emitter, of: slices, items: items) { emitter, _, lower, upper throws(CompileError) in
         let slice = emitter.builder.variable("slice")
         emitter.ranges.set(slice, to: self.slices)
         let inner = try Self.nest(&emitter, [("block", self.blocks), ("panel", self.panels)], isParallel: false) { emitter, index throws(CompileError) in
@@ -127,7 +127,7 @@ struct TileSchedule {
         return [.loop(Loop(slice, from: lower, to: upper, body: inner))]
       }
     case .tiles(let items):
-      return try Self.ranges(&emitter, of: tiles, items: items) { emitter, lower, upper throws(CompileError) in
+      return try Self.ranges(&emitter, of: tiles, items: items) { emitter, _, lower, upper throws(CompileError) in
         try Self.nest(&emitter, [("panel", self.panels)], isParallel: false) { emitter, index throws(CompileError) in
           try body(&emitter, .index(0), lower, upper, index[0])
         }
@@ -141,16 +141,16 @@ struct TileSchedule {
   }
 
   /// A parallel loop whose items are ranges of nearly equal length.
-  private static func ranges(
+  static func ranges(
     _ emitter: inout ElementEmitter, of total: Extent, items: Extent,
-    _ body: (inout ElementEmitter, _ lower: Expression, _ upper: Expression) throws(CompileError) -> [Statement]
+    _ body: (inout ElementEmitter, _ item: Expression, _ lower: Expression, _ upper: Expression) throws(CompileError) -> [Statement]
   ) throws(CompileError) -> [Statement] {
     [
       try emitter.loop("item", to: items, .parallel) { emitter, item throws(CompileError) in
         let lower = emitter.builder.variable("lower"), upper = emitter.builder.variable("upper")
         func boundary(_ item: Expression) -> Expression { (item * .of(total)).dividedByIndex(.of(items)) }
         let bindings: [Statement] = [.bind(lower, boundary(item)), .bind(upper, boundary(item + .index(1)))]
-        return bindings + (try emitter.scoped { emitter throws(CompileError) in try body(&emitter, .variable(lower), .variable(upper)) })
+        return bindings + (try emitter.scoped { emitter throws(CompileError) in try body(&emitter, item, .variable(lower), .variable(upper)) })
       }
     ]
   }

@@ -21,7 +21,7 @@ import TensorTypes
     Function(function: .logarithm, reference: { log($0) }, limit: 1.1, doubleLimit: 2),
     Function(function: .hyperbolicTangent, reference: { tanh($0) }, limit: 3, doubleLimit: 4),
     Function(function: .logistic, reference: { $0 >= 0 ? 1 / (1 + exp(-$0)) : exp($0) / (1 + exp($0)) }, limit: 3, doubleLimit: 5),
-    Function(function: .errorFunction, reference: { erf($0) }, limit: 2, doubleLimit: 5),
+    Function(function: .errorFunction, reference: { erf($0) }, limit: 7, doubleLimit: 5),
     Function(function: .sine, reference: { sin($0) }, limit: 1.6, doubleLimit: 3, magnitude: 0x1p40, doubleMagnitude: 0x1p20),
     Function(function: .cosine, reference: { cos($0) }, limit: 1.6, doubleLimit: 3, magnitude: 0x1p40, doubleMagnitude: 0x1p20),
     Function(function: .tangent, reference: { tan($0) }, limit: 0.6, doubleLimit: 5, magnitude: 0x1p40, doubleMagnitude: 0x1p20),

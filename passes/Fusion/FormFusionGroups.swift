@@ -69,6 +69,10 @@ private struct FusionFormer {
         materialized.formUnion(node.results)
         for operand in node.operands { keep(operand, "a loop reads it") }
       }
+      if node.operation is Fusion {
+        materialized.formUnion(node.results)
+        for operand in node.operands { keep(operand, "another kernel reads its elements many times") }
+      }
       for operand in operandsThatNeedMemory(node) { keep(operand, "\(node.operation.mnemonic) reads its elements many times") }
     }
     // From the outputs up: where does each inlined value end?
@@ -204,6 +208,8 @@ private struct FusionFormer {
         try builder.add(Scan(carried: scan.carried, scanned: scan.scanned, extent: scan.extent, body: body), like: node)
       } else if node.operation is Constant {
         continue
+      } else if node.operation is Fusion {
+        try builder.add(node.operation, like: node)
       } else if let number = regionOf[id] {
         let region = regions[number]
         let isLast = region.template == .special ? node.id == region.anchor.id : node.results.contains(region.root)

@@ -31,7 +31,7 @@ struct NarrowStorage {
   /// The templates that read and write any element type through the body of their fusion.
   func isRewritten(_ fusion: Fusion) -> Bool {
     switch fusion.template {
-    case .loop, .reduction, .dot, .convolution, .window: true
+    case .loop, .reduction, .dot, .convolution, .window, .attention: true
     case .special: false
     }
   }

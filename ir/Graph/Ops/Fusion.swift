@@ -15,6 +15,8 @@ public struct Fusion: Operation {
     /// Reductions over the same rows, with what surrounds them.
     case reduction
     case dot, convolution
+    /// Two dots with reductions over the rows of the first between them: a few rows at a time from one end to the other.
+    case attention
     /// A window that slides over axes (pooling).
     case window
     /// Running sums, sorting, scatter, arg-max: one kernel of its own for the anchor.
