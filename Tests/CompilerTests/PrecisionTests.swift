@@ -76,8 +76,8 @@ import Testing
     let result = try compiled.makeModel().makeSession(threads: 1).run([Tensor(.f32, [3, 64], values)])[0].doubles
     #expect(result[3] == .infinity)
     // Infinity times zero.
-    #expect(result[..<3].allSatisfy(\.isNaN))
-    #expect(result[64..<128].allSatisfy(\.isNaN))
+    #expect(result[..<3].allSatisfy { $0.isNaN })
+    #expect(result[64..<128].allSatisfy { $0.isNaN })
     #expect(result[128] == 1 && result[128 + 7] == 0)
   }
 
