@@ -5,7 +5,7 @@ import Testing
 
 @Suite("fuse-attention") struct FuseAttentionTests {
   /// Softmax attention; `mask` works on `%s` and gives `%x`, `last` on `%p`, `%y` and gives the results.
-  private func attention(queries: Int = 12, keys: Int = 20, k: String = "%k", mask: String = "", scores: String = "%s", last: String = "return %y") -> String {
+  private func attention(queries: Int = 40, keys: Int = 50, k: String = "%k", mask: String = "", scores: String = "%s", last: String = "return %y") -> String {
     """
     graph @main(%q: f32[2,3,\(queries),16], \(k): f32[2,3,16,\(keys)], %v: f32[2,3,\(keys),8], %m: f32[2,1,1,\(keys)]) {
       %s = dot %q, \(k) : f32[2,3,\(queries),\(keys)]
@@ -30,17 +30,18 @@ import Testing
   }
 
   @Test func takesAMaskThroughItsBroadcast() throws {
-    let mask = "%mb = broadcast %m {shape = [2, 3, 12, 20]}\n%x = add %s, %mb"
+    let mask = "%mb = broadcast %m {shape = [2, 3, 40, 50]}\n%x = add %s, %mb"
     try expectRewrite(fuseAttention, attention(mask: mask, scores: "%x"), becomes: "// CHECK: fusion %q, %k, %m, %v {template = attention")
   }
 
   @Test func takesTheMergeOfHeadsAlong() throws {
-    let last = "%yt = transpose %y {permutation = [0, 2, 1, 3]}\n%z = reshape %yt {shape = [24, 24]}\nreturn %z"
+    let last = "%yt = transpose %y {permutation = [0, 2, 1, 3]}\n%z = reshape %yt {shape = [80, 24]}\nreturn %z"
     try expectRewrite(fuseAttention, attention(last: last), becomes: "// CHECK: transpose\n// CHECK: return")
   }
 
   @Test func leavesScoresThatAreReadElsewhere() throws { try expectUnchanged(fuseAttention, attention(last: "return %y, %p")) }
-  @Test func leavesFewQueries() throws { try expectUnchanged(fuseAttention, attention(queries: 2)) }
+  @Test func leavesFewQueries() throws { try expectUnchanged(fuseAttention, attention(queries: 2, keys: 2000)) }
+  @Test func leavesFewScores() throws { try expectUnchanged(fuseAttention, attention(queries: 20, keys: 50)) }
   @Test func leavesConstantKeys() throws { try expectUnchanged(fuseAttention, attention(k: "%c_k")) }
 
   @Test func leavesProductsWithoutAReductionBetween() throws {
