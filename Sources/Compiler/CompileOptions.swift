@@ -2,6 +2,8 @@ import GraphIR
 public import Lowering
 public import Passes
 
+public typealias WinogradUse = Lowering.WinogradUse
+
 /// What a compilation is asked for.
 public struct CompileOptions: Sendable {
   /// Extents for symbolic axes by name (`--dim batch=1`).

@@ -27,11 +27,14 @@ import Testing
     let source = try compiler.load(model.path)
     let portable = try compiler.portable(model.path)
     let printed = try Graph(text: portable.text(), file: model.name)
+    var tuned = source
+    var runner = PassRunner<Graph>()
+    try runner.run(.tuned, on: &tuned)
     let plan = try compiler.plan(model.path)
     var stages = [
       Stage(name: "portable") { inputs, symbols in try Interpreter.evaluate(portable, inputs: inputs, symbols: symbols) },
       Stage(name: "portable, printed and read") { inputs, symbols in try Interpreter.evaluate(printed, inputs: inputs, symbols: symbols) },
-      Stage(name: "tuned") { inputs, symbols in try Interpreter.evaluate(plan.graph, inputs: inputs, symbols: symbols) },
+      Stage(name: "tuned") { inputs, symbols in try Interpreter.evaluate(tuned, inputs: inputs, symbols: symbols) },
       Stage(name: "kernels") { inputs, _ in try KernelInterpreter.execute(plan.program, inputs: inputs) },
     ]
     let compiled = try compiler.compile(model.path)
@@ -54,7 +57,7 @@ import Testing
         }
       }
       // The same bits for any number of threads.
-      let (two, one) = (try session.run(inputs), try alone.run(inputs))
+      let two = try session.run(inputs), one = try alone.run(inputs)
       #expect(zip(one, two).allSatisfy { $0.isIdentical(to: $1) }, "\(model.name) at \(symbols): one thread and two differ")
     }
   }

@@ -33,7 +33,7 @@ import Testing
   @Test(arguments: [1, 2]) func measuresAndRemembers(_ threads: Int) throws {
     let folder = TemporaryFolder()
     let model = model(in: folder)
-    let tuned = try compile(model, seconds: 0.2, threads: threads)
+    let tuned = try compile(model, seconds: 4, threads: threads)
     let report = try #require(tuned.tuning)
     #expect(report.kernels == 2 && report.measured == 2 && report.known == 0)
     #expect(folder.names == ["small.ingot", "small.tuning.json"])
@@ -47,7 +47,7 @@ import Testing
     #expect(choices.count == 2)
     for choice in choices { #expect(choice.explanation.contains("measured fastest"), "\(choice.explanation)") }
     // Nothing is measured twice.
-    let again = try #require(try compile(model, seconds: 0.2, threads: threads).tuning)
+    let again = try #require(try compile(model, seconds: 4, threads: threads).tuning)
     #expect(again.measured == 0 && again.known == 2)
     #expect(try TuningFile(reading: TuningFile.path(besideModel: model)) == file)
     // Other options are other kernels.
@@ -58,20 +58,20 @@ import Testing
     let folder = TemporaryFolder()
     let model = model(in: folder), named = folder.file("elsewhere.json")
     #expect(throws: CompileError.self) { try compile(model, place: .file(named)) }
-    _ = try compile(model, seconds: 0.1, place: .file(named))
+    _ = try compile(model, seconds: 4, place: .file(named))
     #expect(folder.names == ["elsewhere.json", "small.ingot"])
     func reasons(_ place: TuningOptions.Place) throws -> [Bool] { try compile(model, place: place).program.calls.compactMap(\.choice).map { $0.reason == .estimate } }
     #expect(try reasons(.file(named)) == [false, false])
     #expect(try reasons(.besideModel) == [true, true])
     #expect(try reasons(.none) == [true, true])
-    #expect(try compile(model, seconds: 0.1, place: .none).tuning?.measured == 2)
+    #expect(try compile(model, seconds: 4, place: .none).tuning?.measured == 2)
     #expect(folder.names == ["elsewhere.json", "small.ingot"])
   }
 
   @Test func anAnswerThatNoCandidateHasIsRefusedAndMeasuredAgain() throws {
     let folder = TemporaryFolder()
     let model = model(in: folder)
-    _ = try compile(model, seconds: 0.1)
+    _ = try compile(model, seconds: 4)
     let path = TuningFile.path(besideModel: model)
     var file = try TuningFile(reading: path)
     for (machine, kernels) in file.entries {
@@ -80,7 +80,7 @@ import Testing
     try file.write(to: path)
     let error = #expect(throws: CompileError.self) { try compile(model) }
     #expect(error?.description.contains("of old") == true && error?.exitCode == 2)
-    #expect(try compile(model, seconds: 0.1).tuning?.measured == 2)
+    #expect(try compile(model, seconds: 4).tuning?.measured == 2)
     _ = try compile(model)
   }
 
@@ -124,7 +124,7 @@ import Testing
   @Test func symbolicKernelsAreCounted() throws {
     let folder = TemporaryFolder()
     let text = Self.text.replacingOccurrences(of: "%r: f32[9,40]", with: "%r: f32[rows,40]")
-    let report = try #require(try compile(folder.write(Array(text.utf8), to: "small.ingot"), seconds: 0.1).tuning)
+    let report = try #require(try compile(folder.write(Array(text.utf8), to: "small.ingot"), seconds: 4).tuning)
     #expect(report.kernels == 1 && report.symbolic == 1)
   }
 

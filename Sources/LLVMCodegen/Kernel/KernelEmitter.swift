@@ -21,6 +21,8 @@ final class KernelEmitter {
   /// The accumulators of the vectorized loop being emitted.
   var reductions: ReductionScope?
   private var stackBytes = 0
+  /// True if the sums of the kernel come from `vdpbf16ps`. Other conversions to bf16 are exact.
+  private let multipliesBF16: Bool
   /// Numbers the outlined loops of the kernel.
   var outlined: Int
 
@@ -32,6 +34,7 @@ final class KernelEmitter {
     self.module = module
     self.target = target
     self.outlined = outlined
+    multipliesBF16 = target.hasBF16 && kernel.multipliesBF16
     b = FunctionBuilder(function.value, in: module, for: target)
     runContext = b.parameter(0)
     var position = 1
@@ -98,8 +101,8 @@ final class KernelEmitter {
     case .loop(let loop): try emitLoop(loop)
     case .bind(let variable, let value): variables[variable.id] = try emit(value)
     case .allocate(let local): try allocate(local)
-    case .store(let buffer, let index, .convert(let value, .bf16)) where value.element == .f32 && buffer.element == .bf16 && target.hasBF16:
-      // One instruction instead of rounding by integer arithmetic.
+    case .store(let buffer, let index, .convert(let value, .bf16)) where value.element == .f32 && buffer.element == .bf16 && multipliesBF16:
+      // One instruction instead of rounding by integer arithmetic; it takes subnormal numbers as zero, as `vdpbf16ps` does.
       try emitStore(buffer, at: emit(index), try emit(value)) { b.narrowToBF16($0) }
     case .store(let buffer, let index, let value): try emitStore(buffer, at: emit(index), try emit(value)) { b.narrow($0, buffer.element) }
     case .assign(let local, let index, let value): try emitAssign(local, at: emit(index), try emit(value))
@@ -153,5 +156,19 @@ final class KernelEmitter {
   func emitUniform(_ expression: Expression, _ what: @autoclosure () -> String) throws(CodegenError) -> IRValue {
     guard case .uniform(let value, _) = try emit(expression) else { throw CodegenError(.divergentControl(what())) }
     return value
+  }
+}
+
+extension Kernel {
+  /// True if a sum has products of two bf16 elements that were read from memory.
+  fileprivate var multipliesBF16: Bool {
+    func isNarrow(_ factor: Expression) -> Bool {
+      if case .convert(.load(let buffer, _), .f32) = factor { buffer.element == .bf16 } else { false }
+    }
+    var found = false
+    for statement in body {
+      statement.visitExpressions { if case .multiplyAdd(let a, let b, _) = $0, isNarrow(a), isNarrow(b) { found = true } }
+    }
+    return found
   }
 }

@@ -2,7 +2,6 @@ import ArgumentParser
 import Compiler
 import Foundation
 import GraphIR
-import Lowering
 import Passes
 import TensorTypes
 
