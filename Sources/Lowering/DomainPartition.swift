@@ -10,8 +10,20 @@ struct DomainPartition {
     var pieces: [NodeID: ElementEmitter.Piece] = [:]
   }
 
-  /// A node to split at, and for each of its axes the axis of the result.
-  private var splits: [(node: Node, axes: [Int])] = []
+  /// How a value is reached from the root: for each of its axes the axis of the result, and the operand of a concatenation around it.
+  private struct Path: Equatable {
+    var axes: [Int]
+    var inside: Inside?
+  }
+  private struct Inside: Equatable {
+    var node: NodeID
+    var operand: Int
+  }
+  private struct Split {
+    var node: Node
+    var path: Path
+  }
+  private var splits: [Split] = []
   private let graph: Graph
   /// More cells than this cost more code than they save.
   private static let mostCells = 48
@@ -19,29 +31,63 @@ struct DomainPartition {
   init(graph: Graph) {
     self.graph = graph
     let root = graph.outputs[0]
-    var visited: Set<ValueID> = []
-    visit(root, Array(0..<graph.type(of: root).rank), &visited)
+    var paths: [ValueID: Path] = [:]
+    var (followed, ambiguous): (Set<NodeID>, Set<ValueID>) = ([], [])
+    visit(root, Path(axes: Array(0..<graph.type(of: root).rank)), &paths, &followed, &ambiguous)
+    // What is also read at another index has no one piece.
+    splits.removeAll { split in
+      let result = split.node.results[0]
+      return ambiguous.contains(result) || graph.uses(of: result).contains { !followed.contains($0.node) }
+    }
   }
 
-  /// Follows nodes that keep the index, or permute it.
-  private mutating func visit(_ value: ValueID, _ axes: [Int], _ visited: inout Set<ValueID>) {
-    guard visited.insert(value).inserted, let node = graph.producer(of: value) else { return }
+  /// Follows nodes that keep the index, or permute it, and concatenations into their operands.
+  private mutating func visit(
+    _ value: ValueID, _ path: Path, _ paths: inout [ValueID: Path], _ followed: inout Set<NodeID>, _ ambiguous: inout Set<ValueID>
+  ) {
+    if let known = paths[value] {
+      if known != path { markAmbiguous(value, &ambiguous) }
+      return
+    }
+    paths[value] = path
+    guard let node = graph.producer(of: value) else { return }
     switch node.operation {
-    case is Unary, is Binary, is Compare, is Select, is Convert: for operand in node.operands { visit(operand, axes, &visited) }
+    case is Unary, is Binary, is Compare, is Select, is Convert:
+      followed.insert(node.id)
+      for operand in node.operands { visit(operand, path, &paths, &followed, &ambiguous) }
     case let transpose as Transpose:
-      var source = axes
-      for (position, axis) in transpose.permutation.enumerated() { source[axis] = axes[position] }
-      visit(node.operands[0], source, &visited)
-    case is Concatenate: splits.append((node, axes))
-    case let pad as Pad where pad.mode == .constant: splits.append((node, axes))
+      followed.insert(node.id)
+      var source = path
+      for (position, axis) in transpose.permutation.enumerated() { source.axes[axis] = path.axes[position] }
+      visit(node.operands[0], source, &paths, &followed, &ambiguous)
+    case is Concatenate:
+      followed.insert(node.id)
+      splits.append(Split(node: node, path: path))
+      // Inside an operand the index is another one along the axis; `refine` leaves that one alone.
+      for (position, operand) in node.operands.enumerated() {
+        visit(operand, Path(axes: path.axes, inside: Inside(node: node.id, operand: position)), &paths, &followed, &ambiguous)
+      }
+    case let pad as Pad where pad.mode == .constant: splits.append(Split(node: node, path: path))
     default: break
+    }
+  }
+
+  /// A value and everything that is read through it.
+  private func markAmbiguous(_ value: ValueID, _ ambiguous: inout Set<ValueID>) {
+    var stack = [value]
+    while let next = stack.popLast() {
+      guard ambiguous.insert(next).inserted, let node = graph.producer(of: next) else { continue }
+      stack += node.operands
     }
   }
 
   func cells(of shape: Shape) -> [Cell] {
     var cells = [Cell(region: shape.map { (0, $0) })]
     for split in splits {
-      let refined = cells.flatMap { refine($0, split.node, split.axes) }
+      let refined = cells.flatMap { cell in
+        if let inside = split.path.inside, cell.pieces[inside.node] != .operand(inside.operand) { return [cell] }
+        return refine(cell, split.node, split.path.axes)
+      }
       if refined.count <= Self.mostCells { cells = refined }
     }
     return cells

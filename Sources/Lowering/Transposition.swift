@@ -9,7 +9,6 @@ import TensorTypes
 ///
 ///     for block of a, block of b { for a in block { vector b in block { y[a, b] = x[b, a] } } }
 ///
-/// Measured for [3549, 80] -> [80, 3549] with a logistic on top: 0.66 ms in one go.
 struct Transposition {
   private let sizes: [Extent]
   /// The loop along which the operand is contiguous.

@@ -13,6 +13,12 @@ package enum LoopCases {
         })
     }
     cases.append(
+      try TemplateCase("concatenation and its own transposition", .loop) { graph in
+        let x = graph.addInput("x", TensorType(.f32, [20, 8])), z = graph.addInput("z", TensorType(.f32, [20, 12]))
+        let both = try graph.insert(Concatenate(axis: 1), x, z)
+        return try graph.insert(Binary(.add), both, try graph.insert(Transpose([1, 0]), both))
+      })
+    cases.append(
       try TemplateCase("channels first, concatenated", .loop) { graph in
         let x = graph.addInput("x", TensorType(.f32, [1, 12, 12, 20])), z = graph.addInput("z", TensorType(.f32, [1, 5, 5, 20])), b = graph.addInput("b", TensorType(.f32, [1, 3, 169]))
         func turned(_ value: ValueID, _ count: Int) throws -> ValueID {
