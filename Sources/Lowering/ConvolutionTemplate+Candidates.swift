@@ -53,7 +53,10 @@ extension ConvolutionTemplate {
     if let pixels = imagePixels(problem)?.count, pixels <= 64, problem.tapCount <= 25 {
       candidates += shapes(pixels).map { candidate(problem, Way(method: .image, shape: $0, tilesPerBlock: 1), group: together) }
     }
-    let winograd = target.winograd.sizes.flatMap { WinogradPlan.candidates(problem, outputs: $0, target: target) }
+    var winograd = target.winograd.sizes.flatMap { WinogradPlan.candidates(problem, outputs: $0, target: target) }
+    if !winograd.isEmpty, let filter = fusion.body.inputs.firstIndex(of: problem.filter), let tensor = fusion.constants[filter] {
+      if !WinogradFilter.isTransformable(tensor) { winograd = [] }
+    }
     return target.winograd.isForced && !winograd.isEmpty ? winograd : candidates + winograd
   }
 

@@ -2,6 +2,16 @@ import TensorTypes
 
 /// A constant 3x3 filter in the form that the products of a Winograd convolution read.
 enum WinogradFilter {
+  /// False for a filter with NaNs, infinities, or weights so large that the transform overflows: its results belong to the direct method.
+  static func isTransformable(_ filter: Tensor) -> Bool {
+    guard filter.element == .f32 else { return false }
+    let largest = filter.withBytes { bytes in
+      // As integers, magnitudes keep their order, and infinities and NaNs follow all numbers.
+      bytes.assumingMemoryBound(to: UInt32.self).reduce(0) { max($0, $1 & 0x7fff_ffff) }
+    }
+    return largest < Float(0x1p100).bitPattern
+  }
+
   /// G g G' for every pair of channels, computed in f64 and rounded once, as panels: one matrix of [input channels, output channels] for
   /// each element of a transformed tile, those of a group one after the other.
   ///

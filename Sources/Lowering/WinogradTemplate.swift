@@ -4,13 +4,16 @@ import TensorTypes
 
 /// Convolutions by Winograd's method, as a `WinogradPlan` says: as one kernel that goes through blocks of tiles, or as three kernels
 /// (transform, products, transform back) if one block holds everything.
+///
+/// A transform mixes the elements of a tile, so a NaN or an infinity would spread to results that do not read it, and finite elements
+/// near the largest number overflow. Every such tile has a sum that is not finite; it is done again by the direct method.
 struct WinogradTemplate {
   let target: LoweringTarget
   let problem: ConvolutionProblem
   let plan: WinogradPlan
 
   /// Matrices of a block in scratch memory: transformed input [place][tile][input channel], or products [place][tile][output channel].
-  private struct Matrices {
+  struct Matrices {
     let buffer: Buffer
     var start: Expression = .index(0)
   }
@@ -33,8 +36,7 @@ struct WinogradTemplate {
 
   /// All blocks in one kernel. Threads take ranges of blocks, each with scratch elements of its own.
   private func lowerBlocks(_ fusion: inout FusionLowering, _ packed: Tensor, _ note: String) throws(CompileError) {
-    let needed = fusion.inputs(of: [problem.input])
-    var (emitter, arguments) = fusion.emitter(reading: [fusion.body.outputs[0]], notThrough: needed.contains(problem.filter) ? [] : [problem.filter])
+    var (emitter, arguments) = fusion.emitter(reading: [fusion.body.outputs[0]])
     let total = plan.slices * Extent(plan.groups * plan.blocks)
     let items = isShared ? max(1, min(2 * target.threads, total.constant ?? .max)) : 1
     let panels = emitter.builder.buffer("panels", .f32, .read)
@@ -67,7 +69,7 @@ struct WinogradTemplate {
         ]
       }
       let back = try tiles(&emitter) { emitter, row throws(CompileError) in
-        try transformOutput(&emitter, slice, group, tile: first + row, row: row, from: products, epilogue, output)
+        try transformOutput(&emitter, slice, group, tile: first + row, row: row, from: products, again: transformed, epilogue, output)
       }
       return bindings.statements + [forth, multiplied, back]
     }
@@ -121,25 +123,25 @@ struct WinogradTemplate {
         kernel: emitter.builder.kernel(fusion.name("winograd_products"), products), arguments: [.packed(packed), transformed, multiplied],
         note: note + (isShared ? ", shared by threads" : ""), flops: problem.products * 2))
 
-    (emitter, arguments) = fusion.emitter(reading: [fusion.body.outputs[0]], notThrough: [problem.anchor.results[0]])
-    let read = Matrices(buffer: emitter.builder.buffer("m", .f32, .read))
+    (emitter, arguments) = fusion.emitter(reading: [fusion.body.outputs[0]])
+    let (read, again) = (Matrices(buffer: emitter.builder.buffer("m", .f32, .read)), Matrices(buffer: emitter.builder.buffer("v", .f32, .readWrite)))
     let output = emitter.builder.buffer("y", fusion.body.type(of: fusion.body.outputs[0]).element, .write)
     let epilogue = try TileEpilogue(graph: fusion.body, anchor: problem.anchor)
     var statements = try emitter.scoped { emitter throws(CompileError) in try epilogue.path.fillBorders(output, &emitter) }
     statements.append(
       try emitter.loop("tile", to: Extent(plan.tiles), kind) { emitter, tile throws(CompileError) in
-        try transformOutput(&emitter, .index(0), .index(0), tile: tile, row: tile, from: read, epilogue, output)
+        try transformOutput(&emitter, .index(0), .index(0), tile: tile, row: tile, from: read, again: again, epilogue, output)
       })
     fusion.kernels.append(
       LoweredKernel(
-        kernel: emitter.builder.kernel(fusion.name("winograd_output"), statements), arguments: arguments + [multiplied, .result(0)],
+        kernel: emitter.builder.kernel(fusion.name("winograd_output"), statements), arguments: arguments + [multiplied, transformed, .result(0)],
         note: "\(name), output transform", flops: elements * Extent(plan.outputs * 4)))
   }
 
   // MARK: Stages
 
   /// Values named in front of other statements.
-  private struct Bindings {
+  struct Bindings {
     var statements: [Statement] = []
 
     mutating func name(_ value: Expression, _ name: String, _ emitter: inout ElementEmitter, below bound: Extent? = nil) -> Expression {
@@ -152,7 +154,7 @@ struct WinogradTemplate {
   }
 
   /// The image and the first pixel of a tile's results.
-  private func place(_ emitter: inout ElementEmitter, _ bindings: inout Bindings, _ slice: Expression, _ tile: Expression) -> (batch: Expression, y: Expression, x: Expression) {
+  func place(_ emitter: inout ElementEmitter, _ bindings: inout Bindings, _ slice: Expression, _ tile: Expression) -> (batch: Expression, y: Expression, x: Expression) {
     let parts = emitter.mapping.delinearize(tile, in: [Extent(plan.images), Extent(plan.tilesDown), Extent(plan.tilesAcross)])
     let size = plan.transform.outputs
     let image = bindings.name(parts[0], "image", &emitter, below: Extent(plan.images))
@@ -257,35 +259,34 @@ struct WinogradTemplate {
   }
 
   /// Transforms the products of a tile back, for all output channels, and stores what the epilogue makes of them.
+  ///
+  /// - Parameter again: The transformed input, which nothing reads after this: room for a tile that is done again.
   private func transformOutput(
-    _ emitter: inout ElementEmitter, _ slice: Expression, _ group: Expression, tile: Expression, row: Expression, from products: Matrices, _ epilogue: TileEpilogue,
-    _ output: Buffer
+    _ emitter: inout ElementEmitter, _ slice: Expression, _ group: Expression, tile: Expression, row: Expression, from products: Matrices, again: Matrices,
+    _ epilogue: TileEpilogue, _ output: Buffer
   ) throws(CompileError) -> [Statement] {
     var bindings = Bindings()
     let (batch, top, left) = place(&emitter, &bindings, slice, tile)
     let size = plan.transform.outputs
     let (down, across) = (problem.outer[0].output.constant ?? 0, problem.tiled.output.constant ?? 0)
+    // Not finite if one of the tile's sums is not; the sum of large ones may overflow, too, which costs no more than time.
+    let check = emitter.builder.local("check", .f32, count: 1)
     func sums(_ emitter: inout ElementEmitter, _ channel: Expression) -> (statements: [Statement], values: [Expression]) {
       var named = Bindings()
       let start = products.start + row * .index(plan.outputRow) + channel
       let names = (0..<plan.places).map { named.name(.load(products.buffer, start + .index($0 * plan.outputMatrix)), "m", &emitter) }
       let values = plan.transform.outputTile(names) { named.name($0, "s", &emitter) }
-      return (named.statements, values)
+      let total = values.dropFirst().reduce(values[0]) { .binary(.add, $0, $1) }
+      return (named.statements + [.accumulate(check, index: .index(0), with: .sum, value: total)], values)
     }
     func store(_ emitter: inout ElementEmitter, _ row: Expression, _ column: Expression, _ channel: Expression, _ value: Expression) throws(CompileError) -> [Statement] {
       try epilogue.store(&emitter, at: problem.index(batch: batch, outer: [top + row], tiled: left + column, channel: group * .index(plan.outputs) + channel), value, into: output)
     }
-    let whole = try emitter.loop("c", to: Extent(plan.outputs), .vectorized) { emitter, channel throws(CompileError) in
-      var (statements, values) = sums(&emitter, channel)
-      for (place, value) in values.enumerated() { statements += try store(&emitter, .index(place / size), .index(place % size), channel, value) }
-      return statements
-    }
-    if down % size == 0, across % size == 0 { return bindings.statements + [whole] }
     // A tile that reaches beyond the image stores a part only.
-    let rows = bindings.name(.indexMinimum(.index(size), .index(down) - top), "rows", &emitter)
-    let columns = bindings.name(.indexMinimum(.index(size), .index(across) - left), "columns", &emitter)
-    let part = try emitter.loop("c", to: Extent(plan.outputs), .vectorized) { emitter, channel throws(CompileError) in
-      let (statements, values) = sums(&emitter, channel)
+    let isEven = down % size == 0 && across % size == 0
+    let rows = isEven ? Expression.index(size) : bindings.name(.indexMinimum(.index(size), .index(down) - top), "rows", &emitter)
+    let columns = isEven ? Expression.index(size) : bindings.name(.indexMinimum(.index(size), .index(across) - left), "columns", &emitter)
+    func storePart(_ emitter: inout ElementEmitter, _ channel: Expression, _ values: [Expression]) throws(CompileError) -> [Statement] {
       let results = emitter.builder.local("results", .f32, count: size * size)
       let (row, column) = (emitter.builder.variable("row"), emitter.builder.variable("column"))
       emitter.ranges.set(row, to: Extent(size))
@@ -294,9 +295,28 @@ struct WinogradTemplate {
         try store(&emitter, .variable(row), .variable(column), channel, .local(results, .variable(row) * .index(size) + .variable(column)))
       }
       let loops = Statement.loop(Loop(row, to: rows, body: [.loop(Loop(column, to: columns, body: body))]))
-      return statements + [.allocate(results)] + values.enumerated().map { .assign(results, index: .index($0.offset), value: $0.element) } + [loops]
+      return [.allocate(results)] + values.enumerated().map { .assign(results, index: .index($0.offset), value: $0.element) } + [loops]
     }
-    let isWhole = Expression.binary(.and, .compare(.equal, rows, .index(size)), .compare(.equal, columns, .index(size)))
-    return bindings.statements + [.branch(if: isWhole, then: [whole], else: [part])]
+
+    let whole = try emitter.loop("c", to: Extent(plan.outputs), .vectorized) { emitter, channel throws(CompileError) in
+      var (statements, values) = sums(&emitter, channel)
+      for (place, value) in values.enumerated() { statements += try store(&emitter, .index(place / size), .index(place % size), channel, value) }
+      return statements
+    }
+    let transformed: Statement
+    if isEven { transformed = whole } else {
+      let part = try emitter.loop("c", to: Extent(plan.outputs), .vectorized) { emitter, channel throws(CompileError) in
+        let (statements, values) = sums(&emitter, channel)
+        return statements + (try storePart(&emitter, channel, values))
+      }
+      let isWhole = Expression.binary(.and, .compare(.equal, rows, .index(size)), .compare(.equal, columns, .index(size)))
+      transformed = .branch(if: isWhole, then: [whole], else: [part])
+    }
+    let direct = try directSums(&emitter, group, (batch, top, left), row: row, again) { emitter, channel, values throws(CompileError) in
+      try storePart(&emitter, channel, values)
+    }
+    let isFinite = Expression.compare(.equal, .binary(.multiply, .local(check, .index(0)), .number(0, .f32)), .number(0, .f32))
+    let begin: [Statement] = [.allocate(check), .assign(check, index: .index(0), value: .number(0, .f32))]
+    return bindings.statements + begin + [transformed, .branch(if: isFinite, then: [], else: direct)]
   }
 }

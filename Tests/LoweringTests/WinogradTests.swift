@@ -52,4 +52,58 @@ import Testing
       #expect(difference < bound, "\(channels) channels: \(difference); \(notes)")
     }
   }
+
+  // MARK: NaNs, infinities, and numbers that overflow
+
+  /// Single elements near the middle of the image, and one at its start.
+  enum Abnormal: CaseIterable {
+    case infinity, opposites, missing, large
+
+    var elements: [Int: Double] {
+      switch self {
+      case .infinity: [1003: .infinity]
+      case .opposites: [0: .infinity, 1003: -.infinity]
+      case .missing: [1003: .nan]
+      case .large: [0: 3e38, 1003: -3e38, 1111: 3e38]
+      }
+    }
+  }
+
+  /// The direct method's NaNs and infinities, no more and no fewer, and its numbers: staged and in blocks, with groups, tails and epilogues.
+  @Test(arguments: try ConvolutionCases.winograd().suffix(8), Abnormal.allCases) func keepsWhatIsNotFinite(_ test: TemplateCase, _ abnormal: Abnormal) throws {
+    var test = test
+    test.replaced = ["x": abnormal.elements]
+    let direct = try test.results(LoweringTarget(lanes: 16, registers: 32, threads: 1, winograd: .off)).actual
+    for winograd in [WinogradUse.two, .four] {
+      let target = LoweringTarget(lanes: 16, registers: 32, threads: 2, winograd: winograd)
+      let lowered = try test.lowered(target)
+      #expect(lowered.notes.contains { $0.contains("Winograd") }, "\(lowered.notes)")
+      let shared = try test.machine(lowered, target), alone = try test.machine(lowered, LoweringTarget(lanes: 16, registers: 32, threads: 1, winograd: winograd))
+      shared.run(rounds: 2)
+      alone.run()
+      let difference = TemplateCase.difference(direct, shared.output())
+      #expect(difference < 1e-5, "\(test.name), \(abnormal), \(winograd): \(difference); \(lowered.notes)")
+      #expect(shared.output().isIdentical(to: alone.output()), "\(test.name), \(abnormal), \(winograd)")
+    }
+  }
+
+  /// By the kernel interpreter, which checks every access.
+  @Test(arguments: try ConvolutionCases.winograd().suffix(3)) func recomputesWithinBounds(_ test: TemplateCase) throws {
+    var test = test
+    test.replaced = ["x": Abnormal.opposites.elements]
+    for winograd in [WinogradUse.off, .two, .four] {
+      let (expected, actual, _) = try test.results(LoweringTarget(lanes: 16, registers: 32, threads: 1, winograd: winograd), compiled: false)
+      #expect(TemplateCase.difference(expected, actual) < 1e-5, "\(test.name), \(winograd)")
+    }
+  }
+
+  /// Filters with weights that are not finite, or overflow in the transform, are never transformed.
+  @Test(arguments: [Double.infinity, -.infinity, .nan, 3e38]) func leavesAbnormalFiltersAlone(weight: Double) throws {
+    for test in try ConvolutionCases.winograd().suffix(2) {
+      var test = test
+      test.replaced = ["w": [77: weight]]
+      let choice = try test.lowered(LoweringTarget(lanes: 16, registers: 32, threads: 1, winograd: .four)).choice
+      #expect(choice?.candidates.contains { $0.name.contains("Winograd") } == false)
+    }
+  }
 }
