@@ -46,7 +46,7 @@ struct ModelSource {
         }
       }
     }
-    let limit = ImportOptions().tensorBytes
+    let limit = ImportLimits().tensorBytes
     for id in graph.topologicalOrder() {
       let node = graph.node(id)
       for result in node.results where graph.type(of: result).byteCount.constant ?? 0 > limit {
