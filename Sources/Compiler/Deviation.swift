@@ -57,6 +57,7 @@ public struct PrecisionReference {
   public init(_ path: String, options: CompileOptions) throws(CompileError) {
     var options = options
     options.precision = .fp32
+    options.tuning.seconds = nil
     options.passes.printAfter = []
     options.passes.verifiesEach = false
     let model = try Compiler(options: options).compile(path).makeModel()

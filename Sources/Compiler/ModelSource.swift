@@ -1,6 +1,7 @@
 import Artifact
 import Foundation
 import GraphIR
+import ONNXFrontend
 import TensorTypes
 
 /// A model file by its path: its name, which form it is in, its bytes.
@@ -16,8 +17,9 @@ struct ModelSource {
 
   var isText: Bool { path.hasSuffix(".ingot") }
 
-  private func map() throws(CompileError) -> TensorStorage {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+  /// The file's bytes, mapped. A pipe is refused, not waited for.
+  func map() throws(CompileError) -> TensorStorage {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else { throw CompileError(.badInput, "cannot open `\(path)`: \(String(cString: strerror(errno)))", stage: .load) }
     defer { close(descriptor) }
     guard let storage = TensorStorage.mapping(descriptor: descriptor) else {
@@ -42,6 +44,13 @@ struct ModelSource {
         if let symbol = extent.symbol { bindings[symbol] = dimension } else if extent != Extent(dimension) {
           throw CompileError(.usage, "input `\(input)` is \(graph.type(of: value)); \(extent) cannot be \(dimension)", stage: .load)
         }
+      }
+    }
+    let limit = ImportLimits().tensorBytes
+    for id in graph.topologicalOrder() {
+      let node = graph.node(id)
+      for result in node.results where graph.type(of: result).byteCount.constant ?? 0 > limit {
+        throw CompileError(.badInput, "a tensor of \(graph.type(of: result))", stage: .load, origin: node.origin, hint: "at most \(limit) bytes")
       }
     }
     let known = graph.symbols

@@ -64,9 +64,6 @@ struct ElementEmitter {
     return .loop(Loop(variable, to: .of(extent), kind: kind, body: inner))
   }
 
-  /// Forgets elements computed so far; needed when what they read has changed.
-  mutating func invalidate() { memo = [:] }
-
   func unsupported(_ message: String, _ node: Node) -> CompileError {
     CompileError(.unsupported, message, stage: .lower, origin: node.origin, operands: graph.types(of: node.operands))
   }

@@ -20,6 +20,9 @@ enum BenchVerb {
   private static func run(_ arguments: Arguments) throws(Failure) -> Int32 {
     let seconds = try arguments.seconds("--seconds") ?? 2
     let threads = try arguments.integer("--threads", in: 1...4096)
+    for other in ["--json", "--profile", "--slices"] where arguments.has("--clients") && arguments.has(other) {
+      throw .usage("--clients and \(other) are different measurements: give one of them")
+    }
     let model = try OwnModel.load()
     let manifest = model.manifest
     let inputs = try InputArguments(arguments, for: manifest).tensors(for: manifest)

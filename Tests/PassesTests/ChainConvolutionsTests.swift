@@ -45,6 +45,24 @@ import Testing
 
   @Test func leavesWhatOthersReadToo() throws { #expect(fusions(try fused(blocks(extraUse: true))) == 2) }
 
+  /// The reader also adds what it reads: that is not in the ring any more.
+  @Test func leavesWhatItsReaderReadsTwice() throws {
+    let text = blocks().replacing("strides = [2, 2]", with: "strides = [1, 1]").replacing("%y = abs %d", with: "%y = add %d, %r")
+    #expect(fusions(try fused(text)) == 2)
+  }
+
+  /// Small images are kept whole, padding included.
+  @Test func leavesImagesOfMorePaddingThanThereIsRoom() throws {
+    let text = """
+      graph @main(%x: f32[1,7,7,4], %c_f: f32[1,1,4,16], %c_g: f32[3,3,1,16]) {
+        %a = convolution %x, %c_f {strides = [1, 1], pads = [0, 0, 0, 0], layout = channels_last}
+        %y = convolution %a, %c_g {strides = [900, 1], pads = [900, 1, 900, 1], groups = 16, layout = channels_last}
+        return %y
+      }
+      """
+    #expect(fusions(try fused(text)) == 2)
+  }
+
   @Test func leavesConvolutionsOfWholeGroups() throws { #expect(fusions(try fused(blocks(groups: 4))) == 2) }
 
   @Test func leavesWindowsOverManyChannels() throws { #expect(fusions(try fused(blocks(channels: 64, kernel: 3))) == 2) }

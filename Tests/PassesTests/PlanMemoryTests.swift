@@ -29,7 +29,7 @@ import Testing
 
   @Test func aChainNeedsTwoBuffers() throws {
     let calls = (0..<9).map { [$0, $0 + 1] }
-    let planned = program(Array(repeating: 1024, count: 10), calls).planningMemory()
+    let planned = try #require(program(Array(repeating: 1024, count: 10), calls).planningMemory())
     #expect(planned.arenaBytes == 8192)
     #expect(planned.liveBytesBound() == 8192)
     try check(planned, calls)
@@ -48,7 +48,7 @@ import Testing
       let residual = random(0...3) == 0 ? [max(0, step - random(2...6))] : []
       return [step - 1, step] + residual
     }
-    let planned = program(sizes, calls).planningMemory()
+    let planned = try #require(program(sizes, calls).planningMemory())
     try check(planned, calls)
     let bound = try #require(planned.liveBytesBound()), arena = try #require(planned.arenaBytes.constant)
     #expect(arena >= bound && Double(arena) <= 1.08 * Double(bound), "\(arena) of \(bound)")
@@ -58,7 +58,7 @@ import Testing
     let batch = Extent(symbol: "batch"), length = Extent(symbol: "length")
     let sizes: [Extent] = [batch * 64, batch * 128, batch * 32, batch * length * 16, batch * length * 16, 100, batch + 1]
     let calls = [[0, 1], [1, 2], [2, 3], [3, 4], [4, 5], [5, 6]]
-    let planned = program(sizes, calls, symbols: ["batch", "length"]).planningMemory()
+    let planned = try #require(program(sizes, calls, symbols: ["batch", "length"]).planningMemory())
     for symbols in [["batch": 1, "length": 1], ["batch": 7, "length": 3], ["batch": 32, "length": 128]] {
       try check(planned, calls, symbols)
       let bound = try #require(planned.liveBytesBound(symbols))
@@ -71,7 +71,7 @@ import Testing
   @Test func aLoopKeepsWhatItTouchesAlive() throws {
     var looped = program([64, 64, 64], [[0, 1]])
     looped.steps.append(.loop(symbol: "%i", count: 4, body: program([], [[1, 2], [2, 1]]).steps))
-    let planned = looped.planningMemory()
+    let planned = try #require(looped.planningMemory())
     #expect(planned.arenaBytes == 512)
     #expect(planned.liveBytesBound() == 512)
   }

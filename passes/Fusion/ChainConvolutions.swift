@@ -17,7 +17,7 @@ public let chainConvolutions = rewrite(
   "chain-convolutions", "Computes a convolution in the kernel of the depthwise convolution or pooling that alone reads it.", Fusion.self
 ) { match, rewriter throws(TypeError) in
   guard let after = WindowPart(match.operation.body), after.keepsChannelsApart, let position = match.operation.body.inputs.firstIndex(of: after.node.operands[0]),
-    rewriter.hasOneUse(match[position]), let (producer, fusion) = rewriter.producer(of: match[position], as: Fusion.self), producer.results.count == 1,
+    rewriter.hasOneUse(match[position]), match.operation.body.useCount(of: after.node.operands[0]) == 1, let (producer, fusion) = rewriter.producer(of: match[position], as: Fusion.self), producer.results.count == 1,
     fusion.template == .convolution, let before = WindowPart(fusion.body), before.isElementwise, let bytes = WindowPart.ringBytes(from: before, to: after)
   else { return .unchanged }
   let reason = "panels of the convolution, at least \(bytes >> 10) KB, stay in the first-level cache for the window behind it"
@@ -54,15 +54,17 @@ struct WindowPart {
   }
 
   /// A window over rows and columns of each channel on its own: the size along them and how it moves.
-  private var window: (rows: Int, dilation: Int, padding: Int)? {
+  private var window: (rows: Int, dilation: Int, rowPadding: Int, padding: Int)? {
     if let operation = node.operation as? Convolution {
       guard let filter, operation.groups > 1, filter[2] == 1, filter[3] == operation.groups else { return nil }
-      return (filter[0], operation.window.dilations[0], operation.window.padsLow[1] + operation.window.padsHigh[1])
+      let (low, high) = (operation.window.padsLow, operation.window.padsHigh)
+      return (filter[0], operation.window.dilations[0], low[0] + high[0], low[1] + high[1])
     }
     guard isPlain, let operation = node.operation as? ReduceWindow, operation.size[0] == 1, operation.size[3] == 1 else { return nil }
     // Wide windows are better reduced along one axis after the other.
     guard operation.size[1] <= 5, operation.size[2] <= 5, result.shape[3] == input.shape[3], result.shape[0] == input.shape[0] else { return nil }
-    return (operation.size[1], operation.window.dilations[1], operation.window.padsLow[2] + operation.window.padsHigh[2])
+    let (low, high) = (operation.window.padsLow, operation.window.padsHigh)
+    return (operation.size[1], operation.window.dilations[1], low[1] + high[1], low[2] + high[2])
   }
 
   var keepsChannelsApart: Bool { window != nil }
@@ -83,15 +85,17 @@ struct WindowPart {
   /// The least memory between the two, for panels of a vector of 16 channels; nil if they had better stay apart.
   static func ringBytes(from before: WindowPart, to after: WindowPart) -> Int? {
     guard let filter = before.filter, (before.node.operation as? Convolution)?.groups == 1, let window = after.window,
-      let channels = before.input.shape[3].constant, let width = before.result.shape[2].constant
+      let channels = before.input.shape[3].constant, let height = before.result.shape[1].constant, let width = before.result.shape[2].constant
     else { return nil }
     let (taps, overflow) = filter[0].multipliedReportingOverflow(by: filter[1])
     // A window over many channels is better done by other methods; a long sum has panels that fill the cache.
     guard !overflow, taps == 1 || channels <= FusionCost.mostChainedWindowChannels, taps <= FusionCost.mostChainedSteps / max(1, channels) else { return nil }
     let reach = (window.rows - 1).multipliedReportingOverflow(by: window.dilation)
     let row = width.addingReportingOverflow(window.padding)
-    guard !reach.overflow, !row.overflow, reach.partialValue < 1 << 20, row.partialValue < 1 << 20 else { return nil }
-    let bytes = (reach.partialValue + 1) * row.partialValue * 16 * 4
+    // Small images are kept whole, with the padding around them.
+    let rows = height.addingReportingOverflow(window.rowPadding)
+    guard !reach.overflow, !row.overflow, !rows.overflow, max(reach.partialValue, row.partialValue, rows.partialValue) < 1 << 20 else { return nil }
+    let bytes = (height * width <= 64 ? rows.partialValue : reach.partialValue + 1) * row.partialValue * 16 * 4
     return bytes <= FusionCost.mostRingBytes ? bytes : nil
   }
 }

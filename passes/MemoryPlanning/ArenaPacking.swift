@@ -15,6 +15,17 @@ struct ArenaPacking {
   private(set) var offsets: [Int]
   private(set) var end: Int
 
+  /// True if no sum of sizes can leave 63 bits.
+  static func isPossible(_ items: [Item]) -> Bool {
+    var total = 0
+    for item in items {
+      let (sum, overflows) = total.addingReportingOverflow(item.size)
+      guard !overflows, item.size >= 0, sum <= 1 << 56 else { return false }
+      total = sum
+    }
+    return true
+  }
+
   /// The most that is alive at once: no plan needs less.
   static func lowerBound(_ items: [Item]) -> Int {
     var changes: [Int: Int] = [:]

@@ -16,7 +16,10 @@ public let shareConstants = Pass<KernelProgram>(
 public let planMemory = Pass<KernelProgram>(
   "plan-memory", "Gives buffers that are never alive together the same bytes of one arena."
 ) { program, _ throws(CompileError) in
-  program = program.planningMemory()
+  guard let planned = program.planningMemory() else {
+    throw CompileError(.unsupported, "a run would need more than 2^56 bytes for what lies between its kernels", stage: .lower)
+  }
+  program = planned
   return true
 }
 

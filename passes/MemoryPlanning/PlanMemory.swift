@@ -7,10 +7,13 @@ extension KernelProgram {
   /// Buffers whose sizes are multiples of one product of symbols are planned together, in that product as unit: those of
   /// constant size (the empty product), those that grow with the batch, those that grow with batch times length. Each
   /// such group has a part of the arena of its own. Sizes that are sums take turns in slots of equal size behind them.
-  public func planningMemory() -> KernelProgram {
+  ///
+  /// - Returns: Nil if all buffers together have more than 2^56 bytes, or units.
+  public func planningMemory() -> KernelProgram? {
     var program = self
     var end = Extent(0)
     for group in arenaGroups() {
+      guard ArenaPacking.isPossible(group.items) else { return nil }
       let packing = ArenaPacking(group.items)
       for (number, offset) in zip(group.buffers, packing.offsets) { program.buffers[number].placement = .arena(offset: end + group.unit * Extent(offset)) }
       end = end + group.unit * Extent(packing.end)
@@ -30,9 +33,10 @@ extension KernelProgram {
     let ranges = Self.liveRanges(steps ?? self.steps)
     for (number, buffer) in buffers.enumerated() {
       guard case .arena = buffer.placement, let range = ranges[number] else { continue }
-      guard let bytes = buffer.byteCount.evaluated(symbols), bytes >= 0, bytes < 1 << 56 else { return nil }
+      guard let bytes = buffer.byteCount.evaluated(symbols), bytes >= 0 else { return nil }
       items.append(.init(size: Self.aligned(bytes), range: range))
     }
+    guard ArenaPacking.isPossible(items) else { return nil }
     return ArenaPacking.lowerBound(items)
   }
 
@@ -68,7 +72,7 @@ extension KernelProgram {
     return groups.enumerated().sorted { ($0.element.unit == 1 ? 0 : 1, $0.offset) < ($1.element.unit == 1 ? 0 : 1, $1.offset) }.map(\.element)
   }
 
-  private static func aligned(_ bytes: Int) -> Int { (bytes + 63) & ~63 }
+  private static func aligned(_ bytes: Int) -> Int { (min(bytes, .max - 63) + 63) & ~63 }
 
   /// The first and last step that touches each buffer. All steps of a loop count as one: what is touched inside
   /// stays alive from its beginning to its end.

@@ -24,6 +24,10 @@ final class CandidateRace {
     do throws(CodegenError) { compiled = try LLVMCodegen.compile(programs, for: target, workers: Allowance.cpus, store: store) } catch {
       throw CompileError(.unsupported, "\(error)", stage: .emit)
     }
+    let bytes = (programs.first?.inputs ?? []).reduce(0.0) { $0 + Double($1.type.byteCount.constant ?? 0) }
+    guard bytes <= Double(Allowance.memoryBytes / 4) else {
+      throw CompileError(.badInput, "measuring a kernel with inputs of \(Int(min(bytes, 1e18))) bytes", stage: .run, hint: "compile without --tune")
+    }
     inputs = (programs.first?.inputs ?? []).enumerated().map { number, port in
       // Numbers without subnormals; integers may be positions, of which 0 is always one.
       let dimensions = port.type.shape.constants ?? []

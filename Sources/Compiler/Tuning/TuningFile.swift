@@ -85,14 +85,18 @@ extension TuningFile {
     return (lines + ["]}"]).joined(separator: "\n") + "\n"
   }
 
+  private static let mostBytes = 64 << 20
+
   /// - Throws: `.badInput`, naming the file and what is wrong with it.
   public init(reading path: String) throws(CompileError) {
     func damaged(_ what: String) -> CompileError {
       CompileError(.badInput, "the tuning file `\(path)` is damaged: \(what)", stage: .load, hint: "remove it, or name another with --tune-cache")
     }
-    guard let data = FileManager.default.contents(atPath: path) else { throw CompileError(.badInput, "cannot read the tuning file `\(path)`", stage: .load) }
+    let storage = try ModelSource(path: path).map()
+    guard storage.byteCount <= Self.mostBytes else { throw damaged("it has \(storage.byteCount) bytes, and may have \(Self.mostBytes)") }
+    let bytes = storage.withBytes { Array($0) }
     let json: JSON
-    do { json = try JSON(parsing: Array(data)) } catch { throw damaged("\(error)") }
+    do { json = try JSON(parsing: bytes) } catch { throw damaged("\(error)") }
     guard json["format"]?.string == Self.formatName else { throw damaged("it is no `\(Self.formatName)`") }
     guard let version = json["version"]?.integer, version == Self.formatVersion else {
       throw CompileError(.badInput, "the tuning file `\(path)` has a version that this ingot does not read", stage: .load, hint: "tune again with --tune")

@@ -26,6 +26,8 @@ struct ConvolutionChain {
 
   /// Memory for the ring on the stack of a thread.
   private static let ringBytes = 48 << 10
+  /// Pixels in a ring of the narrowest panels, at most.
+  private static let mostPlaces = 1024
   /// Results of a tile of the window.
   private static let pixels = 8
 
@@ -43,6 +45,10 @@ struct ConvolutionChain {
     }
     self.second = second
     (self.height, self.width, resultRows) = (height, width, rows)
+    let (places, overflows) = slots.multipliedReportingOverflow(by: columns)
+    guard !overflows, places > 0, places <= Self.mostPlaces else {
+      throw CompileError(.unsupported, "a ring of \(slots) rows of \(columns) pixels between two windows", stage: .lower, origin: fusion.origin)
+    }
   }
 
   // MARK: Geometry of the ring
