@@ -97,6 +97,14 @@ import Testing
     #expect(error?.exitCode == 1)
   }
 
+  /// A pipe would be waited for without end.
+  @Test func aPipeIsNoTuningFile() throws {
+    let folder = TemporaryFolder()
+    let path = folder.file("pipe.json")
+    try #require(mkfifo(path, 0o600) == 0)
+    #expect(throws: CompileError.self) { try TuningFile(reading: path) }
+  }
+
   @Test func filesMerge() throws {
     let (old, new) = (TuningFile.Machine(cpu: "old", features: ["a"]), TuningFile.Machine(cpu: "new", features: ["a", "b"]))
     func entry(_ name: String, _ nanoseconds: Int) -> TuningFile.Entry {

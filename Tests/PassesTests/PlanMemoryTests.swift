@@ -54,6 +54,13 @@ import Testing
     #expect(arena >= bound && Double(arena) <= 1.08 * Double(bound), "\(arena) of \(bound)")
   }
 
+  /// Sums of such sizes leave 63 bits.
+  @Test func whatNoMachineHoldsIsRefused() {
+    let planned = program([Extent(1 << 60), Extent(1 << 60), Extent(1 << 60)], [[0, 1], [1, 2]])
+    #expect(planned.planningMemory() == nil)
+    #expect(planned.liveBytesBound() == nil)
+  }
+
   @Test func symbolicSizesShareTheirUnit() throws {
     let batch = Extent(symbol: "batch"), length = Extent(symbol: "length")
     let sizes: [Extent] = [batch * 64, batch * 128, batch * 32, batch * length * 16, batch * length * 16, 100, batch + 1]
