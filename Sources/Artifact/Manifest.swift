@@ -28,12 +28,14 @@ public struct Manifest: Sendable, Hashable {
 
   /// What the code takes for granted about the symbols; checked before each run.
   public struct Condition: Sendable, Hashable {
+    /// What the value of the extent has to be.
     public enum Kind: String, Sendable, Hashable { case zero, nonNegative }
     public var kind: Kind
     public var extent: Extent
     /// What is wrong with the inputs if it does not hold.
     public var violation: String
 
+    /// - Parameter violation: A sentence for those whose inputs break the condition.
     public init(_ kind: Kind, _ extent: Extent, violation: String) { (self.kind, self.extent, self.violation) = (kind, extent, violation) }
 
     /// False also where the extent cannot be computed.
@@ -68,6 +70,10 @@ public struct Manifest: Sendable, Hashable {
     /// Which of the manifest's steps it runs.
     public var steps: Range<Int>
 
+    /// - Parameters:
+    ///   - lengths: By symbol.
+    ///   - arenaBytes: May name symbols that `lengths` leaves open.
+    ///   - steps: Positions in `Manifest.steps`.
     public init(lengths: [String: Int], arenaBytes: Extent, steps: Range<Int>) {
       self.lengths = lengths
       self.arenaBytes = arenaBytes

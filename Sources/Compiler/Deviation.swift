@@ -16,6 +16,7 @@ public struct Deviation: Sendable, Hashable {
   /// The norm of the difference over the norm of the fp32 result; 0 if both are zero.
   public var relativeL2: Double { squaredDifference == 0 ? 0 : squaredReference == 0 ? .infinity : (squaredDifference / squaredReference).squareRoot() }
 
+  /// Of no results yet.
   public init(output: String) { self.output = output }
 
   /// Takes in a pair of results. Integers count as numbers.
@@ -58,6 +59,8 @@ public struct PrecisionReference {
     var options = options
     options.precision = .fp32
     options.tuning.seconds = nil
+    // One run of the general code is all that is asked of it.
+    options.variants = [:]
     options.passes.printAfter = []
     options.passes.verifiesEach = false
     let model = try Compiler(options: options).compile(path).makeModel()

@@ -17,16 +17,6 @@ public func loadONNX(path: String, options: ImportOptions = ImportOptions()) thr
   return try importer.run()
 }
 
-/// Reads a bare tensor, as the `.pb` files of ONNX test data hold it.
-public func loadTensor(path: String) throws(CompileError) -> Tensor {
-  let file = try ModelFile(path: path)
-  let proto = try decode(file) { bytes throws(WireError) in
-    var decoder = ModelDecoder(bytes, limits: ImportLimits())
-    return try decoder.tensor(decoder.everything)
-  }
-  return try TensorDecoder(file: file, limits: ImportLimits()).tensor(proto, origin: NodeOrigin(file: file.name))
-}
-
 func decodeModel(_ file: ModelFile, limits: ImportLimits) throws(CompileError) -> ModelProto {
   let proto = try decode(file) { bytes throws(WireError) in
     var decoder = ModelDecoder(bytes, limits: limits)

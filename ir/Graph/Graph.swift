@@ -150,15 +150,6 @@ public struct Graph: Sendable {
     if values[new.index].name.isEmpty { values[new.index].name = values[old.index].name }
   }
 
-  /// Makes one operand of one node another value of the same type.
-  public mutating func setOperand(_ operand: Int, of node: NodeID, to new: ValueID) {
-    let old = nodes[node.index].operands[operand]
-    precondition(type(of: old) == type(of: new), "a replacement must keep the type: \(type(of: old)) by \(type(of: new))")
-    users[old.index].removeAll { $0.node == node && $0.operand == operand }
-    nodes[node.index].operands[operand] = new
-    users[new.index].append(Use(node: node, operand: operand))
-  }
-
   /// Takes a node that nobody reads any more out of its operands' use lists, so that `uses` counts only what is left.
   ///
   /// The node keeps its id until `removeDeadNodes`.

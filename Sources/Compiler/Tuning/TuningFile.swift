@@ -13,24 +13,34 @@ public struct TuningFile: Sendable, Hashable {
   public struct Machine: Sendable, Hashable, Comparable {
     public var cpu: String
     public var features: [String]
+    /// - Parameters:
+    ///   - cpu: LLVM's name.
+    ///   - features: Of `Target.features`, in the same order.
     public init(cpu: String, features: [String]) { (self.cpu, self.features) = (cpu, features) }
+    /// The machines that code for the target runs on.
     public init(_ target: Target) { self.init(cpu: target.cpu, features: target.features) }
+    /// The order in the file.
     public static func < (a: Machine, b: Machine) -> Bool { (a.cpu, a.features.joined(separator: " ")) < (b.cpu, b.features.joined(separator: " ")) }
   }
+  /// How long a candidate took: the median, on the threads that the kernel was compiled for.
   public struct Measurement: Sendable, Hashable {
     public var candidate: String
     public var nanoseconds: Int
+    /// - Parameter candidate: Its name among the candidates of the kernel.
     public init(candidate: String, nanoseconds: Int) { (self.candidate, self.nanoseconds) = (candidate, nanoseconds) }
   }
+  /// The answer for one kernel.
   public struct Entry: Sendable, Hashable {
     /// The fastest, and then the others that were measured.
     public var best: Measurement
     public var others: [Measurement]
+    /// - Parameter others: Fastest first.
     public init(best: Measurement, others: [Measurement]) { (self.best, self.others) = (best, others) }
   }
 
   public private(set) var entries: [Machine: [String: Entry]] = [:]
 
+  /// A file without entries.
   public init() {}
 
   public subscript(machine: Machine, problem: String) -> Entry? {

@@ -2,10 +2,6 @@ import GraphIR
 import KernelIR
 import TensorTypes
 
-#if canImport(Glibc)
-import Glibc
-#endif
-
 /// Neighbouring steps of a sum that one instruction multiplies and adds: two of bf16 (`vdpbf16ps`).
 ///
 ///     acc = fma(f32(a[k + 1]), f32(w[.. + 1]), fma(f32(a[k]), f32(w[..]), acc))
@@ -42,8 +38,7 @@ extension PanelSource {
   func packedInPairs(_ layout: PanelLayout) -> Tensor? {
     guard element == .bf16, tensor.element == .bf16 || tensor.element == .f32 else { return nil }
     guard let total = layout.matrixElements.constant, let stored = layout.storedSteps.constant, let count = elementCount(of: [matrices, total]) else { return nil }
-    let last = (matrices - 1) * matrixStride + (steps - 1) * stepStride + (columns - 1) * columnStride
-    guard matrices == 0 || steps == 0 || columns == 0 || (last >= 0 && last < tensor.count) else { return nil }
+    guard isInside else { return nil }
     return Tensor(.bf16, [count]) { target in
       tensor.withBytes { source in
         guard let from = source.baseAddress, let base = target.baseAddress else { return }

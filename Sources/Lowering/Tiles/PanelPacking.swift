@@ -95,6 +95,12 @@ struct PanelSource {
   let stepStride: Int
   let columnStride: Int
 
+  /// True if every element of the matrices is one of the tensor's.
+  var isInside: Bool {
+    let last = (matrices - 1) * matrixStride + (steps - 1) * stepStride + (columns - 1) * columnStride
+    return matrices == 0 || steps == 0 || columns == 0 || (last >= 0 && last < tensor.count)
+  }
+
   /// The constant laid out for tiles. Rows are copied whole where they are contiguous, which runs at memory speed;
   /// otherwise square blocks are transposed.
   func packed(_ layout: PanelLayout) -> Tensor? {
@@ -102,8 +108,7 @@ struct PanelSource {
     if element != tensor.element { return narrowed?.packed(layout) }
     guard let total = layout.matrixElements.constant, let count = elementCount(of: [matrices, total]) else { return nil }
     let size = tensor.element.byteCount
-    let last = (matrices - 1) * matrixStride + (steps - 1) * stepStride + (columns - 1) * columnStride
-    guard matrices == 0 || steps == 0 || columns == 0 || (last >= 0 && last < tensor.count) else { return nil }
+    guard isInside else { return nil }
     return Tensor(tensor.element, [count]) { target in
       tensor.withBytes { source in
         guard let from = source.baseAddress, let to = target.baseAddress else { return }

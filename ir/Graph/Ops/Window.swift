@@ -20,8 +20,6 @@ public struct Window: Sendable, Hashable {
   /// Far above any window, and small enough that positions computed from a few of them stay far below 2^63.
   static let largestNumber = 1 << 31
 
-  public var hasPadding: Bool { padsLow.contains { $0 != 0 } || padsHigh.contains { $0 != 0 } }
-
   /// The extents of the result: floor((input + pads - dilation * (size - 1) - 1) / stride) + 1.
   ///
   /// - Source: ONNX `Conv`, `MaxPool` with `ceil_mode` 0.
