@@ -37,9 +37,12 @@ public struct CompileError: Error, Sendable {
   public var origin: NodeOrigin
   public var operands: [TensorType]
   public var hint: String?
+  /// The model's inputs from which a value comes that has to be known before the model runs. With all of them fixed (`--fix`) it is.
+  public var dependsOn: [String]
 
   public init(
-    _ problem: Problem, _ message: String, stage: Stage, origin: NodeOrigin = NodeOrigin(), operands: [TensorType] = [], hint: String? = nil
+    _ problem: Problem, _ message: String, stage: Stage, origin: NodeOrigin = NodeOrigin(), operands: [TensorType] = [], hint: String? = nil,
+    dependsOn: [String] = []
   ) {
     self.problem = problem
     self.message = message
@@ -47,6 +50,7 @@ public struct CompileError: Error, Sendable {
     self.origin = origin
     self.operands = operands
     self.hint = hint
+    self.dependsOn = dependsOn
   }
 
   public init(_ error: TypeError, stage: Stage, origin: NodeOrigin = NodeOrigin(), operands: [TensorType] = []) {

@@ -29,6 +29,28 @@ struct GraphBuilder {
     CompileError(.unsupported, message, stage: .load, origin: origin, operands: graph.types(of: operands), hint: hint)
   }
 
+  /// Something needs the contents of values that are only known when the model runs.
+  func unknownContents(_ message: String, of values: [ValueID]) -> CompileError {
+    var error = unsupported(message, operands: values, hint: "shapes may depend on the shapes of inputs, but not on their contents")
+    error.dependsOn = inputs(behind: values)
+    return error
+  }
+
+  /// The names of the inputs from which values are computed, in the order of the interface.
+  func inputs(behind values: [ValueID]) -> [String] {
+    var found: Set<ValueID> = []
+    var seen = Set(values)
+    var pending = values
+    while let value = pending.popLast() {
+      guard let node = graph.producer(of: value) else {
+        found.insert(value)
+        continue
+      }
+      for operand in node.operands where seen.insert(operand).inserted { pending.append(operand) }
+    }
+    return graph.inputs.filter(found.contains).map { graph.value($0).name }
+  }
+
   // MARK: Building
 
   mutating func addInput(_ name: String, _ type: TensorType) throws(CompileError) -> ValueID {
@@ -121,9 +143,7 @@ struct GraphBuilder {
     guard element(value).isInteger || element(value) == .bool else { throw refusal("\(what) must be integers, not \(type(value))") }
     guard rank(value) <= 1 else { throw refusal("\(what) must be a vector, not \(type(value))") }
     guard let found = extents(value) else {
-      throw unsupported(
-        "\(origin.operatorName) takes \(what) from a tensor that is only known when the model runs", operands: [value],
-        hint: "shapes may depend on the shapes of inputs, but not on their contents")
+      throw unknownContents("\(origin.operatorName) takes \(what) from a tensor that is only known when the model runs", of: [value])
     }
     return found
   }
@@ -144,7 +164,7 @@ struct GraphBuilder {
 
   func requireNumbers(_ value: ValueID, _ what: String) throws(CompileError) -> [Double] {
     guard let found = contents(value) else {
-      throw unsupported("\(origin.operatorName) takes \(what) from a tensor that is only known when the model runs", operands: [value])
+      throw unknownContents("\(origin.operatorName) takes \(what) from a tensor that is only known when the model runs", of: [value])
     }
     var numbers: [Double] = []
     for element in found.elements {
