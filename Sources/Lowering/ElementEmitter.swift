@@ -86,9 +86,15 @@ struct ElementEmitter {
     if let known = memo[key] { return known }
     let expression = try compute(node, index, shape)
     guard graph.useCount(of: value) > 1, !expression.children.isEmpty else { return expression }
+    let variable = bound(expression)
+    memo[key] = variable
+    return variable
+  }
+
+  /// A variable of the innermost block that holds the expression's value.
+  mutating func bound(_ expression: Expression) -> Expression {
     let variable = builder.variable("v", expression.element)
     bindings.append(.bind(variable, expression))
-    memo[key] = .variable(variable)
     return .variable(variable)
   }
 
@@ -103,6 +109,9 @@ struct ElementEmitter {
     case let operation as Constant: return try literal(operation.tensor, node)
     case let operation as ExtentVector: return vector(operation.values, at: index[0])
     case let operation as Iota: return operation.element == .i64 ? index[operation.axis] : .convert(index[operation.axis], operation.element)
+    case let operation as RandomBits:
+      let step = operands.isEmpty ? nil : try element(operands[0], [])
+      return randomBits(operation, step: step, at: IndexMapping.linearize(index, in: shape), of: shape.elementCount)
     case let operation as Unary: return .unary(operation.function, try element(operands[0], index))
     case let operation as Binary: return .binary(operation.function, try element(operands[0], index), try element(operands[1], index))
     case let operation as Compare: return .compare(operation.comparison, try element(operands[0], index), try element(operands[1], index))

@@ -1,7 +1,7 @@
 /// Every core operation, by mnemonic; the text form and the coverage tests read it.
 public enum OperationRegistry {
   public static let types: [any Operation.Type] = [
-    Constant.self, ExtentVector.self, Iota.self,
+    Constant.self, ExtentVector.self, Iota.self, RandomBits.self,
     Unary.self, Binary.self, Compare.self, Select.self, Convert.self,
     Broadcast.self, Reshape.self, Transpose.self, Slice.self, Pad.self, Concatenate.self, Reverse.self,
     Gather.self, GatherElements.self, GatherND.self, ScatterElements.self, ScatterND.self,

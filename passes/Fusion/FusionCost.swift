@@ -6,7 +6,7 @@ enum FusionCost {
   /// True for operations of which one element is computed from a few elements of the operands.
   static func isInlinable(_ operation: any Operation) -> Bool {
     switch operation {
-    case is Unary, is Binary, is Compare, is Select, is Convert, is Iota, is ExtentVector: true
+    case is Unary, is Binary, is Compare, is Select, is Convert, is Iota, is ExtentVector, is RandomBits: true
     case is Broadcast, is Reshape, is Transpose, is Slice, is Reverse, is Pad, is Concatenate, is Gather, is GatherElements, is GatherND: true
     case let constant as Constant: constant.tensor.count == 1
     default: false
@@ -47,6 +47,7 @@ enum FusionCost {
     case is Convert: 1
     case is Gather, is GatherElements, is GatherND: 2
     case is Pad, is Concatenate: 1
+    case is RandomBits: 80
     default: 0
     }
   }
