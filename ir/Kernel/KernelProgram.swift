@@ -50,12 +50,6 @@ public struct KernelProgram: Sendable {
     }
   }
 
-  public indirect enum Step: Sendable {
-    case call(Call)
-    /// Runs the steps `count` times; `symbol` counts from 0 in the extents of the body.
-    case loop(symbol: String, count: Extent, body: [Step])
-  }
-
   /// A constant, laid out as the kernels read it.
   public struct ProgramConstant: Sendable {
     public var name: String
@@ -73,15 +67,19 @@ public struct KernelProgram: Sendable {
   public var name: String
   public var inputs: [Port]
   public var outputs: [Port]
-  /// The symbols of the model, in the order in which the entry point receives them.
+  /// The symbols that the shapes of the inputs define, in the order in which the entry point receives them.
   public var symbols: [String]
+  /// The symbols that the steps bind, behind `symbols` in the array that the entry point receives. Each may name extents once it is bound.
+  public var computedSymbols: [String] = []
+  /// What stops a run, as sentences for people: the entry point returns 1 + the index of one. See `addFailure`.
+  public var failures: [String] = []
   public var buffers: [ProgramBuffer] = []
   public var kernels: [Kernel] = []
   public var steps: [Step] = []
   /// Steps for certain lengths; no two fit the same ones.
   public var variants: [Variant] = []
   public var constants: [ProgramConstant] = []
-  /// The size of the arena; 0 until memory is planned.
+  /// The size of the part of the arena that `symbols` alone decide; 0 until memory is planned. Regions lie behind it (`Step.reserve`).
   public var arenaBytes: Extent = 0
 
   public init(name: String, inputs: [Port], outputs: [Port], symbols: [String]) {
@@ -90,6 +88,13 @@ public struct KernelProgram: Sendable {
 
   /// Every call, in order, those inside loops once: first those of `steps`, then those of each variant.
   public var calls: [Call] { Self.calls(of: steps) + variants.flatMap { Self.calls(of: $0.steps) } }
+
+  /// Adds a reason for a run to stop, or finds it among those that are there.
+  public mutating func addFailure(_ message: String) -> Int {
+    if let found = failures.firstIndex(of: message) { return found }
+    failures.append(message)
+    return failures.count - 1
+  }
 
   /// Adds a kernel, or finds the one with the same code.
   public mutating func add(_ kernel: Kernel) -> Int {

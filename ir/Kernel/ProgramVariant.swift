@@ -20,16 +20,6 @@ extension KernelProgram {
     variants.first { variant in variant.lengths.items.allSatisfy { symbols[$0.symbol] == $0.length } }
   }
 
-  /// Every call of some steps, in order, those inside loops once.
-  public static func calls(of steps: [Step]) -> [Call] {
-    steps.flatMap { step -> [Call] in
-      switch step {
-      case .call(let call): [call]
-      case .loop(_, _, let body): calls(of: body)
-      }
-    }
-  }
-
   /// Takes a program in that computes the same for certain lengths. Kernels with the same code are kept once, and so
   /// are constants with the same bytes.
   ///
@@ -54,18 +44,10 @@ extension KernelProgram {
       bufferNumbers.append(buffers.count)
       buffers.append(moved)
     }
-    func moved(_ steps: [Step]) -> [Step] {
-      steps.map { step in
-        switch step {
-        case .call(var call):
-          call.kernel = kernelNumbers[call.kernel]
-          call.arguments = call.arguments.map { View(bufferNumbers[$0.buffer], offset: $0.elementOffset) }
-          return .call(call)
-        case .loop(let symbol, let count, let body): return .loop(symbol: symbol, count: count, body: moved(body))
-        }
-      }
-    }
-    variants.append(Variant(lengths: lengths, steps: moved(program.steps), arenaBytes: program.arenaBytes))
+    let failureNumbers = program.failures.map { addFailure($0) }
+    for symbol in program.computedSymbols where !computedSymbols.contains(symbol) { computedSymbols.append(symbol) }
+    let moved = program.steps.map { $0.renumbered(kernels: kernelNumbers, buffers: bufferNumbers, failures: failureNumbers) }
+    variants.append(Variant(lengths: lengths, steps: moved, arenaBytes: program.arenaBytes))
     shareConstants()
   }
 

@@ -27,19 +27,8 @@ extension KernelProgram: PassSubject {
   public var size: Int { calls.count }
   public var printed: String { text }
 
-  /// Checks every kernel, and that calls pass what kernels take.
+  /// Checks every kernel and every step.
   public func verify(stage: CompileError.Stage) throws(CompileError) {
-    do throws(KernelError) {
-      for kernel in kernels { try kernel.verify() }
-    } catch { throw CompileError(.badInput, "\(error)", stage: stage) }
-    for call in calls {
-      let kernel = kernels[call.kernel]
-      guard call.arguments.count == kernel.parameters.count, call.symbols.count == kernel.symbols.count else {
-        throw CompileError(.badInput, "a call of `\(kernel.name)` passes \(call.arguments.count) buffers and \(call.symbols.count) symbols", stage: stage)
-      }
-      for (argument, parameter) in zip(call.arguments, kernel.parameters) where buffers[argument.buffer].element != parameter.element {
-        throw CompileError(.badInput, "a call of `\(kernel.name)` passes \(buffers[argument.buffer].element.name) for `\(parameter.name)`", stage: stage)
-      }
-    }
+    do throws(KernelError) { try check() } catch { throw CompileError(.badInput, "\(error)", stage: stage) }
   }
 }

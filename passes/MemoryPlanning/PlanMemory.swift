@@ -30,7 +30,7 @@ extension KernelProgram {
   /// - Returns: Nil where a size has no value.
   public func liveBytesBound(of steps: [Step]? = nil, _ symbols: [String: Int] = [:]) -> Int? {
     var items: [ArenaPacking.Item] = []
-    let ranges = Self.liveRanges(steps ?? self.steps)
+    let ranges = liveRanges(steps ?? self.steps)
     for (number, buffer) in buffers.enumerated() {
       guard case .arena = buffer.placement, let range = ranges[number] else { continue }
       guard let bytes = buffer.byteCount.evaluated(symbols), bytes >= 0 else { return nil }
@@ -49,7 +49,7 @@ extension KernelProgram {
 
   private func arenaGroups() -> [ArenaGroup] {
     var groups: [ArenaGroup] = []
-    let ranges = Self.liveRanges(steps)
+    let ranges = liveRanges(steps)
     for number in buffers.indices {
       guard case .arena = buffers[number].placement, let range = ranges[number] else { continue }
       let bytes = buffers[number].byteCount
@@ -76,7 +76,7 @@ extension KernelProgram {
 
   /// The first and last step that touches each buffer. All steps of a loop count as one: what is touched inside
   /// stays alive from its beginning to its end.
-  private static func liveRanges(_ steps: [Step]) -> [Int: ClosedRange<Int>] {
+  private func liveRanges(_ steps: [Step]) -> [Int: ClosedRange<Int>] {
     var ranges: [Int: ClosedRange<Int>] = [:]
     for (time, step) in steps.enumerated() {
       for buffer in touched(by: step) {
@@ -86,11 +86,9 @@ extension KernelProgram {
     return ranges
   }
 
-  private static func touched(by step: Step) -> Set<Int> {
-    switch step {
-    case .call(let call): Set(call.arguments.map(\.buffer))
-    case .loop(_, _, let body): body.reduce(into: []) { $0.formUnion(touched(by: $1)) }
-    }
+  private func touched(by step: Step) -> Set<Int> {
+    let views = step.views(kernels)
+    return step.bodies.joined().reduce(into: Set((views.read + views.written).map(\.buffer))) { $0.formUnion(touched(by: $1)) }
   }
 }
 

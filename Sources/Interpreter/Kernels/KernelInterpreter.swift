@@ -122,6 +122,7 @@ private struct ProgramExecution {
     for step in steps {
       switch step {
       case .call(let call): try run(call, symbols)
+      case .define, .set, .require, .branch, .repeatWhile, .advance, .export, .reserve: throw KernelError(kernel: program.name, message: "computes symbols")
       case .loop(let symbol, let count, let body):
         var inner = symbols
         for index in 0..<(try Self.value(count, symbols, "a loop", program.name)) {

@@ -116,6 +116,7 @@ struct EntryEmitter: ~Copyable {
     for step in steps {
       switch step {
       case .call(let call): try emit(call, symbols, ports)
+      case .define, .set, .require, .branch, .repeatWhile, .advance, .export, .reserve: throw CodegenError(.malformed("steps that compute symbols are not emitted yet"))
       case .loop(let symbol, let count, let body):
         let rounds = try b.emit(count, symbols)
         // By hand: the builder's `loop` takes a closure, and this walk counts calls as it goes.

@@ -36,6 +36,10 @@ struct KernelWork {
         let rounds = count.evaluated(symbols)
         inner[symbol] = rounds.map { max(0, $0 / 2) }
         collect(body, times: rounds.flatMap { scaled(Extent($0)) }, inner, into: &work)
+      case .branch, .repeatWhile:
+        // How often each body runs, only the run itself knows.
+        for body in step.bodies { collect(body, times: nil, symbols, into: &work) }
+      case .define, .set, .require, .advance, .export, .reserve: continue
       }
     }
   }
