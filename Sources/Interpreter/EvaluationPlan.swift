@@ -2,31 +2,65 @@ import GraphIR
 import TensorTypes
 
 /// A graph ready to run: symbols bound, every type a number, and for each value the step after which it is not needed.
+///
+/// What depends on symbols that the graph computes gets its types while it runs.
 struct EvaluationPlan {
-  private struct Step {
-    let node: Node
+  private struct Bound {
     let operation: any Evaluable
     let results: [ConcreteType]
-    /// Values whose last reader this is.
-    let dying: [ValueID]
-    /// True if the results are not new memory.
-    let isConstant: Bool
   }
 
-  private let steps: [Step]
-  private let inputs: [ValueID]
-  private let outputs: [ValueID]
-  private let valueCount: Int
+  private struct Step {
+    let node: Node
+    /// nil if the types depend on symbols that the run finds.
+    let bound: Bound?
+    /// Values whose last reader this is.
+    let dying: [ValueID]
+  }
+
+  private let graph: Graph
+  private let binding: [String: Extent]
   private let limits: EvaluationLimits
+  private let steps: [Step]
 
   init(_ graph: Graph, inputs types: [TensorType], binding: [String: Extent], limits: EvaluationLimits) throws(CompileError) {
-    inputs = graph.inputs
-    outputs = graph.outputs
-    valueCount = graph.valueCount
-    self.limits = limits
-
+    (self.graph, self.binding, self.limits) = (graph, binding, limits)
     let order = graph.topologicalOrder()
-    var lastStep = [Int?](repeating: nil, count: valueCount)
+    let dying = Self.lastReads(order, graph)
+    let computed = graph.definitions
+    var known = [TensorType?](repeating: nil, count: graph.valueCount)
+    var isComputed = [Bool](repeating: false, count: graph.valueCount)
+    for (id, type) in zip(graph.inputs, types) {
+      known[id.index] = type
+      isComputed[id.index] = true
+    }
+    var steps: [Step] = []
+    for (position, id) in order.enumerated() {
+      let node = graph.node(id)
+      for operand in node.operands where !isComputed[operand.index] {
+        throw CompileError(.badInput, "`\(node.operation.mnemonic)` reads a value that is never computed", stage: .run, origin: node.origin)
+      }
+      for result in node.results { isComputed[result.index] = true }
+      let operands = node.operands.compactMap { known[$0.index] }
+      let isLate =
+        operands.count != node.operands.count || !node.operation.definedSymbols.isEmpty
+        || (!computed.isEmpty && graph.mentionedSymbols(of: node).contains { computed[$0] != nil })
+      var bound: Bound?
+      if !isLate {
+        do throws(EvaluationError) { bound = try Self.bind(node, operands, binding, limits) } catch { throw Self.failure(error, node, operands) }
+        for (value, result) in zip(node.results, bound?.results ?? []) { known[value.index] = result.type }
+      }
+      steps.append(Step(node: node, bound: bound, dying: dying[position]))
+    }
+    for output in graph.outputs where !isComputed[output.index] {
+      throw CompileError(.badInput, "an output of `\(graph.name)` is never computed", stage: .run)
+    }
+    self.steps = steps
+  }
+
+  /// The values that each step is the last to read.
+  private static func lastReads(_ order: [NodeID], _ graph: Graph) -> [[ValueID]] {
+    var lastStep = [Int?](repeating: nil, count: graph.valueCount)
     for (position, id) in order.enumerated() {
       let node = graph.node(id)
       for result in node.results { lastStep[result.index] = position }
@@ -34,68 +68,77 @@ struct EvaluationPlan {
     }
     for output in graph.outputs { lastStep[output.index] = nil }
     var dying = [[ValueID]](repeating: [], count: order.count)
-    for index in 0..<valueCount { if let step = lastStep[index] { dying[step].append(ValueID(index)) } }
+    for index in 0..<graph.valueCount { if let step = lastStep[index] { dying[step].append(ValueID(index)) } }
+    return dying
+  }
 
-    var known = [TensorType?](repeating: nil, count: valueCount)
-    for (id, type) in zip(graph.inputs, types) { known[id.index] = type }
-    var steps: [Step] = []
-    for (position, id) in order.enumerated() {
-      let node = graph.node(id)
-      var operands: [TensorType] = []
-      for operand in node.operands {
-        guard let type = known[operand.index] else {
-          throw CompileError(.badInput, "`\(node.operation.mnemonic)` reads a value that is never computed", stage: .run, origin: node.origin)
-        }
-        operands.append(type)
-      }
-      do throws(EvaluationError) {
-        let bound = binding.isEmpty ? node.operation : node.operation.substituting(binding)
-        let results = try Interpreter.concreteResults(of: bound, for: operands)
-        for result in results { try limits.check(result) }
-        for (value, result) in zip(node.results, results) { known[value.index] = result.type }
-        steps.append(
-          Step(
-            node: node, operation: try Interpreter.evaluable(bound), results: results, dying: dying[position], isConstant: bound is Constant))
-      } catch {
-        throw Self.failure(error, node, operands)
-      }
-    }
-    for output in graph.outputs where known[output.index] == nil {
-      throw CompileError(.badInput, "an output of `\(graph.name)` is never computed", stage: .run)
-    }
-    self.steps = steps
+  private static func bind(
+    _ node: Node, _ operands: [TensorType], _ binding: [String: Extent], _ limits: EvaluationLimits
+  ) throws(EvaluationError) -> Bound {
+    let operation = binding.isEmpty ? node.operation : node.operation.substituting(binding)
+    let results = try Interpreter.concreteResults(of: operation, for: operands)
+    for result in results { try limits.check(result) }
+    return Bound(operation: try Interpreter.evaluable(operation), results: results)
   }
 
   func run(_ tensors: [Tensor], observing: ((Node, [Tensor]) -> Void)? = nil) throws(CompileError) -> [Tensor] {
-    var values = [Tensor?](repeating: nil, count: valueCount)
-    var bytes = [Int](repeating: 0, count: valueCount)
+    var values = [Tensor?](repeating: nil, count: graph.valueCount)
+    var bytes = [Int](repeating: 0, count: graph.valueCount)
     var liveBytes = 0
-    for (id, tensor) in zip(inputs, tensors) { values[id.index] = tensor }
+    var binding = self.binding
+    for (id, tensor) in zip(graph.inputs, tensors) { values[id.index] = tensor }
     for step in steps {
-      let operands = step.node.operands.compactMap { values[$0.index] }
+      let node = step.node
+      let operands = node.operands.compactMap { values[$0.index] }
       do throws(EvaluationError) {
-        if !step.isConstant {
-          for (result, type) in zip(step.node.results, step.results) {
-            bytes[result.index] = type.byteCount
-            liveBytes += type.byteCount
+        let results: [Tensor]
+        if !node.operation.definedSymbols.isEmpty {
+          results = try define(node, operands, &binding)
+          for tensor in results { if let type = ConcreteType(tensor.type) { try limits.check(type) } }
+        } else {
+          let bound: Bound
+          if let known = step.bound { bound = known } else { bound = try Self.bind(node, operands.map(\.type), binding, limits) }
+          // A constant is no new memory.
+          if !(node.operation is Constant) {
+            for (result, type) in zip(node.results, bound.results) {
+              bytes[result.index] = type.byteCount
+              liveBytes += type.byteCount
+            }
+            if liveBytes > limits.liveBytes { throw EvaluationError("results alive at one time take \(liveBytes) bytes; the limit is \(limits.liveBytes)") }
           }
-          if liveBytes > limits.liveBytes { throw EvaluationError("results alive at one time take \(liveBytes) bytes; the limit is \(limits.liveBytes)") }
+          results = try bound.operation.evaluate(operands, as: bound.results, limits: limits)
+          precondition(
+            results.count == bound.results.count && zip(results, bound.results).allSatisfy { $0.element == $1.element && $0.dimensions == $1.dimensions },
+            "`\(node.operation.mnemonic)` evaluates to \(results.map(\.type)) but has the type \(bound.results): \(node.origin)")
         }
-        let results = try step.operation.evaluate(operands, as: step.results, limits: limits)
-        precondition(
-          results.count == step.results.count && zip(results, step.results).allSatisfy { $0.element == $1.element && $0.dimensions == $1.dimensions },
-          "`\(step.operation.mnemonic)` evaluates to \(results.map(\.type)) but has the type \(step.results): \(step.node.origin)")
-        for (id, tensor) in zip(step.node.results, results) { values[id.index] = tensor }
-        observing?(step.node, results)
+        for (id, tensor) in zip(node.results, results) { values[id.index] = tensor }
+        observing?(node, results)
       } catch {
-        throw Self.failure(error, step.node, operands.map(\.type))
+        throw Self.failure(error, node, operands.map(\.type))
       }
       for id in step.dying {
         values[id.index] = nil
         liveBytes -= bytes[id.index]
       }
     }
-    return outputs.compactMap { values[$0.index] }
+    return graph.outputs.compactMap { values[$0.index] }
+  }
+
+  /// Runs a node that finds symbols itself, and adds them to the binding.
+  private func define(_ node: Node, _ operands: [Tensor], _ binding: inout [String: Extent]) throws(EvaluationError) -> [Tensor] {
+    let operation = binding.isEmpty ? node.operation : node.operation.substituting(binding)
+    guard let defining = operation as? any SymbolDefining else { throw EvaluationError("`\(operation.mnemonic)` cannot be evaluated") }
+    do { _ = try operation.checkedResultTypes(for: operands.map(\.type)) } catch { throw EvaluationError(error.message, hint: error.hint) }
+    let (results, symbols) = try defining.evaluateDefining(operands, limits: limits)
+    for (symbol, value) in symbols {
+      guard value >= 0 else { throw EvaluationError("the length `\(symbol)` comes out as \(value)") }
+      binding[symbol] = Extent(value)
+    }
+    for (id, tensor) in zip(node.results, results) {
+      let type = TensorType(graph.type(of: id).element, graph.type(of: id).shape.substituting(binding))
+      guard type == tensor.type else { throw EvaluationError("it gives \(tensor.type) instead of \(type)") }
+    }
+    return results
   }
 
   private static func failure(_ error: EvaluationError, _ node: Node, _ operands: [TensorType]) -> CompileError {

@@ -13,6 +13,8 @@ public struct Graph: Sendable {
   private var nodes: [Node] = []
   private var values: [Value] = []
   private var users: [[Use]] = []
+  /// The nodes that define each computed symbol, the newest last. While a rewrite is under way there may be two.
+  private(set) var definers: [String: [NodeID]] = [:]
 
   public init(name: String = "main") { self.name = name }
 
@@ -38,9 +40,14 @@ public struct Graph: Sendable {
     let results = types.enumerated().map { position, type in
       addValue(type, .node(id, result: position), name: position == 0 ? name : "")
     }
-    nodes.append(Node(id: id, operation: operation, operands: operands, results: results, origin: origin))
-    for (position, operand) in operands.enumerated() { users[operand.index].append(Use(node: id, operand: position)) }
+    append(Node(id: id, operation: operation, operands: operands, results: results, origin: origin))
     return results
+  }
+
+  private mutating func append(_ node: Node) {
+    nodes.append(node)
+    for (position, operand) in node.operands.enumerated() { users[operand.index].append(Use(node: node.id, operand: position)) }
+    for symbol in node.operation.definedSymbols { definers[symbol, default: []].append(node.id) }
   }
 
   /// Adds a node with exactly one result.
@@ -98,40 +105,42 @@ public struct Graph: Sendable {
 
   public func isOutput(_ id: ValueID) -> Bool { outputs.contains(id) }
 
-  /// All nodes that an output needs, each after the producers of its operands. The order depends on the
-  /// graph alone: depth first from the outputs, operands from left to right.
+  /// All nodes that an output needs, each after the producers of its operands and of the computed symbols that it mentions.
+  /// The order depends on the graph alone: depth first from the outputs, operands from left to right, then symbols.
   public func topologicalOrder() -> [NodeID] {
     var order: [NodeID] = []
     var isDone = [Bool](repeating: false, count: nodes.count)
-    var stack: [(node: NodeID, next: Int)] = []
+    var stack: [(node: NodeID, next: Int, definers: [NodeID])] = []
+    func enter(_ id: NodeID) {
+      isDone[id.index] = true
+      stack.append((id, 0, symbolDependencies(of: nodes[id.index])))
+    }
     for output in outputs {
-      if case .node(let root, _) = values[output.index].producer, !isDone[root.index] {
-        isDone[root.index] = true
-        stack.append((root, 0))
-      }
-      while let (id, next) = stack.last {
+      if case .node(let root, _) = values[output.index].producer, !isDone[root.index] { enter(root) }
+      while let (id, next, definers) = stack.last {
         let operands = nodes[id.index].operands
-        if next == operands.count {
+        if next == operands.count + definers.count {
           order.append(id)
           stack.removeLast()
           continue
         }
         stack[stack.count - 1].next += 1
-        if case .node(let producer, _) = values[operands[next].index].producer, !isDone[producer.index] {
-          isDone[producer.index] = true
-          stack.append((producer, 0))
+        if next >= operands.count {
+          if !isDone[definers[next - operands.count].index] { enter(definers[next - operands.count]) }
+        } else if case .node(let producer, _) = values[operands[next].index].producer, !isDone[producer.index] {
+          enter(producer)
         }
       }
     }
     return order
   }
 
-  /// The symbols in the types of inputs and of all live values, in alphabetical order.
+  /// The symbols in the types of inputs and of all live values, in alphabetical order, but for those that the graph computes.
   public var symbols: [String] {
     var found: Set<String> = []
     for input in inputs { found.formUnion(type(of: input).shape.symbols) }
     for id in topologicalOrder() { for result in node(id).results { found.formUnion(type(of: result).shape.symbols) } }
-    return found.sorted()
+    return found.filter { definers[$0] == nil }.sorted()
   }
 
   // MARK: Editing
@@ -150,11 +159,16 @@ public struct Graph: Sendable {
     if values[new.index].name.isEmpty { values[new.index].name = values[old.index].name }
   }
 
-  /// Takes a node that nobody reads any more out of its operands' use lists, so that `uses` counts only what is left.
+  /// Takes a node that nobody reads any more out of its operands' use lists, so that `uses` counts only what is left,
+  /// and lets it define no symbol.
   ///
   /// The node keeps its id until `removeDeadNodes`.
   public mutating func disconnect(_ id: NodeID) {
     for operand in Set(nodes[id.index].operands) { users[operand.index].removeAll { $0.node == id } }
+    for symbol in nodes[id.index].operation.definedSymbols {
+      definers[symbol]?.removeAll { $0 == id }
+      if definers[symbol]?.isEmpty == true { definers[symbol] = nil }
+    }
   }
 
   /// Drops every node that no output needs, and renumbers what is left in topological order.
@@ -166,9 +180,10 @@ public struct Graph: Sendable {
     }
   }
 
-  /// The same graph with symbols bound or replaced, in every type and attribute.
+  /// The same graph with symbols bound or replaced, in every type and attribute. A `measure` whose symbols are all replaced is its operand.
   public func substituting(_ bindings: [String: Extent]) throws(CompileError) -> Graph {
     try rebuilt(inputType: { TensorType($0.element, $0.shape.substituting(bindings)) }) { graph, node, operands throws(CompileError) in
+      if let measure = node.operation as? Measure, measure.symbols.allSatisfy({ bindings[$0] != nil }) { return operands }
       do throws(TypeError) {
         return try graph.add(node.operation.substituting(bindings), operands, origin: node.origin, name: value(node.results[0]).name)
       } catch {
@@ -226,8 +241,7 @@ public struct Graph: Sendable {
   private mutating func append(_ node: Node, operands: [ValueID], types: [TensorType]) -> [ValueID] {
     let id = NodeID(nodes.count)
     let results = types.enumerated().map { addValue($1, .node(id, result: $0), name: "") }
-    nodes.append(Node(id: id, operation: node.operation, operands: operands, results: results, origin: node.origin))
-    for (position, operand) in operands.enumerated() { users[operand.index].append(Use(node: id, operand: position)) }
+    append(Node(id: id, operation: node.operation, operands: operands, results: results, origin: node.origin))
     return results
   }
 }

@@ -21,6 +21,8 @@ public protocol Operation: Sendable, Hashable {
   func resultTypes(for operands: [TensorType]) throws(TypeError) -> [TensorType]
   /// What must hold of symbolic extents beside what `resultTypes` can decide.
   func conditions(on operands: [TensorType]) -> [ShapeCondition]
+  /// Symbols that the operation finds while it runs, such as the number of elements that a mask selects. No other node defines them.
+  var definedSymbols: [String] { get }
   /// The same operation with symbols of its attributes bound.
   func substituting(_ bindings: [String: Extent]) -> Self
 }
@@ -29,6 +31,7 @@ extension Operation {
   public var attributes: Attributes { Attributes() }
   public var regions: [Graph] { [] }
   public func conditions(on operands: [TensorType]) -> [ShapeCondition] { [] }
+  public var definedSymbols: [String] { [] }
   public func substituting(_ bindings: [String: Extent]) -> Self { self }
   public var mnemonic: String { Self.mnemonics[0] }
 

@@ -93,6 +93,13 @@ extension TopK {
   }
 }
 
+extension Compact {
+  public func conditions(on operands: [TensorType]) -> [ShapeCondition] {
+    let room = operands[0].shape.elementCount
+    return [.atMost(extent, room, "`compact` finds \(extent) of \(room) elements")]
+  }
+}
+
 extension ArgReduce {
   public func conditions(on operands: [TensorType]) -> [ShapeCondition] {
     [.atMost(1, operands[0].shape[axis], "`arg_reduce` needs an element on axis \(axis) of \(operands[0])")]

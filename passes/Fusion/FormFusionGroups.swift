@@ -40,7 +40,7 @@ private struct FusionFormer {
     case is Convolution: .convolution
     case is ReduceWindow: .window
     case is Reduce: .reduction
-    case is ArgReduce, is Cumulative, is TopK, is ScatterElements, is ScatterND: .special
+    case is ArgReduce, is Cumulative, is TopK, is ScatterElements, is ScatterND, is Compact: .special
     default: nil
     }
   }
@@ -68,6 +68,10 @@ private struct FusionFormer {
       if node.operation is Scan {
         materialized.formUnion(node.results)
         for operand in node.operands { keep(operand, "a loop reads it") }
+      }
+      if !node.operation.definedSymbols.isEmpty {
+        materialized.formUnion(node.results)
+        for operand in node.operands { keep(operand, "lengths are read from it") }
       }
       if node.operation is Fusion {
         materialized.formUnion(node.results)
@@ -229,7 +233,7 @@ private struct FusionFormer {
         try builder.add(Scan(carried: scan.carried, scanned: scan.scanned, extent: scan.extent, isReversed: scan.isReversed, body: body), like: node)
       } else if node.operation is Constant {
         continue
-      } else if node.operation is Fusion {
+      } else if node.operation is Fusion || node.operation is Measure {
         try builder.add(node.operation, like: node)
       } else if let number = regionOf[id] {
         let region = regions[number]

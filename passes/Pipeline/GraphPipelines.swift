@@ -12,6 +12,7 @@ extension Pipeline<Graph> {
   public static let simplifying = Pipeline("simplifying") {
     fixpoint(atMost: 8) {
       foldConstants
+      bindLengths
       removeIdentities
       simplifyMovement
       simplifyIndexing

@@ -86,7 +86,10 @@ public struct Rewriter {
 
   /// Drops what a rewrite inserted before it decided against itself.
   mutating func abandon() {
-    for id in inserted.reversed() { removeIfUnused(id) }
+    for id in inserted.reversed() {
+      retireDefiner(id)
+      removeIfUnused(id)
+    }
   }
 
   mutating func replace(_ node: Node, with values: [ValueID]) throws(TypeError) {
@@ -100,15 +103,26 @@ public struct Rewriter {
       for use in graph.uses(of: old) { push(use.node) }
       graph.replaceAllUses(of: old, with: new)
     }
+    retireDefiner(node.id)
     removeIfUnused(node.id)
     for id in inserted { removeIfUnused(id) }
+  }
+
+  /// Takes a replaced node out although the symbols that it defined are still mentioned: its replacement defines them.
+  private mutating func retireDefiner(_ id: NodeID) {
+    let node = graph.node(id)
+    if node.operation.definedSymbols.isEmpty || isDead[id.index] { return }
+    isDead[id.index] = true
+    graph.disconnect(id)
+    for operand in node.operands { if let producer = graph.producer(of: operand) { removeIfUnused(producer.id) } }
   }
 
   private mutating func removeIfUnused(_ id: NodeID) {
     var candidates = [id]
     while let candidate = candidates.popLast() {
       let node = graph.node(candidate)
-      if isDead[candidate.index] { continue }
+      // Symbols have no use lists: what defines one stays until the pass ends.
+      if isDead[candidate.index] || !node.operation.definedSymbols.isEmpty { continue }
       if node.results.contains(where: { graph.useCount(of: $0) > 0 }) {
         push(candidate)
         continue

@@ -42,6 +42,7 @@ private struct ConstantFolder {
   func evaluate(_ node: Node) -> [Tensor]? {
     if let vector = node.operation as? ExtentVector { return Shape(vector.values).constants.map { [Tensor($0)] } }
     if node.operation is Constant || node.operation is Broadcast || node.operation is Iota || node.operation is Fusion || node.operation is Composite { return nil }
+    if !node.operation.definedSymbols.isEmpty { return nil }
     guard !node.operands.isEmpty, node.operands.allSatisfy({ isKnown($0) }) else { return nil }
     if let reshape = node.operation as? Reshape, let tensor = graph.constant(node.operands[0]), let dimensions = reshape.shape.constants {
       return tensor.reshaped(dimensions).map { [$0] }

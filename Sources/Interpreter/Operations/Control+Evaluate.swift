@@ -1,9 +1,18 @@
 import GraphIR
 import TensorTypes
 
-extension Composite: Evaluable {
+extension Composite: SymbolDefining {
   public func evaluate(_ operands: [Tensor], as results: [ConcreteType], limits: EvaluationLimits) throws(EvaluationError) -> [Tensor] {
     try body.evaluate(operands, limits, "`\(name)`")
+  }
+
+  public func evaluateDefining(_ operands: [Tensor], limits: EvaluationLimits) throws(EvaluationError) -> (results: [Tensor], symbols: [String: Int]) {
+    let results = try body.evaluate(operands, limits, "`\(name)`")
+    var symbols: [String: Int] = [:]
+    for (output, result) in zip(body.outputs, results) {
+      for (extent, dimension) in zip(body.type(of: output).shape, result.dimensions) { if let symbol = extent.symbol { symbols[symbol] = dimension } }
+    }
+    return (results, symbols.filter { definedSymbols.contains($0.key) })
   }
 }
 

@@ -86,6 +86,8 @@ public struct Composite: Operation {
 
   public static let mnemonics = ["composite"]
   public var arity: ClosedRange<Int> { body.inputs.count...body.inputs.count }
+  /// What the body finds, its results may have as lengths.
+  public var definedSymbols: [String] { body.definers.isEmpty ? [] : body.definers.keys.sorted() }
   public var regions: [Graph] { [body] }
   public var attributes: Attributes {
     var list = Attributes()

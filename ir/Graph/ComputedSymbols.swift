@@ -1,0 +1,51 @@
+import TensorTypes
+
+/// Symbols that the graph finds itself while it runs, by `measure` and other operations with `definedSymbols`.
+///
+/// A node whose types, attributes or inner graphs mention such a symbol depends on the node that defines it, as if it read a result.
+extension Graph {
+  /// The node that defines each computed symbol of this graph; those of nested graphs are theirs.
+  public var definitions: [String: NodeID] { definers.compactMapValues(\.last) }
+
+  /// The computed symbols, in the order in which the live nodes define them, those of nested graphs included.
+  public var computedSymbols: [String] {
+    var found: [String] = []
+    for id in topologicalOrder() {
+      let operation = node(id).operation
+      let inner = operation.regions.flatMap(\.computedSymbols)
+      let isInner = inner.isEmpty ? [] : Set(inner)
+      found += inner + operation.definedSymbols.filter { !isInner.contains($0) }
+    }
+    return found
+  }
+
+  /// The symbols that a node's result types, attributes and inner graphs mention.
+  public func mentionedSymbols(of node: Node) -> Set<String> {
+    var found: Set<String> = []
+    for result in node.results { found.formUnion(mentioned: type(of: result).shape.extents) }
+    if node.operation is Constant { return found }
+    for entry in node.operation.attributes.entries { if case .extents(let extents) = entry.value { found.formUnion(mentioned: extents) } }
+    for region in node.operation.regions { found.formUnion(region.mentionedSymbols) }
+    return found
+  }
+
+  /// The symbols that anything in the graph mentions.
+  public var mentionedSymbols: Set<String> {
+    var found: Set<String> = []
+    for input in inputs { found.formUnion(mentioned: type(of: input).shape.extents) }
+    for id in topologicalOrder() { found.formUnion(mentionedSymbols(of: node(id))) }
+    return found
+  }
+
+  /// The nodes that define symbols which the node mentions; none for a graph without computed symbols.
+  public func symbolDependencies(of node: Node) -> [NodeID] {
+    if definers.isEmpty { return [] }
+    var found: Set<NodeID> = []
+    for symbol in mentionedSymbols(of: node) { if let definer = definers[symbol]?.last, definer != node.id { found.insert(definer) } }
+    return found.sorted()
+  }
+}
+
+extension Set<String> {
+  fileprivate mutating func formUnion(mentioned extents: [Extent]) { for extent in extents where !extent.isConstant { formUnion(extent.symbols) } }
+}
