@@ -118,7 +118,8 @@ struct ElementEmitter {
     case is Select: return .select(try element(operands[0], index), try element(operands[1], index), try element(operands[2], index))
     case let operation as Convert:
       let source = try element(operands[0], index)
-      return source.element == operation.element ? source : .convert(source, operation.element)
+      if source.element == operation.element { return source }
+      return operation.keepsBits ? .bits(source, operation.element) : .convert(source, operation.element)
     case is Broadcast:
       let source = graph.type(of: operands[0]).shape
       let offset = shape.rank - source.rank

@@ -84,7 +84,7 @@ struct ReductionTemplate {
     for stage in rows.stages {
       // f16 and bf16 are summed in f32.
       let element = graph.type(of: stage.result).element
-      let wide: ElementType = element == .f16 || element == .bf16 ? .f32 : element
+      let wide: ElementType = element.isNarrowFloat ? .f32 : element
       let local = emitter.builder.local("r", wide, count: 1)
       statements.append(.allocate(local))
       statements.append(.assign(local, index: .index(0), value: neutral(stage.reducer, wide)))

@@ -23,6 +23,16 @@ struct TensorDecoder {
     case 12: .u32
     case 13: .u64
     case 16: .bf16
+    case 17: .f8e4m3fn
+    case 18: .f8e4m3fnuz
+    case 19: .f8e5m2
+    case 20: .f8e5m2fnuz
+    case 21: .u4
+    case 22: .i4
+    case 23: .f4e2m1
+    case 24: .f8e8m0
+    case 25: .u2
+    case 26: .i2
     default: nil
     }
   }
@@ -58,7 +68,7 @@ struct TensorDecoder {
       throw refuse("has dimensions \(dimensions), whose product is too large")
     }
     if proto.isSegment { throw CompileError(.unsupported, "\(what) is stored in segments", stage: .load, origin: origin) }
-    let byteCount = count * element.byteCount
+    let byteCount = Tensor.packedByteCount(element, count)
     if proto.isExternal {
       return try external(proto, element, byteCount: byteCount, what: what, origin: origin)
     }
@@ -92,10 +102,16 @@ struct TensorDecoder {
     return try normalized(element, proto.dimensions, storage, offset, refuse)
   }
 
-  /// The range as a tensor. Booleans other than 0 and 1 are written anew, because everything behind relies on them.
+  /// The range as a tensor. Booleans other than 0 and 1 are written anew, because everything behind relies on them; elements of
+  /// fewer than 8 bits are unpacked.
   private func normalized(
     _ element: ElementType, _ dimensions: [Int], _ storage: TensorStorage, _ offset: Int, _ refuse: (String) -> CompileError
   ) throws(CompileError) -> Tensor {
+    if element.bitCount < 8 {
+      let packed = Tensor.packedByteCount(element, elementCount(of: dimensions) ?? 0)
+      guard let bytes = Tensor(.u8, [packed], storage: storage, byteOffset: offset) else { throw refuse("leaves its file") }
+      return bytes.withBytes { Tensor(unpacking: $0, element, dimensions) }
+    }
     guard let tensor = Tensor(element, dimensions, storage: storage, byteOffset: offset) else { throw refuse("leaves its file") }
     guard element == .bool, tensor.withBytes({ bytes in bytes.contains { $0 > 1 } }) else { return tensor }
     return Tensor(element, dimensions) { target in
@@ -104,20 +120,38 @@ struct TensorDecoder {
   }
 
   /// Decodes `float_data`, `int32_data`, `int64_data`, `double_data` or `uint64_data`.
-  private func typed(_ proto: TensorProto, _ element: ElementType, count: Int, _ refuse: (String) -> CompileError) throws(CompileError) -> Tensor {
+  private func typed(
+    _ proto: TensorProto, _ element: ElementType, count: Int, _ refuse: (String) -> CompileError
+  ) throws(CompileError) -> Tensor {
+    // A byte of packed elements in each number.
+    if element.bitCount < 8 {
+      let bytes = try numbers(proto, .u8, [Tensor.packedByteCount(element, count)], field: 5, refuse)
+      return bytes.withBytes { Tensor(unpacking: $0, element, proto.dimensions) }
+    }
     let wanted =
       switch element {
       case .f32: 4
       case .f64: 10
       case .i64: 7
       case .u32, .u64: 11
-      case .f16, .bf16, .i8, .i16, .i32, .u8, .u16, .bool: 5
+      case .f16, .bf16, .i8, .i16, .i32, .u8, .u16, .bool, .f8e4m3fn, .f8e4m3fnuz, .f8e5m2, .f8e5m2fnuz, .f8e8m0: 5
+      case .i4, .u4, .i2, .u2, .f4e2m1: 5
+      case .string: 6
       }
+    if element == .string { throw refuse("is a list of texts where numbers are needed") }
+    return try numbers(proto, element, proto.dimensions, field: wanted, refuse)
+  }
+
+  /// The numbers of one field, whose count the dimensions give.
+  private func numbers(
+    _ proto: TensorProto, _ element: ElementType, _ dimensions: [Int], field wanted: Int, _ refuse: (String) -> CompileError
+  ) throws(CompileError) -> Tensor {
+    let count = elementCount(of: dimensions) ?? 0
     // Every element takes at least one byte of the message, so the shape cannot ask for more than the file holds.
     guard count <= proto.message.count else { throw refuse("holds fewer elements than its shape \(proto.dimensions) needs (\(count))") }
     var found = 0
     do throws(WireError) {
-      let tensor = try Tensor(element, proto.dimensions) { target throws(WireError) in
+      let tensor = try Tensor(element, dimensions) { target throws(WireError) in
         try file.storage.withBytes { bytes throws(WireError) in
           var message = WireReader(bytes, proto.message)
           while let field = try message.next() {

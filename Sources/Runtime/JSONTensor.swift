@@ -76,7 +76,7 @@ public enum JSONTensor {
         case .bool: return .bool(Tensor.integer(bytes, .bool, position) != 0)
         // The shortest text of the float, not of the double with the same value.
         case .f32: return .number(Double(bytes.loadUnaligned(fromByteOffset: position * 4, as: Float.self).description) ?? .nan)
-        case .f64, .f16, .bf16: return .number(Tensor.double(bytes, tensor.element, position))
+        case .f64, .f16, .bf16, .f8e4m3fn, .f8e4m3fnuz, .f8e5m2, .f8e5m2fnuz, .f8e8m0, .f4e2m1: return .number(Tensor.double(bytes, tensor.element, position))
         case .u64 where Tensor.integer(bytes, .u64, position) < 0: return .number(Tensor.double(bytes, .u64, position))
         default: return .integer(Tensor.integer(bytes, tensor.element, position))
         }

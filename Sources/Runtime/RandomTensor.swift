@@ -3,7 +3,7 @@ public import TensorTypes
 /// Tensors of reproducible random numbers, for benchmarks and smoke tests.
 ///
 /// - Floating point: uniform in [0, 1).
-/// - `u8`: uniform in 0 ... 255, as a picture has.
+/// - `u8`: uniform in 0 ... 255, as a picture has. `u4`, `u2`, `i4`, `i2`: uniform over all values.
 /// - `bool` and other integers: 0 or 1, which is a valid index, token or mask for nearly every model.
 public enum RandomTensor {
   /// The same seed gives the same numbers on every machine.
@@ -23,10 +23,15 @@ public enum RandomTensor {
           bytes.storeBytes(of: patterns[Int(generator.next() >> UInt64(64 - digits))], toByteOffset: index * 2, as: UInt16.self)
         }
       case .u8: for index in 0..<count { bytes[index] = UInt8(generator.next() >> 56) }
+      case .u4, .u2, .i4, .i2: for index in 0..<count { bytes[index] = UInt8(truncatingIfNeeded: element.integer(ofByte: UInt8(generator.next() >> 56))) }
+      case .f8e8m0: for index in 0..<count { bytes[index] = UInt8(126 - generator.next() >> 62) }
+      case .f8e4m3fn, .f8e4m3fnuz, .f8e5m2, .f8e5m2fnuz, .f4e2m1:
+        let digits = element.smallFloat?.mantissaBits ?? 1
+        for index in 0..<count { bytes[index] = element.encodedByte(Double(generator.next() >> UInt64(64 - digits)) / Double(1 << digits)) }
       case .bool, .i8: for index in 0..<count { bytes[index] = UInt8(generator.next() >> 63) }
       case .i16, .u16: for index in 0..<count { bytes.storeBytes(of: UInt16(generator.next() >> 63), toByteOffset: index * 2, as: UInt16.self) }
       case .i32, .u32: for index in 0..<count { bytes.storeBytes(of: UInt32(generator.next() >> 63), toByteOffset: index * 4, as: UInt32.self) }
-      case .i64, .u64: for index in 0..<count { bytes.storeBytes(of: generator.next() >> 63, toByteOffset: index * 8, as: UInt64.self) }
+      case .i64, .u64, .string: for index in 0..<count { bytes.storeBytes(of: generator.next() >> 63, toByteOffset: index * 8, as: UInt64.self) }
       }
     }
   }

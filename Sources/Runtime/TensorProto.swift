@@ -2,13 +2,10 @@ public import TensorTypes
 
 /// A tensor as ONNX stores it: one `TensorProto` message.
 ///
-/// Element types narrower than ours are widened, which loses nothing: 4-bit and 2-bit integers to 8 bits, 8-bit and 4-bit
-/// floating point to f32. Strings, complex numbers, segments and external data are refused.
+/// Elements of fewer than 8 bits are packed there. Strings, complex numbers, segments and external data are refused.
 public struct TensorProto: Sendable {
   public var name: String
   public var tensor: Tensor
-  /// The type in the file; differs from the tensor's only for types that were widened.
-  public var stored: DataType
 
   /// `TensorProto.DataType` of onnx.proto.
   public enum DataType: Int, Sendable, Hashable {
@@ -19,8 +16,8 @@ public struct TensorProto: Sendable {
     public var element: ElementType? {
       switch self {
       case .float: .f32
-      case .uint8, .uint4, .uint2: .u8
-      case .int8, .int4, .int2: .i8
+      case .uint8: .u8
+      case .int8: .i8
       case .uint16: .u16
       case .int16: .i16
       case .int32: .i32
@@ -31,18 +28,17 @@ public struct TensorProto: Sendable {
       case .uint32: .u32
       case .uint64: .u64
       case .bfloat16: .bf16
-      case .float8e4m3fn, .float8e4m3fnuz, .float8e5m2, .float8e5m2fnuz, .float4e2m1, .float8e8m0: .f32
+      case .float8e4m3fn: .f8e4m3fn
+      case .float8e4m3fnuz: .f8e4m3fnuz
+      case .float8e5m2: .f8e5m2
+      case .float8e5m2fnuz: .f8e5m2fnuz
+      case .float8e8m0: .f8e8m0
+      case .float4e2m1: .f4e2m1
+      case .uint4: .u4
+      case .int4: .i4
+      case .uint2: .u2
+      case .int2: .i2
       case .string, .complex64, .complex128: nil
-      }
-    }
-
-    /// Bits of one element in `raw_data`.
-    var bitCount: Int {
-      switch self {
-      case .uint4, .int4, .float4e2m1: 4
-      case .uint2, .int2: 2
-      case .float8e4m3fn, .float8e4m3fnuz, .float8e5m2, .float8e5m2fnuz, .float8e8m0: 8
-      default: 8 * (element?.byteCount ?? 0)
       }
     }
 
@@ -62,6 +58,17 @@ public struct TensorProto: Sendable {
         case .u32: .uint32
         case .u64: .uint64
         case .bool: .bool
+        case .f8e4m3fn: .float8e4m3fn
+        case .f8e4m3fnuz: .float8e4m3fnuz
+        case .f8e5m2: .float8e5m2
+        case .f8e5m2fnuz: .float8e5m2fnuz
+        case .f8e8m0: .float8e8m0
+        case .f4e2m1: .float4e2m1
+        case .i4: .int4
+        case .u4: .uint4
+        case .i2: .int2
+        case .u2: .uint2
+        case .string: .string
         }
     }
   }
@@ -69,7 +76,6 @@ public struct TensorProto: Sendable {
   public init(name: String, tensor: Tensor) {
     self.name = name
     self.tensor = tensor
-    stored = DataType(tensor.element)
   }
 
   public static func read(_ path: String) throws(TensorFileError) -> TensorProto { try TensorProto(decoding: FileSystem.read(path), source: path) }
@@ -77,7 +83,7 @@ public struct TensorProto: Sendable {
   public init(decoding bytes: [UInt8], source: String = "tensor") throws(TensorFileError) {
     do {
       let fields = try Fields(bytes)
-      (tensor, stored) = try fields.tensor(bytes)
+      tensor = try fields.tensor(bytes)
       name = fields.name
     } catch {
       switch error {
@@ -110,8 +116,8 @@ public struct TensorProto: Sendable {
     varint(UInt64(name.utf8.count))
     bytes += Array(name.utf8)
     varint(9 << 3 | 2)
-    varint(UInt64(tensor.byteCount))
-    tensor.withBytes { bytes.append(contentsOf: $0) }
+    varint(UInt64(Tensor.packedByteCount(tensor.element, tensor.count)))
+    if tensor.element.bitCount < 8 { bytes += tensor.packedBytes } else { tensor.withBytes { bytes.append(contentsOf: $0) } }
     return bytes
   }
 }
@@ -168,7 +174,7 @@ private struct Fields {
     }
   }
 
-  func tensor(_ bytes: [UInt8]) throws(ProtoProblem) -> (Tensor, TensorProto.DataType) {
+  func tensor(_ bytes: [UInt8]) throws(ProtoProblem) -> Tensor {
     guard let type = TensorProto.DataType(rawValue: dataType) else { throw .unsupported("ONNX data type \(dataType)") }
     guard let element = type.element else { throw .unsupported("a tensor of \(type)") }
     if isExternal { throw .unsupported("a tensor whose data lies in another file") }
@@ -176,27 +182,25 @@ private struct Fields {
     guard let count = elementCount(of: dimensions), count.multipliedReportingOverflow(by: 8 * element.byteCount).overflow == false else {
       throw .malformed("impossible dimensions \(dimensions)")
     }
-    let isPacked = type.bitCount < 8
-    let perByte = 8 / min(type.bitCount, 8)
+    let isPacked = element.bitCount < 8
     if let rawData {
-      let expected = isPacked ? count / perByte + (count % perByte > 0 ? 1 : 0) : count * type.bitCount / 8
+      let expected = Tensor.packedByteCount(element, count)
       guard rawData.count == expected else { throw .malformed("\(rawData.count) bytes of data for \(type)\(Shape(dimensions)), expected \(expected)") }
-      return (Tensor(element, dimensions) { target in fill(target, bytes, rawData, type, element, count) }, type)
-    }
-    let expected = isPacked ? count / perByte + (count % perByte > 0 ? 1 : 0) : count
-    guard values.count == expected else { throw .malformed("\(values.count) values for \(type)\(Shape(dimensions)), expected \(expected)") }
-    return (
-      Tensor(element, dimensions) { target in
-        for position in 0..<count {
-          if type.bitCount <= 8, element != .bool, type != .int8, type != .uint8 {
-            let byte = isPacked ? values[position / perByte] >> UInt64(position % perByte * type.bitCount) : values[position]
-            SmallNumber.store(UInt8(truncatingIfNeeded: byte), type, target, position)
-          } else {
-            store(values[position], element, target, position)
-          }
+      return bytes.withUnsafeBytes { all in
+        let source = UnsafeRawBufferPointer(rebasing: all[rawData])
+        if isPacked { return Tensor(unpacking: source, element, dimensions) }
+        return Tensor(element, dimensions) { target in
+          target.copyMemory(from: source)
+          if element == .bool { for position in 0..<count where target[position] > 1 { target[position] = 1 } }
         }
-      }, type
-    )
+      }
+    }
+    let expected = isPacked ? Tensor.packedByteCount(element, count) : count
+    guard values.count == expected else { throw .malformed("\(values.count) values for \(type)\(Shape(dimensions)), expected \(expected)") }
+    if isPacked {
+      return values.map { UInt8(truncatingIfNeeded: $0) }.withUnsafeBytes { Tensor(unpacking: $0, element, dimensions) }
+    }
+    return Tensor(element, dimensions) { target in for position in 0..<count { store(values[position], element, target, position) } }
   }
 
   /// Bit patterns: `float_data` and `double_data` hold them as they are, `int32_data` holds f16 and bf16 so.
@@ -206,21 +210,6 @@ private struct Fields {
     case 2: target.storeBytes(of: UInt16(truncatingIfNeeded: pattern), toByteOffset: position * 2, as: UInt16.self)
     case 4: target.storeBytes(of: UInt32(truncatingIfNeeded: pattern), toByteOffset: position * 4, as: UInt32.self)
     default: target.storeBytes(of: pattern, toByteOffset: position * 8, as: UInt64.self)
-    }
-  }
-
-  private func fill(
-    _ target: UnsafeMutableRawBufferPointer, _ bytes: [UInt8], _ range: Range<Int>, _ type: TensorProto.DataType, _ element: ElementType,
-    _ count: Int
-  ) {
-    if type.bitCount == 8 * element.byteCount {
-      bytes.withUnsafeBytes { target.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[range])) }
-      if element == .bool { for position in 0..<count where target[position] > 1 { target[position] = 1 } }
-      return
-    }
-    let perByte = 8 / type.bitCount
-    for position in 0..<count {
-      SmallNumber.store(bytes[range.lowerBound + position / perByte] >> UInt8(position % perByte * type.bitCount), type, target, position)
     }
   }
 }

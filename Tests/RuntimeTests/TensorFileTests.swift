@@ -73,7 +73,7 @@ import Testing
     #expect(try TensorProto(decoding: [8, 1, 16, 10, 42, 2, 0x80, 0x78]).tensor.doubles == [1])
     // Packed 4-bit integers, low half first; the last half byte is padding.
     let nibbles = try TensorProto(decoding: [8, 3, 16, 22, 74, 2, 0x8f, 0x07])
-    #expect(nibbles.tensor.element == .i8 && nibbles.tensor.integers == [-1, -8, 7] && nibbles.stored == .int4)
+    #expect(nibbles.tensor.element == .i4 && nibbles.tensor.integers == [-1, -8, 7])
     #expect(try TensorProto(decoding: [8, 3, 16, 21, 42, 3, 0xff, 0x01, 0x07]).tensor.integers == [15, 15, 7])
     #expect(try TensorProto(decoding: [8, 4, 16, 26, 74, 1, 0b11_10_01_00]).tensor.integers == [0, 1, -2, -1])
     #expect(try TensorProto(decoding: [8, 4, 16, 17, 74, 4, 0x38, 0xb8, 0x01, 0x7e]).tensor.doubles == [1, -1, 0x1p-9, 448])

@@ -126,10 +126,11 @@ extension GraphCursor {
     case .f32:
       // Not through `Double`: rounding twice could miss the nearest.
       if let value = Float(word) { return bytes.storeBytes(of: value, toByteOffset: index * 4, as: Float.self) }
-    case .f64, .f16, .bf16: if let value = Double(word) { return Tensor.store(value, element, bytes, index) }
+    case .f64, .f16, .bf16, .f8e4m3fn, .f8e4m3fnuz, .f8e5m2, .f8e5m2fnuz, .f8e8m0, .f4e2m1: if let value = Double(word) { return Tensor.store(value, element, bytes, index) }
     case .bool: if let value = ["true": 1, "1": 1, "false": 0, "0": 0][word] { return Tensor.store(value, element, bytes, index) }
     case .u64: if let value = UInt64(word) { return Tensor.store(Int(bitPattern: UInt(value)), element, bytes, index) }
-    case .i8, .i16, .i32, .i64, .u8, .u16, .u32:
+    case .string: if let value = Int(word) { return Tensor.store(value, element, bytes, index) }
+    case .i8, .i16, .i32, .i64, .u8, .u16, .u32, .i4, .i2, .u4, .u2:
       if let value = Int(word), element.integerRange?.contains(value) == true { return Tensor.store(value, element, bytes, index) }
     }
     throw GraphTextError("`\(word.prefix(40))` is no \(element.name)", at: start)

@@ -142,7 +142,7 @@ enum TensorText {
       case .f32:
         let value = bytes.loadUnaligned(fromByteOffset: position * 4, as: Float.self)
         return value.isNaN ? "nan" : value.isInfinite ? (value < 0 ? "-inf" : "inf") : "\(value)"
-      case .f64, .f16, .bf16: return print(Tensor.double(bytes, tensor.element, position))
+      case .f64, .f16, .bf16, .f8e4m3fn, .f8e4m3fnuz, .f8e5m2, .f8e5m2fnuz, .f8e8m0, .f4e2m1: return print(Tensor.double(bytes, tensor.element, position))
       case .bool: return bytes[position] == 0 ? "false" : "true"
       case .u64: return "\(UInt64(bitPattern: Int64(Tensor.integer(bytes, .u64, position))))"
       default: return "\(Tensor.integer(bytes, tensor.element, position))"

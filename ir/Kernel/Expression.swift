@@ -48,13 +48,15 @@ public indirect enum Expression: Sendable, Hashable {
   case select(Expression, Expression, Expression)
   /// Semantics of the graph operation `convert`.
   case convert(Expression, ElementType)
+  /// The same bits read as another type, which is as wide.
+  case bits(Expression, ElementType)
   /// a * b + c, rounded once where the machine can.
   case multiplyAdd(Expression, Expression, Expression)
 
   public var element: ElementType {
     switch self {
     case .index, .extent: .i64
-    case .number(_, let element), .convert(_, let element): element
+    case .number(_, let element), .convert(_, let element), .bits(_, let element): element
     case .variable(let variable): variable.element
     case .load(let buffer, _): buffer.element
     case .local(let local, _): local.element
@@ -165,6 +167,7 @@ extension Expression {
     case .compare(let comparison, let a, let b): body(.compare(comparison, a.map(body), b.map(body)))
     case .select(let c, let a, let b): body(.select(c.map(body), a.map(body), b.map(body)))
     case .convert(let x, let element): body(.convert(x.map(body), element))
+    case .bits(let x, let element): body(.bits(x.map(body), element))
     case .multiplyAdd(let a, let b, let c): body(.multiplyAdd(a.map(body), b.map(body), c.map(body)))
     }
   }
@@ -173,7 +176,7 @@ extension Expression {
   public var children: [Expression] {
     switch self {
     case .index, .number, .variable, .extent: []
-    case .load(_, let x), .local(_, let x), .unary(_, let x), .convert(let x, _): [x]
+    case .load(_, let x), .local(_, let x), .unary(_, let x), .convert(let x, _), .bits(let x, _): [x]
     case .binary(_, let a, let b), .compare(_, let a, let b): [a, b]
     case .select(let a, let b, let c), .multiplyAdd(let a, let b, let c): [a, b, c]
     }

@@ -56,6 +56,7 @@ extension Expression: CustomStringConvertible {
     case .compare(let comparison, let a, let b): "\(comparison.rawValue)(\(a), \(b))"
     case .select(let condition, let a, let b): "select(\(condition), \(a), \(b))"
     case .convert(let x, let element): "\(element.name)(\(x))"
+    case .bits(let x, let element): "bits.\(element.name)(\(x))"
     case .multiplyAdd(let a, let b, let c): "fma(\(a), \(b), \(c))"
     }
   }

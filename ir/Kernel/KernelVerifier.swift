@@ -86,6 +86,8 @@ private struct KernelVerifier {
     for child in expression.children { try check(child) }
     switch expression {
     case .index, .number, .unary, .convert: break
+    case .bits(let x, let element):
+      guard x.element.bitCount == element.bitCount else { throw fail("`\(expression)` reads \(x.element.name) as \(element.name)") }
     case .extent(let extent):
       for symbol in extent.symbols where !kernel.symbols.contains(symbol) { throw fail("symbol `\(symbol)` is no parameter") }
     case .variable(let variable): if !variables.contains(variable) { throw fail("variable `\(variable.name)` is not in scope") }

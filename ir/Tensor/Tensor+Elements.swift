@@ -37,6 +37,7 @@ extension Tensor {
     case .f16: Double(bytes.loadUnaligned(fromByteOffset: position * 2, as: Float16.self))
     case .bf16: Double(Float(bitPattern: UInt32(bytes.loadUnaligned(fromByteOffset: position * 2, as: UInt16.self)) << 16))
     case .u64: Double(bytes.loadUnaligned(fromByteOffset: position * 8, as: UInt64.self))
+    case .f8e4m3fn, .f8e4m3fnuz, .f8e5m2, .f8e5m2fnuz, .f8e8m0, .f4e2m1: element.decodedByte(bytes[position])
     default: Double(integer(bytes, element, position))
     }
   }
@@ -52,8 +53,10 @@ extension Tensor {
     case .u16: Int(bytes.loadUnaligned(fromByteOffset: position * 2, as: UInt16.self))
     case .u32: Int(bytes.loadUnaligned(fromByteOffset: position * 4, as: UInt32.self))
     case .u64: Int(truncatingIfNeeded: bytes.loadUnaligned(fromByteOffset: position * 8, as: UInt64.self))
+    case .i4, .i2, .u4, .u2: element.integer(ofByte: bytes[position])
     case .bool: bytes[position] == 0 ? 0 : 1
-    case .f32, .f64, .f16, .bf16: Int(clamping: double(bytes, element, position))
+    case .string: Int(bytes.loadUnaligned(fromByteOffset: position * 8, as: Int64.self))
+    case .f32, .f64, .f16, .bf16, .f8e4m3fn, .f8e4m3fnuz, .f8e5m2, .f8e5m2fnuz, .f8e8m0, .f4e2m1: Int(clamping: double(bytes, element, position))
     }
   }
 
@@ -64,7 +67,9 @@ extension Tensor {
     case .f64: bytes.storeBytes(of: value, toByteOffset: position * 8, as: Double.self)
     case .f16: bytes.storeBytes(of: Float16(value), toByteOffset: position * 2, as: Float16.self)
     case .bf16: bytes.storeBytes(of: bfloat16(Float(value)), toByteOffset: position * 2, as: UInt16.self)
+    case .f8e4m3fn, .f8e4m3fnuz, .f8e5m2, .f8e5m2fnuz, .f8e8m0, .f4e2m1: bytes[position] = element.encodedByte(value)
     case .bool: bytes[position] = value != 0 ? 1 : 0
+    case .string: store(Int(clamping: value), element, bytes, position)
     case .u64 where value >= 0x1p63: bytes.storeBytes(of: value >= 0x1p64 ? .max : UInt64(value), toByteOffset: position * 8, as: UInt64.self)
     default:
       let range = element.integerRange ?? 0...0
@@ -78,9 +83,10 @@ extension Tensor {
     case .i8, .u8: bytes[position] = UInt8(truncatingIfNeeded: value)
     case .i16, .u16: bytes.storeBytes(of: UInt16(truncatingIfNeeded: value), toByteOffset: position * 2, as: UInt16.self)
     case .i32, .u32: bytes.storeBytes(of: UInt32(truncatingIfNeeded: value), toByteOffset: position * 4, as: UInt32.self)
-    case .i64, .u64: bytes.storeBytes(of: UInt64(truncatingIfNeeded: value), toByteOffset: position * 8, as: UInt64.self)
+    case .i4, .i2, .u4, .u2: bytes[position] = UInt8(truncatingIfNeeded: element.integer(ofByte: UInt8(truncatingIfNeeded: value)))
+    case .i64, .u64, .string: bytes.storeBytes(of: UInt64(truncatingIfNeeded: value), toByteOffset: position * 8, as: UInt64.self)
     case .bool: bytes[position] = value != 0 ? 1 : 0
-    case .f32, .f64, .f16, .bf16: store(Double(value), element, bytes, position)
+    case .f32, .f64, .f16, .bf16, .f8e4m3fn, .f8e4m3fnuz, .f8e5m2, .f8e5m2fnuz, .f8e8m0, .f4e2m1: store(Double(value), element, bytes, position)
     }
   }
 

@@ -83,7 +83,7 @@ private enum IdentityRules {
     case let reduce as Reduce: return reduce.reducer == .sum
     case let window as ReduceWindow: return window.reducer == .sum
     case let unary as Unary: return [.absolute, .exponential, .logistic].contains(unary.function)
-    case let convert as Convert: return convert.element.isFloatingPoint && !graph.type(of: node.operands[0]).element.isFloatingPoint
+    case let convert as Convert: return !convert.keepsBits && convert.element.isFloatingPoint && !graph.type(of: node.operands[0]).element.isFloatingPoint
     case is Reshape, is Transpose, is Broadcast, is Slice: return hasNoNegativeZero(node.operands[0], graph)
     default: return false
     }
@@ -110,7 +110,7 @@ private enum IdentityRules {
 
   static func unary(_ match: Match<Unary>, _ rewriter: inout Rewriter) throws(TypeError) -> Rewrite {
     let function = match.operation.function
-    if let (node, _) = rewriter.producer(of: match[0], as: Convert.self),
+    if let (node, convert) = rewriter.producer(of: match[0], as: Convert.self), !convert.keepsBits,
       [.ceiling, .floor, .round].contains(function), rewriter.type(of: node.operands[0]).element.isInteger
     {
       return .replaced(with: match[0])
@@ -128,7 +128,7 @@ private enum IdentityRules {
   static func convert(_ match: Match<Convert>, _ rewriter: inout Rewriter) throws(TypeError) -> Rewrite {
     let target = match.operation.element
     if rewriter.type(of: match[0]).element == target { return .replaced(with: match[0]) }
-    guard let (node, inner) = rewriter.producer(of: match[0], as: Convert.self) else { return .unchanged }
+    guard !match.operation.keepsBits, let (node, inner) = rewriter.producer(of: match[0], as: Convert.self), !inner.keepsBits else { return .unchanged }
     let source = rewriter.type(of: node.operands[0]).element
     let middle = inner.element
     // The way over `middle` must neither lose a value nor change which rule (wrap, clamp, round) the last step follows.
@@ -153,15 +153,19 @@ extension ElementType {
   func holdsEveryValue(of other: ElementType) -> Bool {
     if self == other { return true }
     switch (self, other) {
-    case (_, .bool): return true
+    case (_, .bool): return isInteger || isFloatingPoint && self != .f8e8m0
     case (.bool, _): return false
-    case (.f64, .f32), (.f64, .f16), (.f64, .bf16), (.f32, .f16), (.f32, .bf16): return true
-    case (.f64, .i32), (.f64, .u32), (.f64, .i16), (.f64, .u16), (.f64, .i8), (.f64, .u8): return true
-    case (.f32, .i16), (.f32, .u16), (.f32, .i8), (.f32, .u8), (.f16, .i8), (.f16, .u8), (.bf16, .i8), (.bf16, .u8): return true
+    case (.f64, .f32): return true
+    case (.f64, _) where other.isNarrowFloat, (.f32, _) where other.isNarrowFloat: return true
+    // The smallest powers of two are beyond f16; bf16 has all numbers of the others.
+    case (.f16, _) where other.smallFloat != nil, (.bf16, _) where other.isNarrowFloat && other.byteCount == 1: return true
+    case (.f64, .i32), (.f64, .u32): return true
+    case (.f64, _) where other.isInteger && other.bitCount <= 16, (.f32, _) where other.isInteger && other.bitCount <= 16: return true
+    case (.f16, _) where other.isInteger && other.bitCount <= 8, (.bf16, _) where other.isInteger && other.bitCount <= 8: return true
     default:
       guard isInteger, other.isInteger else { return false }
-      return other.isUnsignedInteger ? byteCount > other.byteCount || (isUnsignedInteger && byteCount == other.byteCount)
-        : isSignedInteger && byteCount >= other.byteCount
+      return other.isUnsignedInteger ? bitCount > other.bitCount || (isUnsignedInteger && bitCount == other.bitCount)
+        : isSignedInteger && bitCount >= other.bitCount
     }
   }
 }

@@ -1,6 +1,6 @@
 import TensorTypes
 
-/// The type that elements are widened to for arithmetic, so that every operation is written three times and not thirteen.
+/// The type that elements are widened to for arithmetic, so that every operation is written three times and not once for each type.
 ///
 /// - Floating point computes in f64 and is rounded to its type after each operation. For +, -, *, / and square root that
 ///   is the same bits as arithmetic in f32 (f64 has more than 2 * 24 + 2 significant bits, so rounding twice is harmless).
@@ -9,7 +9,6 @@ enum Lane { case real, signed, unsigned }
 
 extension ElementType {
   var lane: Lane { isFloatingPoint ? .real : self == .u64 ? .unsigned : .signed }
-  var bitCount: Int { byteCount * 8 }
 }
 
 /// A lane type: `Double`, `Int64` or `UInt64`.
@@ -43,6 +42,9 @@ extension Double: LaneScalar {
     case .u16: widen(UInt16.self, source, position, count, target) { Double($0) }
     case .u32: widen(UInt32.self, source, position, count, target) { Double($0) }
     case .u64: widen(UInt64.self, source, position, count, target) { Double($0) }
+    case .i4, .i2, .u4, .u2: widen(UInt8.self, source, position, count, target) { Double(element.integer(ofByte: $0)) }
+    case .f8e4m3fn, .f8e4m3fnuz, .f8e5m2, .f8e5m2fnuz, .f8e8m0, .f4e2m1: widen(UInt8.self, source, position, count, target) { element.decodedByte($0) }
+    case .string: widen(Int64.self, source, position, count, target) { Double($0) }
     case .bool: widen(UInt8.self, source, position, count, target) { $0 == 0 ? 0 : 1 }
     }
   }
@@ -61,6 +63,13 @@ extension Double: LaneScalar {
     case .u16: narrow(source, UInt16.self, target, position, count) { clamp($0) }
     case .u32: narrow(source, UInt32.self, target, position, count) { clamp($0) }
     case .u64: narrow(source, UInt64.self, target, position, count) { clamp($0) }
+    case .i4, .i2, .u4, .u2:
+      narrow(source, UInt8.self, target, position, count) { value in
+        let word: Int32 = clamp(value)
+        return UInt8(truncatingIfNeeded: element.integer(ofByte: UInt8(truncatingIfNeeded: word)))
+      }
+    case .f8e4m3fn, .f8e4m3fnuz, .f8e5m2, .f8e5m2fnuz, .f8e8m0, .f4e2m1: narrow(source, UInt8.self, target, position, count) { element.encodedByte($0) }
+    case .string: narrow(source, Int64.self, target, position, count) { clamp($0) }
     case .bool: narrow(source, UInt8.self, target, position, count) { $0 == 0 ? 0 : 1 }
     }
   }
@@ -83,6 +92,9 @@ extension Int64: LaneScalar {
     case .f64: widen(Double.self, source, position, count, target) { clamp($0) }
     case .f16: widen(Float16.self, source, position, count, target) { clamp(Double($0)) }
     case .bf16: widen(BFloat16.self, source, position, count, target) { clamp(Double($0.float)) }
+    case .i4, .i2, .u4, .u2: widen(UInt8.self, source, position, count, target) { Int64(element.integer(ofByte: $0)) }
+    case .f8e4m3fn, .f8e4m3fnuz, .f8e5m2, .f8e5m2fnuz, .f8e8m0, .f4e2m1: widen(UInt8.self, source, position, count, target) { clamp(element.decodedByte($0)) }
+    case .string: widen(Int64.self, source, position, count, target) { $0 }
     }
   }
 
@@ -91,7 +103,10 @@ extension Int64: LaneScalar {
     case .i8, .u8: narrow(source, UInt8.self, target, position, count) { UInt8(truncatingIfNeeded: $0) }
     case .i16, .u16: narrow(source, UInt16.self, target, position, count) { UInt16(truncatingIfNeeded: $0) }
     case .i32, .u32: narrow(source, UInt32.self, target, position, count) { UInt32(truncatingIfNeeded: $0) }
-    case .i64, .u64: narrow(source, Int64.self, target, position, count) { $0 }
+    case .i64, .u64, .string: narrow(source, Int64.self, target, position, count) { $0 }
+    case .i4, .i2, .u4, .u2:
+      narrow(source, UInt8.self, target, position, count) { UInt8(truncatingIfNeeded: element.integer(ofByte: UInt8(truncatingIfNeeded: $0))) }
+    case .f8e4m3fn, .f8e4m3fnuz, .f8e5m2, .f8e5m2fnuz, .f8e8m0, .f4e2m1: narrow(source, UInt8.self, target, position, count) { element.encodedByte(Double($0)) }
     case .bool: narrow(source, UInt8.self, target, position, count) { $0 == 0 ? 0 : 1 }
     case .f32: narrow(source, Float.self, target, position, count) { Float($0) }
     case .f64: narrow(source, Double.self, target, position, count) { Double($0) }
@@ -113,6 +128,7 @@ extension UInt64: LaneScalar {
     case .f64: narrow(source, Double.self, target, position, count) { Double($0) }
     case .f16: narrow(source, Float16.self, target, position, count) { Float16($0) }
     case .bf16: narrow(source, BFloat16.self, target, position, count) { BFloat16(Float($0)) }
+    case .f8e4m3fn, .f8e4m3fnuz, .f8e5m2, .f8e5m2fnuz, .f8e8m0, .f4e2m1: narrow(source, UInt8.self, target, position, count) { element.encodedByte(Double($0)) }
     default: source.withMemoryRebound(to: Int64.self, capacity: count) { Int64.store($0, element, target, at: position, count: count) }
     }
   }

@@ -32,14 +32,7 @@ enum ExpressionCode {
 }
 
 /// A number as its element type holds it.
-@inline(__always) func rounded(_ value: Double, _ element: ElementType) -> Double {
-  switch element {
-  case .f32: Double(Float(value))
-  case .f16: Double(Float16(value))
-  case .bf16: Double(BFloat16(Float(value)).float)
-  default: value
-  }
-}
+@inline(__always) func rounded(_ value: Double, _ element: ElementType) -> Double { element == .f32 ? Double(Float(value)) : element.rounded(value) }
 
 /// The low bits of a number, as its element type holds it.
 @inline(__always) func wrapped(_ value: Int64, _ element: ElementType) -> Int64 {
@@ -50,6 +43,7 @@ enum ExpressionCode {
   case .u8: Int64(UInt8(truncatingIfNeeded: value))
   case .u16: Int64(UInt16(truncatingIfNeeded: value))
   case .u32: Int64(UInt32(truncatingIfNeeded: value))
+  case .i4, .i2, .u4, .u2: Int64(element.integer(ofByte: UInt8(truncatingIfNeeded: value)))
   case .bool: value == 0 ? 0 : 1
   default: value
   }
@@ -107,6 +101,7 @@ extension KernelCode {
         return isTrue ? a : b
       }
     case .convert(let x, let element): return convert(try compile(x), to: element)
+    case .bits(let x, let element): return reinterpret(try compile(x), x.element, as: element)
     case .multiplyAdd(let a, let b, let c):
       let (x, y, z) = (try compile(a), try compile(b), try compile(c))
       if let x = x.real, let y = y.real, let z = z.real {
@@ -150,6 +145,12 @@ extension KernelCode {
       let range = (element.integerRange ?? 0...0)
       let (lowest, highest) = (Int64(range.lowerBound), Int64(range.upperBound))
       if element == .bool { return .signed { frame throws(KernelError) in try x(frame) == 0 ? 0 : 1 } }
+      if element.bitCount < 8 {
+        return .signed { frame throws(KernelError) in
+          let word: Int32 = clamp(try x(frame))
+          return wrapped(Int64(word), element)
+        }
+      }
       return .signed { frame throws(KernelError) in
         let value: Int64 = clamp(try x(frame))
         return min(max(value, lowest), highest)
@@ -171,6 +172,33 @@ extension KernelCode {
     case (.unsigned(let x), .signed): return .signed { frame throws(KernelError) in wrapped(Int64(bitPattern: try x(frame)), element) }
     case (.unsigned, .unsigned): return x
     }
+  }
+
+  /// The same bits as another type, by way of the memory that both would take.
+  private func reinterpret(_ x: ExpressionCode, _ source: ElementType, as element: ElementType) -> ExpressionCode {
+    let bits = x.bits
+    func pass(_ frame: KernelFrame) throws(KernelError) -> UInt64 {
+      let word = try bits(frame)
+      return withUnsafeTemporaryAllocation(byteCount: 8, alignment: 8) { memory in
+        guard let base = memory.baseAddress else { return 0 }
+        base.storeBytes(of: 0, as: UInt64.self)
+        switch source.lane {
+        case .real: withUnsafePointer(to: Double(bitPattern: word)) { Double.store($0, source, base, at: 0, count: 1) }
+        case .signed, .unsigned: withUnsafePointer(to: Int64(bitPattern: word)) { Int64.store($0, source, base, at: 0, count: 1) }
+        }
+        switch element.lane {
+        case .real:
+          var value = 0.0
+          Double.load(element, base, at: 0, count: 1, into: &value)
+          return value.bitPattern
+        case .signed, .unsigned:
+          var value: Int64 = 0
+          Int64.load(element, base, at: 0, count: 1, into: &value)
+          return UInt64(bitPattern: value)
+        }
+      }
+    }
+    return .fromBits(element) { frame throws(KernelError) in try pass(frame) }
   }
 
   private func mixed(_ expression: Expression) -> KernelError {

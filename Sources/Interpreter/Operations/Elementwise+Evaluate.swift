@@ -130,6 +130,14 @@ extension Convert: Evaluable {
   public func evaluate(_ operands: [Tensor], as results: [ConcreteType], limits: EvaluationLimits) throws(EvaluationError) -> [Tensor] {
     let (x, result) = (operands[0], results[0])
     if x.element == result.element { return [x] }
+    if keepsBits {
+      return [
+        Tensor(result.element, result.dimensions) { target in
+          x.withBytes { source in target.copyMemory(from: UnsafeRawBufferPointer(rebasing: source.prefix(target.count))) }
+          if result.element == .bool { for position in 0..<target.count where target[position] > 1 { target[position] = 1 } }
+        }
+      ]
+    }
     switch x.element.lane {
     case .real: return [Self.through(Double.self, x, result)]
     case .signed: return [Self.through(Int64.self, x, result)]

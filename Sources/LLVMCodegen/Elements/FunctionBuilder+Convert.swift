@@ -17,8 +17,14 @@ extension FunctionBuilder {
       return rounded(cast(opcode, x, to: result), to: to)
     }
     let (narrow, wide) = (x.type.bitWidth, result.bitWidth)
-    if narrow == wide { return x }
-    return cast(narrow > wide ? LLVMTrunc : from.isSignedInteger ? LLVMSExt : LLVMZExt, x, to: result)
+    if narrow == wide { return lowBits(x, to) }
+    return lowBits(cast(narrow > wide ? LLVMTrunc : from.isSignedInteger ? LLVMSExt : LLVMZExt, x, to: result), to)
+  }
+
+  /// What memory holds for one type, as what it holds for another of the same width.
+  func reinterpret(_ x: IRValue, _ from: ElementType, as to: ElementType) -> IRValue {
+    let (source, target) = (memoryType(from), memoryType(to))
+    return source.raw == target.raw ? x : bitcast(x, to: target)
   }
 
   private func convertFloat(_ x: IRValue, _ from: ElementType, _ to: ElementType) -> IRValue {
@@ -43,6 +49,8 @@ extension FunctionBuilder {
 
   private func floatToInteger(_ x: IRValue, _ to: ElementType) -> IRValue {
     let type = registerType(to).vector(x.type.lanes)
+    // 4 and 2 bits: the low ones of an i32.
+    if to.bitCount < 8 { return lowBits(cast(LLVMTrunc, floatToInteger(x, .i32), to: i8), to) }
     // Small types through i32: the clamp is two instructions, and the conversion one.
     if let range = to.integerRange, to.byteCount < 4 {
       let low = maximumOrSecond(real(Double(range.lowerBound), x.type), x)

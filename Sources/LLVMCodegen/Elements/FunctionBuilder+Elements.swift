@@ -3,7 +3,7 @@ import TensorTypes
 
 /// The functions of `TensorTypes` on register values of an element type, scalars and vectors alike.
 ///
-/// f16 and bf16 are computed in f32 and rounded to their type after each function.
+/// Narrow floating point is computed in f32, integers of 4 and 2 bits in i8; both are cut to their type after each function.
 extension FunctionBuilder {
   private func unsupported(_ what: String, _ element: ElementType) -> CodegenError { CodegenError(.malformed("`\(what)` has no meaning for \(element.name)")) }
 
@@ -17,11 +17,12 @@ extension FunctionBuilder {
     }
     let isSigned = element.isSignedInteger
     switch function {
+    case .not where element.isInteger: return lowBits(not(x), element)
     case .not: return not(x)
     case .ceiling, .floor, .round: return x
     case .isNaN, .isInfinite: return integer(0, i1.vector(x.type.lanes))
-    case .negate where element.isInteger: return neg(x)
-    case .absolute where element.isInteger: return isSigned ? intrinsic("llvm.abs", [x.type], [x, integer(0, i1)]) : x
+    case .negate where element.isInteger: return lowBits(neg(x), element)
+    case .absolute where element.isInteger: return isSigned ? lowBits(intrinsic("llvm.abs", [x.type], [x, integer(0, i1)]), element) : x
     case .absolute: return x
     case .sign where isSigned: return smax(smin(x, integer(1, x.type)), integer(-1, x.type))
     case .sign where element.isUnsignedInteger: return umin(x, integer(1, x.type))
@@ -75,6 +76,11 @@ extension FunctionBuilder {
       default: throw unsupported(function.mnemonic, element)
       }
     }
+    if element.bitCount < 8 { return lowBits(try integerBinary(function, x, y, bits: element.bitCount, isSigned: isSigned), element) }
+    return try integerBinary(function, x, y, bits: element.bitCount, isSigned: isSigned)
+  }
+
+  private func integerBinary(_ function: BinaryFunction, _ x: IRValue, _ y: IRValue, bits: Int, isSigned: Bool) throws(CodegenError) -> IRValue {
     switch function {
     case .add: return add(x, y)
     case .subtract: return sub(x, y)
@@ -90,7 +96,6 @@ extension FunctionBuilder {
     case .xor: return xor(x, y)
     case .shiftLeft, .shiftRight:
       // Shifts by the width or more leave nothing (or the sign).
-      let bits = x.type.bitWidth
       let isInside = compare(LLVMIntULT, y, bits)
       if function == .shiftRight && isSigned { return ashr(x, umin(y, integer(bits - 1, y.type))) }
       let amount = and(y, integer(bits - 1, y.type))
@@ -130,7 +135,7 @@ extension FunctionBuilder {
 
   func multiplyAdd(_ x: IRValue, _ y: IRValue, _ z: IRValue, _ element: ElementType) throws(CodegenError) -> IRValue {
     if element == .bool { throw unsupported("fma", element) }
-    return element.isFloatingPoint ? rounded(fma(x, y, z), to: element) : add(mul(x, y), z)
+    return element.isFloatingPoint ? rounded(fma(x, y, z), to: element) : lowBits(add(mul(x, y), z), element)
   }
 
   func compare(_ comparison: Comparison, _ x: IRValue, _ y: IRValue, _ element: ElementType) -> IRValue {

@@ -6,15 +6,18 @@ import TensorTypes
 extension KernelEmitter {
   // MARK: Buffers
 
-  func emitLoad(_ buffer: Buffer, at index: Operand) throws(CodegenError) -> Operand {
+  /// - Parameter isRaw: Gives what memory holds, not widened for registers.
+  func emitLoad(_ buffer: Buffer, at index: Operand, isRaw: Bool = false) throws(CodegenError) -> Operand {
     let base = try address(of: buffer)
     let type = b.memoryType(buffer.element)
     let alignment = buffer.element.byteCount
     if case .uniform(let position, _) = index {
-      return .uniform(b.widen(b.load(type, b.element(base, type, at: position), alignment: alignment), buffer.element))
+      let value = b.load(type, b.element(base, type, at: position), alignment: alignment)
+      return .uniform(isRaw ? value : b.widen(value, buffer.element))
     }
     guard let lanes else { throw CodegenError(.malformed("lanes outside of a vectorized loop")) }
-    return .lanes(b.widen(loadLanes(base, type, alignment: alignment, at: index, lanes, mask: lanes.mask), buffer.element))
+    let value = loadLanes(base, type, alignment: alignment, at: index, lanes, mask: lanes.mask)
+    return .lanes(isRaw ? value : b.widen(value, buffer.element))
   }
 
   /// - Parameter narrowed: What memory holds for a value in a register.

@@ -24,6 +24,7 @@ extension KernelEmitter {
       return try lift(emit(x), emit(y)) { left, right throws(CodegenError) in self.b.compare(comparison, left, right, x.element) }
     case .select(let condition, let x, let y): return try emitSelect(emit(condition), emit(x), emit(y))
     case .convert(let x, let element): return try emitConvert(emit(x), x.element, element)
+    case .bits(_, let element): return try mapped(emitNarrowed(expression)) { b.widen($0, element) }
     case .multiplyAdd(let x, let y, let z):
       if x.element == .i64 { return try emit(.binary(.add, .binary(.multiply, x, y), z)) }
       if x.element == .i32 || x.element == .f32, let sum = try emitDotProduct(expression) { return sum }
@@ -39,7 +40,7 @@ extension KernelEmitter {
     let type = b.registerType(element)
     switch element {
     case .f32, .f64: return b.real(value, type)
-    case .f16, .bf16: return b.rounded(b.real(value, type), to: element)
+    case .f16, .bf16, .f8e4m3fn, .f8e4m3fnuz, .f8e5m2, .f8e5m2fnuz, .f8e8m0, .f4e2m1: return b.real(element.rounded(value), type)
     case .bool: return b.integer(value != 0 ? 1 : 0, type)
     case .u64: return b.integer(Int(bitPattern: UInt(exactly: value.rounded(.towardZero)) ?? (value > 0 ? .max : 0)), type)
     default: return b.integer(Int(exactly: value.rounded(.towardZero)) ?? (value > 0 ? .max : value < 0 ? .min : 0), type)
@@ -118,6 +119,28 @@ extension KernelEmitter {
     if element == .i64, function == .negate, case .affine(let base, let stride, _) = operand { return .affine(base: b.neg(base), stride: -stride, IndexFacts()) }
     guard let width = width(of: [operand]) else { return .uniform(try b.unary(function, scalar(operand), element)) }
     return .lanes(try b.unary(function, vector(operand, width), element))
+  }
+
+  /// What memory holds for an expression: bits that only move are not taken for numbers on the way, and a number that is stored
+  /// in a narrow type is rounded once.
+  func emitNarrowed(_ expression: Expression) throws(CodegenError) -> Operand {
+    let element = expression.element
+    switch expression {
+    case .load(let buffer, let index) where element != .bool: return try emitLoad(buffer, at: emit(index), isRaw: true)
+    case .bits(let x, let element):
+      let narrowed = try mapped(emitNarrowed(x)) { b.reinterpret($0, x.element, as: element) }
+      return element == .bool ? try mapped(narrowed) { b.narrow(b.widen($0, .bool), .bool) } : narrowed
+    case .convert(let x, let to) where to.isNarrowFloat && to != .bf16 && x.element != .f64 && x.element != to:
+      // Conversion to f32 is exact or, for large integers, out of the range of what follows anyway.
+      return try mapped(emitConvert(emit(x), x.element, .f32)) { b.narrow($0, to) }
+    case _ where b.memoryType(element) == b.registerType(element): return try emit(expression)
+    default: return try mapped(emit(expression)) { b.narrow($0, element) }
+    }
+  }
+
+  private func mapped(_ operand: Operand, _ function: (IRValue) -> IRValue) throws(CodegenError) -> Operand {
+    guard let width = width(of: [operand]) else { return .uniform(function(scalar(operand))) }
+    return .lanes(function(vector(operand, width)))
   }
 
   private func emitConvert(_ operand: Operand, _ from: ElementType, _ to: ElementType) throws(CodegenError) -> Operand {

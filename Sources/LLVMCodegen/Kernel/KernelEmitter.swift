@@ -104,7 +104,7 @@ final class KernelEmitter {
     case .store(let buffer, let index, .convert(let value, .bf16)) where value.element == .f32 && buffer.element == .bf16 && multipliesBF16:
       // One instruction instead of rounding by integer arithmetic; it takes subnormal numbers as zero, as `vdpbf16ps` does.
       try emitStore(buffer, at: emit(index), try emit(value)) { b.narrowToBF16($0) }
-    case .store(let buffer, let index, let value): try emitStore(buffer, at: emit(index), try emit(value)) { b.narrow($0, buffer.element) }
+    case .store(let buffer, let index, let value): try emitStore(buffer, at: emit(index), try emitNarrowed(value)) { $0 }
     case .assign(let local, let index, let value): try emitAssign(local, at: emit(index), try emit(value))
     case .accumulate(let local, let index, let reducer, let value): try emitAccumulate(local, at: emit(index), reducer, emit(value))
     case .prefetch(let buffer, let index, let forWriting):

@@ -75,7 +75,7 @@ struct VectorLoopShape {
     }
 
     mutating func widen(_ element: ElementType) {
-      widestBytes = max(widestBytes, element == .f16 || element == .bf16 ? 4 : element.byteCount)
+      widestBytes = max(widestBytes, element.isNarrowFloat ? 4 : element.byteCount)
     }
 
     mutating func visit(_ expression: Expression, isIndex: Bool) {

@@ -34,7 +34,7 @@ struct TileAccumulators {
   }
 
   /// f16 and bf16 are summed up in f32, everything else in its own type.
-  static func accumulator(of element: ElementType) -> ElementType { element == .f16 || element == .bf16 ? .f32 : element }
+  static func accumulator(of element: ElementType) -> ElementType { element.isNarrowFloat ? .f32 : element }
 
   /// Zeroes the registers, runs `reduce`, which makes steps, and hands every row to `finish`.
   ///

@@ -138,5 +138,5 @@ extension GraphBuilder {
   }
 
   /// The element type that sums are taken in: f32 for the 16-bit types.
-  func accumulator(_ element: ElementType) -> ElementType { element == .f16 || element == .bf16 ? .f32 : element }
+  func accumulator(_ element: ElementType) -> ElementType { element.isNarrowFloat ? .f32 : element }
 }

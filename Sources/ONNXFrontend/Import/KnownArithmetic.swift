@@ -30,7 +30,7 @@ extension KnownElement {
     if element == .bool { return nil }
     guard case .extent(let x, let p) = a, case .extent(let y, let q) = b else {
       guard let x = a.constant, let y = b.constant else { return nil }
-      return numbers(function, x, y).map { .number(rounded($0, to: element)) }
+      return numbers(function, x, y).map { .number(element.rounded($0)) }
     }
     let result: KnownElement?
     switch function {
@@ -38,7 +38,7 @@ extension KnownElement {
     case .subtract: result = fraction(x * Extent(q) - y * Extent(p), p * q)
     case .multiply: result = fraction(x * y, p * q)
     case .divide where element.isFloatingPoint:
-      if let n = x.constant, let d = y.constant { return .init(rounded((Double(n) / Double(p)) / (Double(d) / Double(q)), to: element)) }
+      if let n = x.constant, let d = y.constant { return .init(element.rounded((Double(n) / Double(p)) / (Double(d) / Double(q)))) }
       if let d = y.constant, d > 0 { result = fraction(x * Extent(q), p * d) } else { result = (x * Extent(q)).dividedExactly(by: y * Extent(p)).map { .extent($0, over: 1) } }
     case .divide:
       // Rounded toward zero, which is downward where nothing is negative.
@@ -54,7 +54,7 @@ extension KnownElement {
     case .power:
       guard let exponent = y.constant, q == 1, p == 1, (0...4).contains(exponent) else {
         guard let n = a.constant, let e = b.constant, let value = numbers(.power, n, e) else { return nil }
-        return .number(rounded(value, to: element))
+        return .number(element.rounded(value))
       }
       result = .extent((0..<exponent).reduce(Extent(1)) { power, _ in power * x }, over: 1)
     case .and, .or, .xor, .shiftLeft, .shiftRight: result = nil
@@ -115,8 +115,8 @@ extension KnownElement {
     case .floor: return a.rounded(.down)
     case .ceiling: return a.rounded(.up)
     case .round: return a.constant.map { .init($0.rounded(.toNearestOrEven)) } ?? (a.extent == nil ? nil : a)
-    case .squareRoot: return a.constant.flatMap { $0 >= 0 ? .init(rounded($0.squareRoot(), to: element)) : nil }
-    case .reciprocal: return a.constant.map { .init(rounded(1 / $0, to: element)) }
+    case .squareRoot: return a.constant.flatMap { $0 >= 0 ? .init(element.rounded($0.squareRoot())) : nil }
+    case .reciprocal: return a.constant.map { .init(element.rounded(1 / $0)) }
     case .not: return element == .bool ? a.integer.map { .init($0 == 0 ? 1 : 0) } : a.integer.map { .init(~$0) }
     default: return nil
     }
@@ -165,7 +165,7 @@ extension KnownElement {
       return nil
     }
     if element.isFloatingPoint {
-      if let value = constant { return .init(Self.rounded(value, to: element)) }
+      if let value = constant { return .init(element.rounded(value)) }
       return self
     }
     switch self {
@@ -175,16 +175,6 @@ extension KnownElement {
       if let value = constant { return KnownElement(Int(clamping: value)).checked(as: element) }
       guard (extent.lowerBound ?? -1) >= 0 else { return nil }
       return KnownElement.extent(extent.floorDivided(by: Extent(divisor)), over: 1).checked(as: element)
-    }
-  }
-
-  /// A number as an element type stores it.
-  private static func rounded(_ value: Double, to element: ElementType) -> Double {
-    switch element {
-    case .f32: Double(Float(value))
-    case .f16: Double(Float16(value))
-    case .bf16: Double(Float(bitPattern: UInt32(Tensor.bfloat16(Float(value))) << 16))
-    default: value
     }
   }
 }

@@ -70,10 +70,18 @@ struct ElementBuffer: ~Copyable {
       let bits = Tensor.bfloat16(value)
       guard bits & 0x7fff != 0x7f80 || number.kind != .finite else { throw outOfRange(number) }
       try slot().storeBytes(of: bits, as: UInt16.self)
+    case .f8e4m3fn, .f8e4m3fnuz, .f8e5m2, .f8e5m2fnuz, .f8e8m0, .f4e2m1:
+      guard let value = number.double else { throw outOfRange(number) }
+      let byte = element.encodedByte(value)
+      let stored = element.decodedByte(byte)
+      // Neither a number that becomes an infinity or NaN nor one of those that the type does not have.
+      guard stored.isFinite == value.isFinite, stored.isNaN == value.isNaN, abs(stored) < (element.largestFinite ?? 0) || abs(value) <= 2 * abs(stored) else { throw outOfRange(number) }
+      try slot().storeBytes(of: byte, as: UInt8.self)
+    case .string: throw .invalid("element \(count): texts are not supported in requests yet")
     case .u64:
       guard let value = number.unsigned else { throw outOfRange(number) }
       try slot().storeBytes(of: value, as: UInt64.self)
-    case .i8, .i16, .i32, .i64, .u8, .u16, .u32:
+    case .i8, .i16, .i32, .i64, .u8, .u16, .u32, .i4, .i2, .u4, .u2:
       guard let value = number.integer(in: element.integerRange ?? 0...0) else { throw outOfRange(number) }
       let address = try slot()
       switch element.byteCount {

@@ -155,7 +155,8 @@ struct JSONWriter {
     case .bf16: number(Float(bitPattern: UInt32(source.loadUnaligned(fromByteOffset: position &* 2, as: UInt16.self)) << 16))
     case .u64: raw(source.loadUnaligned(fromByteOffset: position &* 8, as: UInt64.self).description)
     case .bool: raw(source[position] == 0 ? "false" : "true")
-    case .i8, .i16, .i32, .i64, .u8, .u16, .u32: raw(Tensor.integer(source, element, position).description)
+    case .f8e4m3fn, .f8e4m3fnuz, .f8e5m2, .f8e5m2fnuz, .f8e8m0, .f4e2m1: number(Float(element.decodedByte(source[position])))
+    case .i8, .i16, .i32, .i64, .u8, .u16, .u32, .i4, .i2, .u4, .u2, .string: raw(Tensor.integer(source, element, position).description)
     }
   }
 

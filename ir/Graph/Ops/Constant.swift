@@ -79,7 +79,7 @@ public struct Iota: Operation {
   }
   public func resultTypes(for operands: [TensorType]) throws(TypeError) -> [TensorType] {
     let type = TensorType(element, shape)
-    guard element != .bool else { throw TypeError("`iota` counts in numbers, not bool") }
+    guard element.isNumber else { throw TypeError("`iota` counts in numbers, not \(element.name)") }
     try requireAxis(axis, of: type)
     return [type]
   }

@@ -29,7 +29,7 @@ public struct Dot: Operation {
     guard a.count >= 2, a.count == b.count, a.dropLast(2) == b.dropLast(2), a[a.count - 1] == b[b.count - 2] else {
       throw TypeError("`dot` of \(operands[0]) and \(operands[1])", hint: "it takes [batch..., M, K] and [batch..., K, N]")
     }
-    guard operands[0].element != .bool else { throw TypeError("`dot` does not take bool") }
+    guard operands[0].element.isNumber else { throw TypeError("`dot` does not take \(operands[0].element.name)") }
     return [TensorType(try resultElement(result, of: operands[0].element), Shape(a.dropLast() + [b[b.count - 1]]))]
   }
 }
@@ -38,8 +38,8 @@ extension Operation {
   /// The element type of a contraction's result: that of its operands, or the wider one that they are accumulated in.
   fileprivate func resultElement(_ result: ElementType?, of operand: ElementType) throws(TypeError) -> ElementType {
     guard let result, result != operand else { return operand }
-    guard result == .f32, operand == .f16 || operand == .bf16 else {
-      throw TypeError("`\(mnemonic)` of \(operand.name) cannot give \(result.name)", hint: "f32 is possible for f16 and bf16")
+    guard result == .f32, operand.isNarrowFloat else {
+      throw TypeError("`\(mnemonic)` of \(operand.name) cannot give \(result.name)", hint: "f32 is possible for narrower floating point")
     }
     return result
   }
@@ -102,7 +102,7 @@ public struct Convolution: Operation {
   public func resultTypes(for operands: [TensorType]) throws(TypeError) -> [TensorType] {
     try requireSameElement(operands)
     let (input, filter) = (operands[0], operands[1])
-    guard input.element != .bool else { throw TypeError("`convolution` does not take bool") }
+    guard input.element.isNumber else { throw TypeError("`convolution` does not take \(input.element.name)") }
     guard input.rank >= 3, filter.rank == input.rank else { throw TypeError("`convolution` of \(input) by \(filter)") }
     let axes = axes(rank: input.rank), filterAxes = filterAxes(rank: filter.rank)
     let (channels, perGroup) = (input.shape[axes.channel], filter.shape[filterAxes.input])

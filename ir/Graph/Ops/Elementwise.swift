@@ -20,7 +20,7 @@ public struct Unary: Operation {
     let element = operands[0].element
     let fits =
       switch function {
-      case .negate, .absolute, .sign: element != .bool
+      case .negate, .absolute, .sign: element.isNumber
       case .not: element == .bool || element.isInteger
       default: element.isFloatingPoint
       }
@@ -53,8 +53,8 @@ public struct Binary: Operation {
       switch function {
       case .and, .or, .xor: element == .bool || element.isInteger
       case .shiftLeft, .shiftRight: element.isInteger
-      case .maximum, .minimum: true
-      default: element != .bool
+      case .maximum, .minimum: element != .string
+      default: element.isNumber
       }
     guard fits else { throw TypeError("`\(mnemonic)` does not take \(element.name)") }
     return [operands[0]]
@@ -83,6 +83,7 @@ public struct Compare: Operation {
   public func resultTypes(for operands: [TensorType]) throws(TypeError) -> [TensorType] {
     try requireSameElement(operands)
     try requireSameShape(operands)
+    if operands[0].element == .string, comparison != .equal, comparison != .notEqual { throw TypeError("texts have no order, so `compare` only tells whether they are equal") }
     return [TensorType(.bool, operands[0].shape)]
   }
 }
@@ -110,18 +111,33 @@ public struct Select: Operation {
 ///     %y = convert %x {to = f32} : f32[8]
 ///
 /// Floating point to integer truncates toward zero and clamps to the range (NaN gives 0); integer to integer
-/// wraps; to a narrower floating point rounds to nearest even; to `bool` tests against zero.
+/// wraps; to a narrower floating point rounds to nearest even; to `bool` tests against zero. Integers of 4 and 2 bits are
+/// the low bits of what conversion to i32 gives, from floating point too. Floating point of 8 and 4 bits follows `SmallFloat`.
+///
+/// With `bits` the same bits are read as the other type, which is as wide.
 public struct Convert: Operation {
   public var element: ElementType
-  public init(to element: ElementType) { self.element = element }
+  /// True if the bits stay and the value changes, instead of the other way round.
+  public var keepsBits: Bool
+  public init(to element: ElementType, keepsBits: Bool = false) { (self.element, self.keepsBits) = (element, keepsBits) }
 
   public static let mnemonics = ["convert"]
   public var arity: ClosedRange<Int> { 1...1 }
   public var attributes: Attributes {
     var list = Attributes()
     list.set("to", .element(element))
+    list.set("bits", keepsBits, unless: false) { .flag($0) }
     return list
   }
-  public init(mnemonic: String, attributes: Attributes, regions: [Graph]) throws(TypeError) { self.init(to: try attributes.element("to")) }
-  public func resultTypes(for operands: [TensorType]) throws(TypeError) -> [TensorType] { [TensorType(element, operands[0].shape)] }
+  public init(mnemonic: String, attributes: Attributes, regions: [Graph]) throws(TypeError) {
+    self.init(to: try attributes.element("to"), keepsBits: try attributes.flag("bits"))
+  }
+  public func resultTypes(for operands: [TensorType]) throws(TypeError) -> [TensorType] {
+    let source = operands[0].element
+    if element != source, element == .string || source == .string { throw TypeError("`convert` does not take \(source.name) to \(element.name)") }
+    if keepsBits, source.bitCount != element.bitCount {
+      throw TypeError("`convert` cannot read the bits of \(source.name) (\(source.bitCount)) as \(element.name) (\(element.bitCount))")
+    }
+    return [TensorType(element, operands[0].shape)]
+  }
 }

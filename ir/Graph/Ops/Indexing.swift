@@ -158,8 +158,8 @@ extension Operation {
     let fits =
       switch reducer {
       case .and, .or: element == .bool || element.isInteger
-      case .sum, .product: element != .bool
-      case .maximum, .minimum: true
+      case .sum, .product: element.isNumber
+      case .maximum, .minimum: element != .string
       }
     guard fits else { throw TypeError("`\(mnemonic)` with \(reducer.rawValue) does not take \(element.name)") }
   }

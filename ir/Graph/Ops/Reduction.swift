@@ -28,7 +28,7 @@ public struct Reduce: Operation {
     try requireAxes(axes, of: operands[0])
     let isLogical = reducer == .and || reducer == .or
     let element = operands[0].element
-    guard isLogical ? element == .bool : (element != .bool || reducer == .maximum || reducer == .minimum) else {
+    guard isLogical ? element == .bool : (element.isNumber || (element == .bool && (reducer == .maximum || reducer == .minimum))) else {
       throw TypeError("`reduce` with \(reducer.rawValue) does not take \(element.name)")
     }
     return [TensorType(element, Shape((0..<operands[0].rank).filter { !axes.contains($0) }.map { operands[0].shape[$0] }))]
@@ -63,6 +63,7 @@ public struct ArgReduce: Operation {
   }
   public func resultTypes(for operands: [TensorType]) throws(TypeError) -> [TensorType] {
     try requireAxis(axis, of: operands[0])
+    guard operands[0].element != .string else { throw TypeError("`arg_reduce` does not take string") }
     var shape = operands[0].shape.extents
     if shape.remove(at: axis) == 0 { throw TypeError("`arg_reduce` over axis \(axis) of \(operands[0]), which has no element") }
     return [TensorType(.i64, Shape(shape))]
@@ -101,7 +102,7 @@ public struct Cumulative: Operation {
   }
   public func resultTypes(for operands: [TensorType]) throws(TypeError) -> [TensorType] {
     try requireAxis(axis, of: operands[0])
-    guard operands[0].element != .bool else { throw TypeError("`cumulative` does not take bool") }
+    guard operands[0].element.isNumber else { throw TypeError("`cumulative` does not take \(operands[0].element.name)") }
     try requireReducible(operands[0].element, by: reducer)
     return [operands[0]]
   }
@@ -136,6 +137,7 @@ public struct TopK: Operation {
   }
   public func resultTypes(for operands: [TensorType]) throws(TypeError) -> [TensorType] {
     try requireAxis(axis, of: operands[0])
+    guard operands[0].element != .string else { throw TypeError("`top_k` does not take string") }
     if let room = (operands[0].shape[axis] - k).constant, room < 0 { throw TypeError("`top_k` takes \(k) elements of axis \(axis) of \(operands[0])") }
     var shape = operands[0].shape
     shape[axis] = k

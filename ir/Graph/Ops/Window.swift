@@ -89,7 +89,7 @@ public struct ReduceWindow: Operation {
     self.init(try attributes.word("with", as: Reducer.self), size: try attributes.integers("size"), window: try Window(attributes))
   }
   public func resultTypes(for operands: [TensorType]) throws(TypeError) -> [TensorType] {
-    guard operands[0].element != .bool else { throw TypeError("`reduce_window` does not take bool") }
+    guard operands[0].element.isNumber else { throw TypeError("`reduce_window` does not take \(operands[0].element.name)") }
     try requireReducible(operands[0].element, by: reducer)
     return [TensorType(operands[0].element, Shape(try window.output(operands[0].shape.extents, size: size)))]
   }
