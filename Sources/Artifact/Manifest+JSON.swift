@@ -9,6 +9,7 @@ extension Manifest {
       .init("outputs", .array(outputs.map(\.json))),
       .init("symbols", .array(symbols.map { .string($0) })),
     ]
+    if !fixedInputs.isEmpty { members.append(.init("fixedInputs", .array(fixedInputs.map(\.json)))) }
     if !computedSymbols.isEmpty {
       members.append(
         .init("computedSymbols", .array(computedSymbols.map { ["name": .string($0.name), "upperBound": .string($0.upperBound.description)] })))
@@ -48,6 +49,7 @@ extension Manifest {
       target: Target(name: try target.string("name"), requiredFeatures: try target.strings("requiredFeatures")))
     modelVersion = try model.string("version")
     symbols = try root.strings("symbols")
+    fixedInputs = try root.objects("fixedInputs", isOptional: true).map { input throws(ManifestError) in try FixedInput(input) }
     computedSymbols = try root.objects("computedSymbols", isOptional: true).map { symbol throws(ManifestError) in
       ComputedSymbol(name: try symbol.string("name"), upperBound: try symbol.extent("upperBound"))
     }
@@ -90,6 +92,21 @@ extension Manifest.Port {
     guard let element = ElementType(name: elementName) else { throw object.failure("unknown element type `\(elementName)`") }
     let extents = try object.array("shape").map { value throws(ManifestError) in try object.extent(value, "shape") }
     self.init(name: try object.string("name"), type: TensorType(element, Shape(extents)))
+  }
+}
+
+extension Manifest.FixedInput {
+  fileprivate var json: JSON {
+    [
+      "position": .integer(position), "name": .string(name), "element": .string(type.element.name),
+      "shape": .array(type.shape.map { $0.constant.map { .integer($0) } ?? .string($0.description) }), "digest": .string(digest), "text": .string(text),
+    ]
+  }
+
+  fileprivate init(_ object: JSONObject) throws(ManifestError) {
+    let port = try Manifest.Port(object)
+    self.init(
+      position: try object.integer("position"), name: port.name, type: port.type, digest: try object.string("digest"), text: try object.string("text"))
   }
 }
 

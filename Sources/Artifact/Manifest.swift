@@ -14,6 +14,34 @@ public struct Manifest: Sendable, Hashable {
     }
   }
 
+  /// An input of the model that was made a constant when it was compiled.
+  public struct FixedInput: Sendable, Hashable {
+    /// Among all inputs of the model, fixed or not.
+    public var position: Int
+    public var name: String
+    public var type: TensorType
+    /// Of the value's bytes, as text.
+    public var digest: String
+    /// The first elements, for people.
+    public var text: String
+
+    public init(position: Int, name: String, type: TensorType, digest: String, text: String) {
+      (self.position, self.name, self.type, self.digest, self.text) = (position, name, type, digest, text)
+    }
+
+    public init(position: Int, name: String, value: Tensor) {
+      let shown = 8
+      let elements = (0..<min(shown, value.count)).map { element in
+        value.withBytes { bytes in
+          value.element.isFloatingPoint ? "\(Float(Tensor.double(bytes, value.element, element)))" : "\(Tensor.integer(bytes, value.element, element))"
+        }
+      }
+      self.init(
+        position: position, name: name, type: value.type, digest: value.withBytes { Digest(of: $0) }.description,
+        text: elements.joined(separator: " ") + (value.count > shown ? " ..." : ""))
+    }
+  }
+
   /// A symbol whose value only the code can find, such as the number of boxes that survive non-maximum suppression.
   public struct ComputedSymbol: Sendable, Hashable {
     public var name: String
@@ -101,6 +129,8 @@ public struct Manifest: Sendable, Hashable {
   public var modelVersion = "1"
   public var inputs: [Port]
   public var outputs: [Port]
+  /// By position.
+  public var fixedInputs: [FixedInput] = []
   /// Every symbol, in the order in which the code wants their values.
   public var symbols: [String] = []
   /// Those of `symbols` that the code finds out itself.
@@ -180,6 +210,10 @@ public struct Manifest: Sendable, Hashable {
     if Set(variants.map(\.lengths)).count != variants.count { return "two variants are for the same lengths" }
     if entryOffset < 0 { return "the entry offset is negative" }
     if Set(inputs.map(\.name)).count != inputs.count { return "two inputs have one name" }
+    for (earlier, fixed) in zip([nil] + fixedInputs.map { Optional($0.position) }, fixedInputs) {
+      if fixed.position <= earlier ?? -1 || fixed.position >= inputs.count + fixedInputs.count { return "fixed input `\(fixed.name)` has an impossible position" }
+      if !fixed.type.shape.isStatic { return "fixed input `\(fixed.name)` has no fixed shape" }
+    }
     if let threads, threads < 1 { return "threads is below 1" }
     return nil
   }

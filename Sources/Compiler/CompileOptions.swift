@@ -1,6 +1,7 @@
 import GraphIR
 public import Lowering
 public import Passes
+public import TensorTypes
 
 public typealias WinogradUse = Lowering.WinogradUse
 
@@ -13,6 +14,8 @@ public struct CompileOptions: Sendable {
   public var variants: [String: [Int]] = [:]
   /// Whole shapes for inputs by name (`--shape image=1x3x224x224`).
   public var shapes: [String: [Int]] = [:]
+  /// Inputs that are constants of the compiled model, by name (`--fix axes=axes.npy`). They are no part of its interface.
+  public var fixed: [String: Tensor] = [:]
   /// `native`, a level such as `x86-64-v3`, or an LLVM CPU name.
   public var target = "native"
   /// Threads the program should be able to use; nil means as many as this process may. With 1 there are no parallel loops.

@@ -1,4 +1,4 @@
-import Artifact
+public import Artifact
 import Foundation
 public import GraphIR
 public import KernelIR
@@ -46,10 +46,18 @@ public struct Compiler: Sendable {
   private func load(_ path: String, for options: CompileOptions) throws(CompileError) -> Graph {
     let file = ModelSource(path: path)
     if file.isText { return try file.readText(options) }
-    var model = try loadONNX(path: path, options: ImportOptions(dimensions: options.dimensions, shapes: options.shapes))
+    var model = try loadONNX(path: path, options: ImportOptions(dimensions: options.dimensions, shapes: options.shapes, values: options.fixed))
     model.graph.name = file.name
     try model.graph.verify(stage: .load)
     return model.graph
+  }
+
+  /// The inputs that `options.fixed` makes constants, for a manifest.
+  public func fixedInputs(_ path: String) throws(CompileError) -> [Manifest.FixedInput] {
+    if options.fixed.isEmpty { return [] }
+    return try ModelSource(path: path).inputs().enumerated().compactMap { position, input in
+      options.fixed[input.name].map { Manifest.FixedInput(position: position, name: input.name, value: $0) }
+    }
   }
 
   /// A refusal that names everything a model needs and Ingot does not have; nil if loading it meets no unknown operator.
@@ -245,6 +253,7 @@ public struct Compiler: Sendable {
       target: Manifest.Target(name: target.cpu, requiredFeatures: target.features))
     manifest.modelVersion = options.modelVersion
     manifest.symbols = program.symbols
+    manifest.fixedInputs = try fixedInputs(path)
     manifest.arenaBytes = program.arenaBytes
     manifest.conditions = conditions.compactMap { condition in
       // A symbol that no kernel reads is not bound at run time; nothing then depends on it.

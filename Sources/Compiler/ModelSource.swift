@@ -30,11 +30,22 @@ struct ModelSource {
 
   func digest() throws(CompileError) -> String { try map().withBytes { Digest(of: $0, threads: 2).description } }
 
-  func readText(_ options: CompileOptions) throws(CompileError) -> Graph {
+  /// The model's inputs in their order, fixed or not. A type is as far as the file states it; nil for what is no tensor.
+  func inputs() throws(CompileError) -> [(name: String, type: TensorType?)] {
+    if !isText { return try loadInputs(path: path).map { ($0.name, $0.type) } }
+    let graph = try parsedText()
+    return graph.inputs.map { (graph.value($0).name, graph.type(of: $0)) }
+  }
+
+  private func parsedText() throws(CompileError) -> Graph {
     let text = try map().withBytes { String(decoding: $0, as: UTF8.self) }
-    var graph = try Graph(text: text, file: path.split(separator: "/").last.map(String.init) ?? path)
+    return try Graph(text: text, file: path.split(separator: "/").last.map(String.init) ?? path)
+  }
+
+  func readText(_ options: CompileOptions) throws(CompileError) -> Graph {
+    var graph = try parsedText()
     var bindings = options.dimensions
-    for (input, dimensions) in options.shapes {
+    for (input, dimensions) in options.shapes.merging(options.fixed.mapValues(\.dimensions), uniquingKeysWith: { $1 }) {
       guard let value = graph.inputs.first(where: { graph.value($0).name == input }) else {
         throw CompileError(.usage, "the model has no input `\(input)`", stage: .load, hint: "it has " + graph.inputs.map { "`\(graph.value($0).name)`" }.joined(separator: ", "))
       }
@@ -58,6 +69,7 @@ struct ModelSource {
       throw CompileError(.usage, "the model has no symbolic extent `\(name)`", stage: .load, hint: known.isEmpty ? nil : "it has " + known.joined(separator: ", "))
     }
     if !bindings.isEmpty { graph = try graph.substituting(bindings.mapValues { Extent($0) }) }
+    if !options.fixed.isEmpty { graph = try graph.fixing(options.fixed) }
     graph.name = name
     try graph.verify(stage: .load)
     return graph

@@ -7,7 +7,7 @@ public struct ImportOptions: Sendable {
   /// Whole shapes for inputs, by the name of the input.
   public var shapes: [String: [Int]]
   /// Contents of inputs, by the name of the input, for a model whose shapes depend on them (an axis or a size as an
-  /// input). Such an input stays in the interface, but the graph is made for these contents.
+  /// input). Such an input becomes a constant of the graph and is no part of its interface.
   public var values: [String: Tensor]
   public var limits: ImportLimits
 

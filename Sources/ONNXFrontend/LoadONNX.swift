@@ -42,36 +42,22 @@ private func decode<Message>(
   }
 }
 
-/// The names of a model's inputs, in their order; initializers that are listed among them are not inputs.
-public func loadInputNames(path: String) throws(CompileError) -> [String] {
-  let file = try ModelFile(path: path)
-  let proto = try decodeModel(file, limits: ImportLimits())
-  let constants = Set(proto.graph?.initializers.map(\.name) ?? [])
-  return (proto.graph?.inputs ?? []).map(\.name).filter { !constants.contains($0) }
+/// An input as a model file declares it.
+public struct DeclaredInput: Sendable, Hashable {
+  public var name: String
+  /// Nil for what is no tensor, and for element types that tensors do not have here. Lengths that the file leaves open are
+  /// symbols of no particular name; so is the only axis of an input without any shape.
+  public var type: TensorType?
 }
 
-/// Reads a model for given inputs: where its shapes depend on the contents of small ones (an axis, a size, scales),
-/// the graph is made for exactly these contents.
-///
-/// - Parameter inputs: One tensor for each input, in their order.
-/// - Returns: The model as `loadONNX(path:options:)` gives it if that works, so that nothing is fixed without need.
-public func loadONNX(path: String, options: ImportOptions = ImportOptions(), fixingTo inputs: [Tensor]) throws(CompileError) -> Model {
-  let refusal: CompileError
-  do throws(CompileError) { return try loadONNX(path: path, options: options) } catch {
-    guard error.problem == .unsupported else { throw error }
-    refusal = error
+/// A model's inputs, in their order; initializers that are listed among them are not inputs.
+public func loadInputs(path: String, limits: ImportLimits = ImportLimits()) throws(CompileError) -> [DeclaredInput] {
+  let file = try ModelFile(path: path)
+  let proto = try decodeModel(file, limits: limits)
+  let constants = Set(proto.graph?.initializers.map(\.name) ?? [])
+  return (proto.graph?.inputs ?? []).filter { !constants.contains($0.name) }.map { input in
+    guard case .tensor(let number, let shape) = input.type, let element = TensorDecoder.element(number) else { return DeclaredInput(name: input.name) }
+    let extents = shape?.map { dimension in if case .value(let length) = dimension { Extent(length) } else { Extent(symbol: "length") } }
+    return DeclaredInput(name: input.name, type: TensorType(element, Shape(extents ?? [Extent(symbol: "length")])))
   }
-  let names = try loadInputNames(path: path)
-  // Integers first: they are axes and sizes. Floating point and shapes are fixed only if that is not enough.
-  for (takesNumbers, takesShapes) in [(false, false), (true, false), (false, true), (true, true)] {
-    var fixed = options
-    for (name, tensor) in zip(names, inputs) {
-      if tensor.dimensions.count <= 1 && tensor.count <= 64 && (takesNumbers || !tensor.element.isFloatingPoint) { fixed.values[name] = tensor }
-      if takesShapes { fixed.shapes[name] = tensor.dimensions }
-    }
-    do throws(CompileError) { return try loadONNX(path: path, options: fixed) } catch {
-      guard error.problem == .unsupported else { throw error }
-    }
-  }
-  throw refusal
 }

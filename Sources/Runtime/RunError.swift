@@ -3,6 +3,8 @@ public import TensorTypes
 /// Why a model cannot be run on some inputs.
 public enum RunError: Error, Sendable, Hashable {
   case inputCount(expected: [String], got: Int)
+  /// An input was made a constant when the model was compiled, and is given another value now.
+  case fixedInput(name: String, expected: String, got: String)
   case elementType(input: String, expected: TensorType, got: TensorType)
   case shape(input: String, expected: TensorType, got: [Int])
   /// Two inputs give one symbol different values.
@@ -29,6 +31,8 @@ extension RunError: CustomStringConvertible {
     switch self {
     case .inputCount(let expected, let got):
       "the model takes \(expected.count) input\(expected.count == 1 ? "" : "s") (\(expected.joined(separator: ", "))), got \(got)"
+    case .fixedInput(let name, let expected, let got):
+      "input `\(name)` was fixed to \(expected) when the model was compiled, and is \(got) here; compile it with another --fix \(name)=FILE"
     case .elementType(let input, let expected, let got): "input `\(input)` is \(got); the model takes \(expected)"
     case .shape(let input, let expected, let got): "input `\(input)` has shape \(Shape(got)); the model takes \(expected)"
     case .conflict(let symbol, let value, let input, let otherValue, let otherInput):

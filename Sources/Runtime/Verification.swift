@@ -18,14 +18,18 @@ public struct Verification: Sendable {
     public var passed = true
     public var largestAbsoluteError = 0.0
     public var largestRelativeError = 0.0
+    /// Names of the inputs that had to be made constants of the compiled model, because it depends on their values.
+    public var fixedInputs: [String] = []
     /// One line per data set.
     public var lines: [String] = []
 
     /// The line that programs read. An error that is no finite number is `null`.
     public var json: String {
-      JSON.object([
+      var members: [JSON.Member] = [
         .init("passed", .bool(passed)), .init("max_abs_err", .number(largestAbsoluteError)), .init("max_rel_err", .number(largestRelativeError)),
-      ]).text()
+      ]
+      if !fixedInputs.isEmpty { members.append(.init("fixed", .array(fixedInputs.map { .string($0) }))) }
+      return JSON.object(members).text()
     }
   }
 

@@ -23,7 +23,8 @@ enum VerifyVerb {
     do throws(RunError) { session = try model.makeSession(threads: threads) } catch { throw .failed("\(error)") }
     let verification = Verification(tolerance: tolerance, outputNames: model.manifest.outputs.map(\.name))
     do throws(TensorFileError) {
-      let report = try verification.run(arguments.operands) { try session.run($0) }
+      let manifest = model.manifest
+      let report = try verification.run(arguments.operands) { try session.run(manifest.fixedInputs.removed(from: $0, leaving: manifest.inputs.count)) }
       for line in report.lines { Console.print(line) }
       Console.print(report.json)
       return report.passed ? 0 : 1

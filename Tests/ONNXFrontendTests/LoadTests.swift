@@ -98,7 +98,7 @@ func evaluate(
     let path = file.write(to: folder)
     let model = try loadONNX(path: path)
     #expect(model.graph.inputs.count == 1)
-    #expect(try loadInputNames(path: path) == ["x"])
+    #expect(try loadInputs(path: path).map(\.name) == ["x"])
     #expect(try Interpreter.evaluate(model.graph, inputs: [Tensor(.f32, [2], [10, 20])])[0].doubles == [11, 22])
   }
 
@@ -153,10 +153,16 @@ func evaluate(
     let path = file.write(to: folder)
     let error = #expect(throws: CompileError.self) { try loadONNX(path: path) }
     #expect(error?.problem == .unsupported)
-    let inputs = [Tensor(.f32, [2, 3], [1, 2, 3, 4, 5, 6]), Tensor([1])]
-    let model = try loadONNX(path: path, fixingTo: inputs)
-    #expect(model.graph.inputs.count == 2)
-    #expect(try Interpreter.evaluate(model.graph, inputs: inputs)[0].doubles == [6, 15])
+    #expect(error?.dependsOn == ["axis"])
+    #expect(error?.hint?.contains("--fix axis=FILE") == true)
+    let model = try loadONNX(path: path, options: ImportOptions(values: ["axis": Tensor([1])]))
+    #expect(model.graph.inputs.map { model.graph.value($0).name } == ["x"])
+    #expect(try Interpreter.evaluate(model.graph, inputs: [Tensor(.f32, [2, 3], [1, 2, 3, 4, 5, 6])])[0].doubles == [6, 15])
+    // A value of another type, another shape, or for no input is a mistake of the one who gives it.
+    for values in [["axis": Tensor(.f32, [1], [1])], ["axis": Tensor([0, 1])], ["axes": Tensor([1])]] {
+      let error = #expect(throws: CompileError.self) { try loadONNX(path: path, options: ImportOptions(values: values)) }
+      #expect(error?.problem == .usage)
+    }
   }
 
   @Test func allObstaclesAreListed() throws {

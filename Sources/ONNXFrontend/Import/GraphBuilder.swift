@@ -31,8 +31,11 @@ struct GraphBuilder {
 
   /// Something needs the contents of values that are only known when the model runs.
   func unknownContents(_ message: String, of values: [ValueID]) -> CompileError {
-    var error = unsupported(message, operands: values, hint: "shapes may depend on the shapes of inputs, but not on their contents")
-    error.dependsOn = inputs(behind: values)
+    let names = inputs(behind: values)
+    let fixes = names.map { "--fix \(printable($0))=FILE" }.joined(separator: " ")
+    let hint = names.isEmpty ? "shapes may depend on the shapes of inputs, but not on their contents" : "compile the model for one value, in a .npy, .pb or .json file: \(fixes)"
+    var error = unsupported(message, operands: values, hint: hint)
+    error.dependsOn = names
     return error
   }
 

@@ -68,8 +68,8 @@ struct InputTypes {
     guard dimensions.count <= options.limits.rank else { throw refuse("\(what) has \(dimensions.count) axes; at most \(options.limits.rank) are supported") }
     for case .value(let value) in dimensions where value < 0 { throw refuse("\(what) has a negative dimension: \(value)") }
     if let given {
-      guard given.count == dimensions.count else { throw usage("\(what) has \(dimensions.count) axes, but --shape gives it \(given.count)") }
-      guard given.allSatisfy({ $0 >= 0 }) else { throw usage("--shape gives \(what) a negative dimension") }
+      guard given.count == dimensions.count else { throw usage("\(what) has \(dimensions.count) axes, but is given with \(given.count)") }
+      guard given.allSatisfy({ $0 >= 0 }) else { throw usage("\(what) is given a negative dimension") }
     }
     return (element, dimensions)
   }
@@ -80,7 +80,7 @@ struct InputTypes {
     for (axis, dimension) in dimensions.enumerated() {
       switch dimension {
       case .value(let value):
-        guard value == given[axis] else { throw usage("axis \(axis) of input `\(printable(input))` is \(value), but --shape gives it \(given[axis])") }
+        guard value == given[axis] else { throw usage("axis \(axis) of input `\(printable(input))` is \(value), but is given as \(given[axis])") }
       case .parameter(let name):
         if let other = bindings[name], other != given[axis] {
           throw usage("the symbolic axis `\(printable(name))` is bound to \(other) and to \(given[axis])")

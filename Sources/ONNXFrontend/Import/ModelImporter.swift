@@ -14,6 +14,8 @@ struct ModelImporter {
 
   init(_ proto: ModelProto, file: ModelFile, options: ImportOptions) throws(CompileError) {
     self.proto = proto
+    var options = options
+    for (name, tensor) in options.values { options.shapes[name] = tensor.dimensions }
     self.options = options
     decoder = TensorDecoder(file: file, limits: options.limits)
     let origin = NodeOrigin(file: file.name)
@@ -56,13 +58,16 @@ struct ModelImporter {
     var types = try InputTypes(options: options, origin: builder.origin)
     for (input, type) in zip(inputs, try types.resolve(inputs)) {
       guard !input.name.isEmpty else { throw builder.refusal("an input has no name") }
-      var value = try builder.addInput(input.name, type)
+      let value: ValueID
       if let tensor = options.values[input.name] {
-        guard tensor.element == type.element, type.shape.broadcast(with: Shape(tensor.dimensions)) == Shape(tensor.dimensions) else {
+        guard tensor.type == type else {
           throw CompileError(
             .usage, "input `\(printable(input.name))` is \(type), but the value given for it is \(tensor.type)", stage: .load, origin: builder.origin)
         }
         value = try builder.constant(tensor)
+        builder.setName(input.name, of: value)
+      } else {
+        value = try builder.addInput(input.name, type)
       }
       guard scope.define(input.name, .value(value)) else {
         throw builder.refusal("input `\(printable(input.name))` is defined twice")

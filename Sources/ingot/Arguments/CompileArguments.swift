@@ -20,6 +20,13 @@ struct CompileArguments: ParsableArguments {
       valueName: "symbol=n[,n...]"))
   var dimensions: [DimensionArgument] = []
 
+  @Option(
+    name: .customLong("fix"),
+    help: ArgumentHelp(
+      "Make an input a constant of the compiled model: a .npy, .pb or .json file, such as axes=axes.npy. For models whose shapes depend on what an input holds. May be repeated.",
+      valueName: "name=file"))
+  var fixes: [InputArgument] = []
+
   @Option(help: ArgumentHelp("Threads of one run (all cores that the process may use).", valueName: "n"))
   var threads: Int?
 
@@ -64,6 +71,8 @@ struct CompileArguments: ParsableArguments {
     if tuneCache == "" { throw ValidationError("--tune-cache takes the name of a file, or none") }
     if let name = Self.duplicate(shapes.map(\.name)) { throw ValidationError("--shape is given twice for '\(name)'") }
     if let name = Self.duplicate(dimensions.map(\.name)) { throw ValidationError("--dim is given twice for '\(name)'") }
+    if let name = Self.duplicate(fixes.map(\.name)) { throw ValidationError("--fix is given twice for '\(name)'") }
+    for fix in fixes where !fix.isTensorFile { throw ValidationError("--fix takes a file that ends in .npy, .pb or .json, got '\(fix.source)'") }
   }
 
   static func duplicate(_ names: [String]) -> String? {
@@ -71,8 +80,13 @@ struct CompileArguments: ParsableArguments {
     return names.first { !seen.insert($0).inserted }
   }
 
-  var options: CompileOptions {
+  /// - Throws: For files of `--fix` that cannot be read.
+  func options(for path: String) throws -> CompileOptions {
     var options = CompileOptions()
+    if !fixes.isEmpty {
+      let inputs = try Compiler.inputs(of: path)
+      for fix in fixes { options.fixed[fix.name] = try fix.tensor(inputs) }
+    }
     for shape in shapes { options.shapes[shape.name] = shape.dimensions }
     for dimension in dimensions {
       if dimension.lengths.count == 1 { options.dimensions[dimension.name] = dimension.lengths[0] } else { options.variants[dimension.name] = dimension.lengths }
@@ -100,13 +114,13 @@ struct CompileArguments: ParsableArguments {
   }
 
   /// A compiler that shows its progress on a terminal.
-  func compiler(_ options: CompileOptions? = nil) -> Compiler {
+  func compiler(_ options: CompileOptions) -> Compiler {
     let line = ProgressLine()
-    return Compiler(options: options ?? self.options, progress: { line.show($0.stage, $0.done, of: $0.of) }, print: { print($0) })
+    return Compiler(options: options, progress: { line.show($0.stage, $0.done, of: $0.of) }, print: { print($0) })
   }
 
   /// Compiles, and reports times if they were asked for.
-  func compile(_ path: String, options: CompileOptions? = nil) throws(CompileError) -> CompiledModel {
+  func compile(_ path: String, options: CompileOptions) throws(CompileError) -> CompiledModel {
     defer { ProgressLine.clear() }
     let model = try compiler(options).compile(path)
     if let tuning = model.tuning {
@@ -122,7 +136,7 @@ extension Precision: ExpressibleByArgument {}
 
 extension CompileArguments {
   /// How far results in a lower precision are from what fp32 gives for the same inputs.
-  func deviations(_ path: String, _ results: [Tensor], for inputs: [Tensor]) throws -> [Deviation] {
+  func deviations(_ path: String, _ options: CompileOptions, _ results: [Tensor], for inputs: [Tensor]) throws -> [Deviation] {
     var reference = try PrecisionReference(path, options: options)
     try reference.compare(results, for: inputs)
     return reference.deviations

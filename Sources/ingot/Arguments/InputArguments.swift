@@ -56,6 +56,10 @@ struct InputArguments: ParsableArguments {
   /// - Parameter symbols: Lengths of symbolic axes of random inputs; those that the other inputs fix need not be there.
   func tensors(for manifest: Manifest, symbols: [String: Int] = [:]) throws -> [Tensor] {
     for input in inputs where !manifest.inputs.contains(where: { $0.name == input.name }) {
+      if let fixed = manifest.fixedInputs.first(where: { $0.name == input.name }) {
+        try fixed.check(input.tensor([(fixed.name, fixed.type)]))
+        continue
+      }
       throw ValidationError("the model has no input '\(input.name)'; it has \(manifest.inputs.map(\.name).joined(separator: ", "))")
     }
     var tensors = [Tensor?](repeating: nil, count: manifest.inputs.count)
@@ -77,6 +81,11 @@ struct InputArguments: ParsableArguments {
     for (_, port, source) in random { try room.take(source.byteCount(for: port, symbols: symbols), for: port.name) }
     for (index, port, source) in random { tensors[index] = try source.load(for: port, symbols: symbols) }
     return tensors.compactMap { $0 }
+  }
+
+  /// What is given for an input, before the model is compiled; nil for pictures, random inputs and files that cannot be read.
+  func given(_ name: String, _ declared: [(name: String, type: TensorType?)]) -> Tensor? {
+    inputs.first { $0.name == name }.flatMap { try? $0.tensor(declared) }
   }
 
   private func load(_ source: String, for port: Manifest.Port) throws(TensorFileError) -> Tensor {

@@ -1,4 +1,7 @@
 import ArgumentParser
+import Artifact
+import Runtime
+import TensorTypes
 
 /// `SYMBOL=N[,N...]`, such as `batch=8` or `batch=1,8,32`.
 struct DimensionArgument: ExpressibleByArgument {
@@ -41,6 +44,24 @@ struct InputArgument: ExpressibleByArgument {
   init?(argument: String) {
     guard let (name, value) = split(argument), !value.isEmpty else { return nil }
     (self.name, self.source) = (name, value)
+  }
+
+  /// True for what is read as it is: no picture, and not random.
+  var isTensorFile: Bool { !source.hasPrefix("random") && TensorSource(source) != nil }
+
+  /// What the file holds, before the model is compiled.
+  ///
+  /// - Parameter inputs: Names and types of the model's inputs, which say what the numbers of a JSON file are.
+  func tensor(_ inputs: [(name: String, type: TensorType?)]) throws -> Tensor {
+    guard let input = inputs.first(where: { $0.name == name }) else {
+      throw ValidationError("the model has no input '\(name)'; it has \(inputs.map(\.name).joined(separator: ", "))")
+    }
+    guard isTensorFile, let file = TensorSource(source) else { throw TensorFileError(source, .unsupported("this kind of file")) }
+    if case .json = file, input.type == nil { throw TensorFileError(source, .unsupported("input `\(name)` as JSON")) }
+    let port = Manifest.Port(name: name, type: input.type ?? TensorType(.f32, []))
+    var room = InputRoom()
+    try room.take(file.byteCount(for: port), for: name)
+    return try file.load(for: port)
   }
 }
 

@@ -44,7 +44,7 @@ struct BenchCommand: ParsableCommand {
   }
 
   func run() throws {
-    let runnable = try RunnableModel(path: path, arguments)
+    let runnable = try RunnableModel(path: path, arguments, inputs: inputs)
     let manifest = runnable.model.manifest
     let tensors = try inputs.tensors(for: manifest, symbols: runnable.symbols(arguments))
     let session = try runnable.model.makeSession(threads: arguments.threads)
@@ -54,7 +54,7 @@ struct BenchCommand: ParsableCommand {
     let result = try Benchmark(length: .seconds(seconds)).run { () throws(RunError) in try session.invoke() }
     let profile = profile ? try secondsPerStep(session) : nil
 
-    let deviations = runnable.compiled == nil || arguments.precision == .fp32 ? nil : try arguments.deviations(path, try session.run(tensors), for: tensors)
+    let deviations = runnable.compiled == nil || arguments.precision == .fp32 ? nil : try arguments.deviations(path, runnable.options, try session.run(tensors), for: tensors)
     let binding = try SymbolBinding(manifest.inputs, dimensions: tensors.map(\.dimensions))
     let work = KernelWork.perStep(manifest, runnable.compiled?.program, symbols: binding.values)
     let report = BenchReport(

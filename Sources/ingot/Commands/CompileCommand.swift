@@ -63,7 +63,7 @@ struct CompileCommand: ParsableCommand {
   }
 
   func run() throws {
-    var options = arguments.options
+    var options = try arguments.options(for: path)
     options.modelName = name
     options.modelVersion = modelVersion
     if let labels { options.labels = try LabelFile.read(labels) }
@@ -100,7 +100,7 @@ struct CompileCommand: ParsableCommand {
   private func deviations(of model: CompiledModel, _ options: CompileOptions) throws -> [Deviation] {
     let tensors = try InputArguments.parse([]).tensors(for: model.manifest, symbols: Dictionary(uniqueKeysWithValues: model.manifest.symbols.map { ($0, 2) }))
     let results = try model.makeModel().makeSession(threads: options.threads).run(tensors)
-    return try arguments.deviations(path, results, for: tensors)
+    return try arguments.deviations(path, options, results, for: tensors)
   }
 
   private func text(_ program: KernelProgram, _ target: Target) throws(CodegenError) -> String {

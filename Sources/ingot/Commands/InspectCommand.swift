@@ -33,7 +33,7 @@ struct InspectCommand: ParsableCommand {
       let manifest = try ArtifactReader(path: path).manifest
       return try report(ArtifactSummary(manifest).text, json: manifest.json)
     }
-    let compiler = arguments.compiler()
+    let compiler = arguments.compiler(try arguments.options(for: path))
     if let refusal = try compiler.unsupportedOperators(path) { throw refusal }
     let plan = try compiler.plan(path)
     ProgressLine.clear()

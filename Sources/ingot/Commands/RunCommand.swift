@@ -45,7 +45,7 @@ struct RunCommand: ParsableCommand {
   func run() throws {
     var names: [String] = []
     if let labels { names = try LabelFile.read(labels) }
-    let runnable = try RunnableModel(path: path, arguments)
+    let runnable = try RunnableModel(path: path, arguments, inputs: inputs)
     let manifest = runnable.model.manifest
     if names.isEmpty { names = manifest.labels }
     let tensors = try inputs.tensors(for: manifest, symbols: runnable.symbols(arguments))

@@ -10,6 +10,8 @@ struct VerifyCommand: ParsableCommand {
     commandName: "verify", abstract: "Runs a model on data sets with known results and compares.",
     discussion: """
       A data set is a folder in the layout of the ONNX backend tests: input_0.pb, input_1.pb, ..., output_0.pb, ...
+      Where shapes depend on what an input holds (an axis, say), the model is compiled for its value in each data set; "fixed" in
+      the last line names such inputs.
       With --precision bf16 the error against fp32 on the same inputs is stated, too; such results need wider tolerances (say
       --rtol 0.05 --atol 0.05). The last line of standard output is JSON: {"passed":...,"max_abs_err":...,"max_rel_err":...}. Numbers match if
       |got - want| <= atol + rtol * |want|. A file data.json beside the model may hold other tolerances ("rtol", "atol").
@@ -48,22 +50,13 @@ struct VerifyCommand: ParsableCommand {
     var tolerance = Verification.tolerance(besideModel: path) ?? .onnxBackendTest
     tolerance.relative = rtol ?? tolerance.relative
     tolerance.absolute = atol ?? tolerance.absolute
-    let report: Verification.Report
-    if interpreter {
-      let graph = try arguments.compiler().load(path)
-      ProgressLine.clear()
-      report = try Verification(tolerance: tolerance, outputNames: graph.outputNames).run(folders) { try Interpreter.evaluate(graph, inputs: $0) }
-    } else {
-      let model = try RunnableModel(path: path, arguments).model
-      let session = try model.makeSession(threads: arguments.threads)
-      var reference = isArtifact || arguments.precision == .fp32 ? nil : try PrecisionReference(path, options: arguments.options)
-      report = try Verification(tolerance: tolerance, outputNames: model.manifest.outputs.map(\.name)).run(folders) { inputs in
-        let results = try session.run(inputs)
-        try reference?.compare(results, for: inputs)
-        return results
-      }
-      if let reference { print("\(model.manifest.precision) on these inputs\n" + reference.deviations.lines.joined(separator: "\n")) }
-    }
+    if isArtifact, !arguments.fixes.isEmpty { throw ValidationError("--fix needs a model file; an artifact is compiled already") }
+    var forms = try VerifiedForms(path, arguments, usesInterpreter: interpreter)
+    // Refusals of the model come before those of the data; a model may depend on what the first data set holds.
+    try forms.prepare(for: (try? Verification.tensors("input", in: folders[0])) ?? [])
+    var report = try Verification(tolerance: tolerance, outputNames: forms.outputNames).run(folders) { try forms.run($0) }
+    report.fixedInputs = forms.fixedNames
+    for line in forms.deviationLines { print(line) }
     for line in report.lines { print(line) }
     print(report.json)
     if !report.passed { throw ExitCode(1) }

@@ -146,6 +146,7 @@ struct ArtifactSummary {
   init(_ manifest: Manifest) {
     var lines = ["\(manifest.modelName), version \(manifest.modelVersion) (a compiled artifact)"]
     for port in manifest.inputs { lines.append("  input       \(port.name)  \(port.type)") }
+    for input in manifest.fixedInputs { lines.append("  fixed       \(input.name)  \(input.type) \(input.text)") }
     for port in manifest.outputs { lines.append("  output      \(port.name)  \(port.type)") }
     lines.append("  target      \(manifest.target.name)" + (manifest.target.requiredFeatures.isEmpty ? "" : ": " + manifest.target.requiredFeatures.joined(separator: ", ")))
     lines.append("  scratch     \(manifest.arenaBytes) bytes")

@@ -1,0 +1,98 @@
+import Artifact
+import Compiler
+import GraphIR
+import Interpreter
+import Runtime
+import TensorTypes
+
+/// The compiled forms of one model that its data sets need: one, unless shapes depend on what inputs hold; then one for each
+/// value of those.
+struct VerifiedForms {
+  private struct Form {
+    /// Those that the model was not compiled without.
+    var fixed: [String: Tensor]
+    var shapes: [String: [Int]]
+    var fixedInputs: [Manifest.FixedInput]
+    var outputNames: [String]
+    var inputCount: Int
+    var run: ([Tensor]) throws -> [Tensor]
+  }
+
+  private let path: String
+  private let arguments: CompileArguments
+  private let usesInterpreter: Bool
+  /// Of the model file; empty for an artifact.
+  private let inputs: [String]
+  private let options: CompileOptions
+  private var forms: [Form] = []
+  private var reference: PrecisionReference?
+
+  init(_ path: String, _ arguments: CompileArguments, usesInterpreter: Bool) throws {
+    (self.path, self.arguments, self.usesInterpreter) = (path, arguments, usesInterpreter)
+    if ArtifactFile.isNamed(path) {
+      (inputs, options) = ([], CompileOptions())
+      let model = try Runtime.Model(artifact: ArtifactReader(path: path))
+      forms = [try Self.form(model, arguments, fixed: [:], shapes: [:])]
+    } else {
+      inputs = try Compiler.inputs(of: path).map(\.name)
+      options = try arguments.options(for: path)
+    }
+  }
+
+  /// The names of the inputs that had to be fixed in any form, in the model's order.
+  var fixedNames: [String] { inputs.filter { name in forms.contains { $0.fixed[name] != nil } } }
+  var outputNames: [String] { forms.first?.outputNames ?? [] }
+
+  /// How far results in a lower precision are from fp32.
+  var deviationLines: [String] {
+    guard let reference else { return [] }
+    return ["\(arguments.precision.rawValue) on these inputs"] + reference.deviations.lines
+  }
+
+  /// Compiles the model, for these inputs if it depends on their values.
+  mutating func prepare(for tensors: [Tensor]) throws { _ = try form(for: tensors) }
+
+  mutating func run(_ tensors: [Tensor]) throws -> [Tensor] {
+    let form = try form(for: tensors)
+    let rest = try form.fixedInputs.removed(from: tensors, leaving: form.inputCount)
+    let results = try form.run(rest)
+    try reference?.compare(results, for: rest)
+    return results
+  }
+
+  private mutating func form(for tensors: [Tensor]) throws -> Form {
+    let known = Dictionary(zip(inputs, tensors), uniquingKeysWith: { first, _ in first })
+    let fitting = forms.first { form in
+      form.fixed.allSatisfy { known[$0.key]?.isIdentical(to: $0.value) == true } && form.shapes.allSatisfy { known[$0.key]?.dimensions == $0.value }
+    }
+    if let fitting { return fitting }
+    if inputs.isEmpty, let only = forms.first { return only }
+    var options = self.options
+    let form: Form
+    if usesInterpreter {
+      let graph = try options.fixing(inputs: inputs, known: { known[$0] }) { options throws(CompileError) in try arguments.compiler(options).load(path) }
+      ProgressLine.clear()
+      form = Form(
+        fixed: new(options), shapes: newShapes(options), fixedInputs: try arguments.compiler(options).fixedInputs(path), outputNames: graph.outputNames,
+        inputCount: graph.inputs.count, run: { try Interpreter.evaluate(graph, inputs: $0) })
+    } else {
+      let compiled = try options.fixing(inputs: inputs, known: { known[$0] }) { options throws(CompileError) in try arguments.compile(path, options: options) }
+      form = try Self.form(compiled.makeModel(), arguments, fixed: new(options), shapes: newShapes(options))
+      // Another form starts the comparison anew: its code is another one, too.
+      if arguments.precision != .fp32 { reference = try PrecisionReference(path, options: options) }
+    }
+    forms.append(form)
+    return form
+  }
+
+  private func new(_ options: CompileOptions) -> [String: Tensor] { options.fixed.filter { self.options.fixed[$0.key] == nil } }
+  private func newShapes(_ options: CompileOptions) -> [String: [Int]] { options.shapes.filter { self.options.shapes[$0.key] == nil } }
+
+  private static func form(_ model: Runtime.Model, _ arguments: CompileArguments, fixed: [String: Tensor], shapes: [String: [Int]]) throws -> Form {
+    let session = try model.makeSession(threads: arguments.threads)
+    let manifest = model.manifest
+    return Form(
+      fixed: fixed, shapes: shapes, fixedInputs: manifest.fixedInputs, outputNames: manifest.outputs.map(\.name), inputCount: manifest.inputs.count,
+      run: { try session.run($0) })
+  }
+}
