@@ -45,7 +45,7 @@ extension RequestError {
   init(_ error: RunError) {
     switch error {
     case .inputCount, .elementType, .undetermined, .failed: self = .invalid("\(error)")
-    case .shape, .conflict, .extent, .outputExtent, .tooLarge, .condition: self = .shape("\(error)")
+    case .shape, .fixedInput, .conflict, .extent, .outputExtent, .tooLarge, .condition: self = .shape("\(error)")
     case .outOfMemory: self = .busy("there is not enough memory for a request of this size now")
     case .inconsistentResult, .notPrepared, .cannotLoadCode:
       self.init(.internalServerError, code: "internal", "the model failed: \(error)")
