@@ -144,6 +144,7 @@ public struct Compiler: Sendable {
     }
     let isSame = variant.inputs.count == program.inputs.count && variant.outputs.count == program.outputs.count
       && zip(variant.inputs + variant.outputs, program.inputs + program.outputs).allSatisfy(agrees) && variant.symbols.allSatisfy(program.symbols.contains)
+      && variant.strings?.texts == program.strings?.texts
     guard isSame else {
       throw CompileError(
         .unsupported, "with \(lengths) the model has another interface than without", stage: .lower, origin: NodeOrigin(file: path),
@@ -234,7 +235,7 @@ public struct Compiler: Sendable {
     plan.clock.finish("generate")
     return CompiledModel(
       source: plan.source, graph: plan.graph, program: plan.program, code: code, target: plan.target,
-      manifest: try manifest(path, plan.program, plan.source.conditions(), code, plan.target), records: plan.records, tuning: plan.tuning,
+      manifest: try manifest(path, plan.program, plan.source.outputKeys, plan.source.conditions(), code, plan.target), records: plan.records, tuning: plan.tuning,
       variantConstantBytes: plan.variantConstantBytes, stageSeconds: plan.clock.stages, cachedObjects: cache?.statistics.hits ?? 0,
       compiledObjects: cache?.statistics.misses ?? 0)
   }
@@ -244,13 +245,16 @@ public struct Compiler: Sendable {
   }
 
   private func manifest(
-    _ path: String, _ program: KernelProgram, _ conditions: [ShapeCondition], _ code: CompiledProgram, _ target: Target
+    _ path: String, _ program: KernelProgram, _ keys: [String: MapKeys], _ conditions: [ShapeCondition], _ code: CompiledProgram, _ target: Target
   ) throws(CompileError) -> Manifest {
     func ports(_ ports: [KernelProgram.Port]) -> [Manifest.Port] { ports.map { Manifest.Port(name: $0.name, type: $0.type) } }
     let source = ModelSource(path: path)
     var manifest = Manifest(
       modelName: options.modelName ?? source.name, inputs: ports(program.inputs), outputs: ports(program.outputs),
       target: Manifest.Target(name: target.cpu, requiredFeatures: target.features))
+    for position in manifest.outputs.indices { manifest.outputs[position].keys = keys[manifest.outputs[position].name] }
+    manifest.strings = program.strings?.texts.map(\.string) ?? []
+    manifest.textFunctions = program.textFunctions
     manifest.modelVersion = options.modelVersion
     manifest.symbols = program.symbols
     manifest.fixedInputs = try fixedInputs(path)

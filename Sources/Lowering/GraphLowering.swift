@@ -67,6 +67,7 @@ struct GraphLowering {
     for (number, output) in graph.outputs.enumerated() {
       scope.destinations[output] = buffer(graph.outputNames[number], graph.type(of: output), .output(number))
     }
+    program.strings = try Self.strings(of: graph)
     program.steps = try steps(&scope)
     for (name, output) in zip(graph.outputNames, graph.outputs) where scope.views[output] != scope.destinations[output] {
       throw CompileError(.unsupported, "the output `\(name)` was left out of every fusion", stage: .lower, origin: graph.producer(of: output)?.origin ?? NodeOrigin(file: graph.name))
@@ -95,6 +96,7 @@ struct GraphLowering {
       case is Reshape: scope.views[node.results[0]] = try view(node.operands[0], scope, node)
       case let fusion as Fusion: steps += try lower(fusion, node, &scope)
       case let scan as Scan: steps += try lower(scan, node, &scope)
+      case let text as TextOperation: steps += try lower(text, node, &scope)
       default:
         throw CompileError(
           .unsupported, "`\(node.operation.mnemonic)` was left out of every fusion", stage: .lower, origin: node.origin,

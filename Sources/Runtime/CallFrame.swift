@@ -13,7 +13,7 @@ struct CallFrame: ~Copyable {
 
   init(inputCount: Int, outputCount: Int, symbolCount: Int, stepCount: Int, pool: ThreadPool?, threads: Int) {
     run = .allocate(capacity: 1)
-    let context = ingot_context(parallel: ingot_run_parallel, pool: pool?.raw.map { UnsafeMutableRawPointer($0) }, threads: Int64(threads), profile: nil)
+    let context = ingot_context(parallel: ingot_run_parallel, pool: pool?.raw.map { UnsafeMutableRawPointer($0) }, threads: Int64(threads), profile: nil, text: nil, text_state: nil)
     run.initialize(to: ingot_run(context: context, members: 0))
     inputs = .allocate(capacity: max(inputCount, 1))
     inputs.initialize(repeating: nil, count: max(inputCount, 1))
@@ -38,6 +38,12 @@ struct CallFrame: ~Copyable {
   func setOutput(_ index: Int, _ address: UnsafeMutableRawPointer) { outputs[index] = address }
   func setSymbol(_ index: Int, _ value: Int) { symbols[index] = Int64(value) }
   func symbol(_ index: Int) -> Int { Int(symbols[index]) }
+
+  /// Lets the code ask for text. The service outlives the frame.
+  func setText(_ service: TextService) {
+    run.pointee.context.text = TextService.entry
+    run.pointee.context.text_state = Unmanaged.passUnretained(service).toOpaque()
+  }
 
   /// Starts or stops counting cycles per step.
   func setProfiling(_ isOn: Bool) { run.pointee.context.profile = isOn ? profile : nil }

@@ -22,6 +22,8 @@ public enum RunError: Error, Sendable, Hashable {
   case failed(code: Int, reason: String?)
   /// The code says something impossible about its own result.
   case inconsistentResult(String)
+  /// The strings of the inputs are too many or too long.
+  case text(TextError)
   case notPrepared
   case cannotLoadCode(bytes: Int)
 }
@@ -48,6 +50,7 @@ extension RunError: CustomStringConvertible {
     case .outOfMemory(let bytes): "the system has no \(bytes) bytes of memory"
     case .failed(let code, let reason): reason ?? "the compiled code failed with code \(code)"
     case .inconsistentResult(let fact): "the compiled code returned \(fact)"
+    case .text(let error): error.message
     case .notPrepared: "a session was invoked before inputs were bound to it"
     case .cannotLoadCode(let bytes): "the system refuses to map \(bytes) bytes of code"
     }

@@ -14,6 +14,8 @@ public final class Session {
 
   private let pool: ThreadPool?
   private let frame: CallFrame
+  /// Nil for a model without strings.
+  private let text: TextService?
   private var arena = Arena()
   private var outputMemory = Arena()
   /// Kept alive until other inputs are bound: the frame points into them.
@@ -37,6 +39,8 @@ public final class Session {
     frame = CallFrame(
       inputCount: manifest.inputs.count, outputCount: manifest.outputs.count, symbolCount: manifest.symbols.count,
       stepCount: manifest.steps.count, pool: pool, threads: threads)
+    text = model.strings.map { TextService(functions: manifest.textFunctions, strings: $0) }
+    if let text { frame.setText(text) }
     outputOffsets = Array(repeating: 0, count: manifest.outputs.count)
     outputDimensions = Array(repeating: [], count: manifest.outputs.count)
     // A model without symbols has one size, known now: better refused here than at the first request.
@@ -64,9 +68,9 @@ public final class Session {
       if isSameShape, let boundDimensions, boundDimensions[index] != tensor.dimensions { isSameShape = false }
     }
     if !isSameShape { try bind(dimensions: inputs.map(\.dimensions)) }
-    boundInputs = inputs
+    boundInputs = try text?.bind(inputs) ?? inputs
     isPrepared = true
-    for (index, tensor) in inputs.enumerated() {
+    for (index, tensor) in boundInputs.enumerated() {
       // The address stays valid after the closure because `boundInputs` holds the storage.
       tensor.withBytes { bytes in if let base = bytes.baseAddress { frame.setInput(index, base) } }
     }
@@ -75,11 +79,13 @@ public final class Session {
   /// Runs the code on the bound inputs.
   public func invoke() throws(RunError) {
     guard isPrepared else { throw .notPrepared }
+    text?.beginRun()
     for slot in computedSlots { frame.setSymbol(slot.position, slot.bound) }
     let code = frame.call(model.code.entry, constants: model.constants.base, arena: arena.base)
     guard code == 0 else {
       let reasons = model.manifest.failures
-      throw .failed(code: code, reason: reasons.indices.contains(code - 1) ? reasons[code - 1] : nil)
+      let reason = reasons.indices.contains(code - 1) ? reasons[code - 1] : nil
+      throw .failed(code: code, reason: text?.failure.map { failure in (reason.map { $0 + ": " } ?? "") + failure.message } ?? reason)
     }
     if !computedSlots.isEmpty { try readComputedSymbols() }
   }
@@ -89,7 +95,8 @@ public final class Session {
   /// Copies of the results, in the order of the manifest.
   public var outputs: [Tensor] {
     model.manifest.outputs.indices.map { index in
-      Tensor(model.manifest.outputs[index].type.element, outputDimensions[index]) { target in
+      if let text, model.manifest.outputs[index].type.element == .string { return withOutput(index) { text.tensor($0, outputDimensions[index]) } }
+      return Tensor(model.manifest.outputs[index].type.element, outputDimensions[index]) { target in
         withOutput(index) { source in target.copyMemory(from: source) }
       }
     }

@@ -10,6 +10,8 @@ public struct Graph: Sendable {
   public private(set) var outputs: [ValueID] = []
   /// The outputs' names in the model's interface; one for each output.
   public private(set) var outputNames: [String] = []
+  /// By name: outputs that are a map for each row, and what the columns of their tensors stand for. Passes need not know it.
+  public var outputKeys: [String: MapKeys] = [:]
   private var nodes: [Node] = []
   private var values: [Value] = []
   private var users: [[Use]] = []
@@ -223,6 +225,7 @@ public struct Graph: Sendable {
     _ emit: (inout Graph, Node, [ValueID]) throws(Failure) -> [ValueID]
   ) throws(Failure) -> Graph {
     var graph = Graph(name: name)
+    graph.outputKeys = outputKeys
     var renamed = [ValueID?](repeating: nil, count: values.count)
     for input in inputs { renamed[input.index] = graph.addInput(value(input).name, inputType(type(of: input))) }
     for id in topologicalOrder() {

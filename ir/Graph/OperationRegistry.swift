@@ -8,6 +8,7 @@ public enum OperationRegistry {
     Reduce.self, ArgReduce.self, Cumulative.self, TopK.self, ReduceWindow.self,
     Dot.self, Convolution.self,
     Measure.self, Compact.self,
+    TextOperation.self, TextFind.self,
     Scan.self, Composite.self, Fusion.self,
   ]
 

@@ -73,6 +73,10 @@ private struct FusionFormer {
         materialized.formUnion(node.results)
         for operand in node.operands { keep(operand, "lengths are read from it") }
       }
+      if node.operation is TextOperation {
+        materialized.formUnion(node.results)
+        for operand in node.operands { keep(operand, "text is made or read") }
+      }
       if node.operation is Fusion {
         materialized.formUnion(node.results)
         for operand in node.operands { keep(operand, "another kernel reads its elements many times") }
@@ -233,7 +237,7 @@ private struct FusionFormer {
         try builder.add(Scan(carried: scan.carried, scanned: scan.scanned, extent: scan.extent, isReversed: scan.isReversed, body: body), like: node)
       } else if node.operation is Constant {
         continue
-      } else if node.operation is Fusion || node.operation is Measure {
+      } else if node.operation is Fusion || node.operation is Measure || node.operation is TextOperation {
         try builder.add(node.operation, like: node)
       } else if let number = regionOf[id] {
         let region = regions[number]

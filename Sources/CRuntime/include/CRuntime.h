@@ -24,6 +24,10 @@ typedef struct ingot_context {
   int64_t threads;
   /// Null, or one counter per step: the code adds the time-stamp cycles that each step took.
   int64_t *profile;
+  /// Computes text for `count` elements: `function` is an index into the manifest's `textFunctions`, strings are numbers. Returns 0, or
+  /// something else if it cannot. Null for models without strings.
+  int32_t (*text)(void *state, int64_t function, const void *const *arguments, void *result, int64_t count, int64_t width);
+  void *text_state;
 } ingot_context;
 
 /// The entry point of a model.

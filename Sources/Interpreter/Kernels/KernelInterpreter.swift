@@ -37,6 +37,8 @@ private struct ProgramExecution {
   private var owned: [TensorBytes] = []
   private var codes: [Int: KernelCode] = [:]
   private let observing: ((KernelProgram.Call, [Tensor]) -> Void)?
+  /// The numbers of the strings of this run.
+  private var strings = StringNumbering()
 
   /// Bytes that live as long as the run.
   private final class TensorBytes {
@@ -52,9 +54,11 @@ private struct ProgramExecution {
     _ program: KernelProgram, _ inputs: [Tensor], _ symbols: [String: Int], _ observing: ((KernelProgram.Call, [Tensor]) -> Void)?
   ) throws(KernelError) {
     (self.program, self.observing) = (program, observing)
+    if let table = program.strings { strings = StringNumbering(table) }
+    let inputs = try numbered(inputs)
     let variant = program.variant(for: symbols)
     let arenaBytes = try Self.value(variant?.arenaBytes ?? program.arenaBytes, symbols, "the arena", program.name)
-    let touched = Set(KernelProgram.calls(of: variant?.steps ?? program.steps).flatMap(\.arguments).map(\.buffer))
+    let touched = Self.touched(by: variant?.steps ?? program.steps, program.kernels)
     let arena = TensorBytes(arenaBytes)
     owned.append(arena)
     for (position, buffer) in program.buffers.enumerated() {
@@ -100,6 +104,45 @@ private struct ProgramExecution {
     }
   }
 
+  private static func touched(by steps: [KernelProgram.Step], _ kernels: [Kernel]) -> Set<Int> {
+    steps.reduce(into: []) { found, step in
+      let views = step.views(kernels)
+      found.formUnion((views.read + views.written).map(\.buffer))
+      for body in step.bodies { found.formUnion(touched(by: body, kernels)) }
+    }
+  }
+
+  // MARK: Strings
+
+  /// The inputs with strings under the numbers of this run.
+  private mutating func numbered(_ inputs: [Tensor]) throws(KernelError) -> [Tensor] {
+    do throws(TextError) {
+      var numbered: [Tensor] = []
+      for tensor in inputs {
+        numbered.append(tensor.element == .string ? Tensor(numbers: try tensor.renumbered(by: &strings), tensor.dimensions, of: strings.table) : tensor)
+      }
+      return numbered
+    } catch { throw KernelError(kernel: program.name, message: error.message) }
+  }
+
+  private mutating func run(_ text: KernelProgram.TextCall, _ symbols: [String: Int]) throws(KernelError) {
+    var addresses: [UnsafeRawPointer] = []
+    let count = try Self.value(text.count, symbols, "a text", program.name), width = try Self.value(text.width, symbols, "a text", program.name)
+    func place(_ view: KernelProgram.View, _ least: Int) throws(KernelError) -> UnsafeMutableRawPointer {
+      guard memory.indices.contains(view.buffer) else { throw KernelError(kernel: program.name, message: "`\(text.function)` names buffer \(view.buffer)") }
+      let (whole, offset) = (memory[view.buffer], try Self.value(view.elementOffset, symbols, "an argument", program.name))
+      guard offset <= whole.count, least <= whole.count - offset else { throw KernelError(kernel: program.name, message: "`\(text.function)` leaves `\(whole.name)`") }
+      return whole.base + offset * whole.element.byteCount
+    }
+    for (position, view) in text.arguments.enumerated() {
+      addresses.append(UnsafeRawPointer(try place(view, text.function.readsPattern && position == 1 ? 0 : count)))
+    }
+    let target = try place(text.result, count * width)
+    do throws(TextError) {
+      try text.function.apply(addresses, target, count: count, width: width, strings: &strings)
+    } catch { throw KernelError(kernel: program.name, message: error.message) }
+  }
+
   private mutating func allocate(_ byteCount: Int) -> UnsafeMutableRawPointer? {
     owned.append(TensorBytes(byteCount))
     return owned.last?.bytes.baseAddress
@@ -122,6 +165,7 @@ private struct ProgramExecution {
     for step in steps {
       switch step {
       case .call(let call): try run(call, symbols)
+      case .text(let text): try run(text, symbols)
       case .define, .set, .require, .branch, .repeatWhile, .advance, .export, .reserve: throw KernelError(kernel: program.name, message: "computes symbols")
       case .loop(let symbol, let count, let body):
         var inner = symbols
@@ -174,7 +218,8 @@ private struct ProgramExecution {
       guard let position = program.buffers.firstIndex(where: { $0.placement == .output(number) }),
         let dimensions = port.type.shape.evaluated(symbols), elementCount(of: dimensions) == memory[position].count
       else { throw KernelError(kernel: program.name, message: "output `\(port.name)` (\(port.type)) has no buffer of its size") }
-      results.append(Self.tensor(memory[position], dimensions))
+      let result = Self.tensor(memory[position], dimensions)
+      results.append(result.element == .string ? result.referring(to: strings.table) : result)
     }
     return results
   }

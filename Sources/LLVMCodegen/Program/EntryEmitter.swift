@@ -16,7 +16,7 @@ struct EntryEmitter: ~Copyable {
   let constantOffsets: [Int]
   /// The function of each kernel, by its number.
   let kernels: [Int: KernelEmitter.FunctionParts]
-  private let b: FunctionBuilder
+  let b: FunctionBuilder
   private let isMeasured: Bool
   private var callNumber: Int
   /// Offsets of arena buffers that depend on symbols, computed once where the function starts.
@@ -116,6 +116,7 @@ struct EntryEmitter: ~Copyable {
     for step in steps {
       switch step {
       case .call(let call): try emit(call, symbols, ports)
+      case .text(let text): try emit(text, symbols, ports)
       case .define, .set, .require, .branch, .repeatWhile, .advance, .export, .reserve: throw CodegenError(.malformed("steps that compute symbols are not emitted yet"))
       case .loop(let symbol, let count, let body):
         let rounds = try b.emit(count, symbols)
@@ -161,7 +162,7 @@ struct EntryEmitter: ~Copyable {
     b.store(b.add(b.load(b.i64, counter, alignment: 8), elapsed), counter, alignment: 8)
   }
 
-  private func address(of view: KernelProgram.View, _ symbols: [String: IRValue], _ ports: [KernelProgram.Placement: IRValue]) throws(CodegenError) -> IRValue {
+  func address(of view: KernelProgram.View, _ symbols: [String: IRValue], _ ports: [KernelProgram.Placement: IRValue]) throws(CodegenError) -> IRValue {
     guard program.buffers.indices.contains(view.buffer) else { throw CodegenError(.malformed("a call names buffer \(view.buffer), which does not exist")) }
     let buffer = program.buffers[view.buffer]
     let base: IRValue

@@ -10,6 +10,8 @@ struct GraphBuilder {
   var origin: NodeOrigin
   let limits: ImportLimits
   private var known: [ValueID: KnownContents] = [:]
+  /// What the columns stand for of tensors that are a map for each row.
+  private var keys: [ValueID: MapKeys] = [:]
 
   init(name: String, origin: NodeOrigin, limits: ImportLimits) {
     graph = Graph(name: name)
@@ -62,7 +64,10 @@ struct GraphBuilder {
     return id
   }
 
-  mutating func setOutputs(_ outputs: [(name: String, value: ValueID)]) { graph.setOutputs(outputs) }
+  mutating func setOutputs(_ outputs: [(name: String, value: ValueID)], keys: [String: MapKeys] = [:]) {
+    graph.setOutputs(outputs)
+    graph.outputKeys = keys
+  }
   mutating func setName(_ name: String, of value: ValueID) { graph.setName(name, of: value) }
   mutating func removeDeadNodes() {
     known = [:]
@@ -122,6 +127,10 @@ struct GraphBuilder {
   func shape(_ value: ValueID) -> Shape { graph.type(of: value).shape }
   func element(_ value: ValueID) -> ElementType { graph.type(of: value).element }
   func rank(_ value: ValueID) -> Int { graph.type(of: value).rank }
+
+  /// Declares that each row of a tensor is a map.
+  mutating func noteMap(_ value: ValueID, keys: MapKeys) { self.keys[value] = keys }
+  func mapKeys(of value: ValueID) -> MapKeys? { keys[value] }
 
   // MARK: Known contents
 

@@ -76,6 +76,7 @@ struct ModelImporter {
     let results = try importGraph(graph, scope: &scope, context: BlockContext(opsets: opsets), builder: &builder)
     var outputs: [(name: String, value: ValueID)] = []
     var outputNames: Set<String> = []
+    var outputKeys: [String: MapKeys] = [:]
     builder.origin = NodeOrigin(file: file)
     for (output, binding) in zip(graph.outputs, results) {
       guard outputNames.insert(output.name).inserted else { throw builder.refusal("output `\(printable(output.name))` is given twice") }
@@ -88,9 +89,10 @@ struct ModelImporter {
       if case .tensor(let number, _) = output.type, let declared = TensorDecoder.element(number), declared != type.element {
         throw builder.refusal("output `\(printable(output.name))` is declared as \(declared.name), but the graph makes it \(type)")
       }
+      if case .sequence(.map) = output.type, let keys = builder.mapKeys(of: value) { outputKeys[output.name] = keys }
       outputs.append((output.name, value))
     }
-    builder.setOutputs(outputs)
+    builder.setOutputs(outputs, keys: outputKeys)
     builder.removeDeadNodes()
     try builder.graph.verify(stage: .load)
     return Model(
@@ -111,7 +113,6 @@ struct ModelImporter {
     }
     for initializer in graph.initializers {
       let origin = NodeOrigin(file: decoder.file.name, node: initializer.name)
-      if initializer.dataType == 8 { continue }  // Strings: an error only where one is read.
       builder.origin = NodeOrigin(file: decoder.file.name)
       let value = try builder.constant(try decoder.tensor(initializer, origin: builder.origin))
       builder.setName(initializer.name, of: value)
@@ -119,8 +120,7 @@ struct ModelImporter {
         throw CompileError(.badInput, "value `\(printable(initializer.name))` is defined twice", stage: .load, origin: origin)
       }
     }
-    let strings = Set(graph.initializers.filter { $0.dataType == 8 }.map(\.name))
-    try importNodes(graph.nodes, outputs: graph.outputs.map(\.name), strings: strings, scope: &scope, context: context, builder: &builder)
+    try importNodes(graph.nodes, outputs: graph.outputs.map(\.name), scope: &scope, context: context, builder: &builder)
     var results: [Binding] = []
     for output in graph.outputs {
       guard let binding = scope[output.name] else {
@@ -133,21 +133,18 @@ struct ModelImporter {
   }
 
   private mutating func importNodes(
-    _ nodes: [NodeProto], outputs: [String], strings: Set<String>, scope: inout Scope, context: BlockContext, builder: inout GraphBuilder
+    _ nodes: [NodeProto], outputs: [String], scope: inout Scope, context: BlockContext, builder: inout GraphBuilder
   ) throws(CompileError) {
     guard context.depth <= options.limits.nesting else {
       throw builder.refusal("graphs and functions are nested more than \(options.limits.nesting) deep")
     }
     let visible = scope
-    let order = try NodeOrder(nodes, outputs: outputs, isVisible: { visible[$0] != nil || strings.contains($0) }) { origin($0, context) }
+    let order = try NodeOrder(nodes, outputs: outputs, isVisible: { visible[$0] != nil }) { origin($0, context) }
     for position in order.positions {
       let node = nodes[position]
       nodeCount += 1
       guard nodeCount <= options.limits.nodes else { throw builder.refusal("the model has more than \(options.limits.nodes) nodes") }
       builder.origin = origin(node, context)
-      if let text = node.inputs.first(where: { strings.contains($0) && scope[$0] == nil }) {
-        throw builder.unsupported("\(node.operatorName) reads the string tensor `\(printable(text))`", hint: "strings are not supported yet")
-      }
       let results = try importNode(node, scope: scope, context: context, builder: &builder)
       for (name, binding) in zip(node.outputs, results) where !name.isEmpty {
         if case .value(let value) = binding, builder.graph.value(value).name.isEmpty { builder.setName(name, of: value) }
@@ -245,7 +242,7 @@ struct ModelImporter {
     let inner = BlockContext(
       opsets: Self.versions(function.opsets), functionAttributes: given, depth: context.depth + 1,
       prefix: String((outer.node + "/").suffix(120)))
-    try importNodes(function.nodes, outputs: function.outputs, strings: [], scope: &scope, context: inner, builder: &builder)
+    try importNodes(function.nodes, outputs: function.outputs, scope: &scope, context: inner, builder: &builder)
     builder.origin = outer
     var results: [Binding] = []
     for (name, wanted) in zip(function.outputs, node.outputs) {

@@ -17,8 +17,6 @@ enum MachineLearningOperators {
       for value in try call.allInputs() { parts.append(try matrix(value, &b)) }
       return [try b.concatenate(parts, axis: 1)]
     },
-    // A map for each row, with the same keys in all: the values are what it holds, keys ascending as they are given.
-    "ai.onnx.ml::ZipMap": { call, _ throws(CompileError) in [try call.input(0)] },
   ]
 
   /// Rows of f32, or of f64 where the data is.
@@ -43,26 +41,17 @@ enum MachineLearningOperators {
     }
   }
 
-  private static func labels(_ call: OperatorCall, _ attribute: String) throws(CompileError) -> [Int] {
-    if let values = try call.integers(attribute), !values.isEmpty { return values }
-    if let names = try call.strings("classlabels_strings"), !names.isEmpty {
-      throw call.unsupported("\(call.name) gives labels that are strings", hint: "strings are not supported yet")
-    }
-    throw call.refusal("\(call.name) has no labels")
-  }
-
   /// The labels of the columns with the largest score.
-  private static func best(_ scores: ValueID, _ labels: [Int], _ b: inout GraphBuilder) throws(CompileError) -> ValueID {
-    let index = try b.add(ArgReduce(.max, axis: 1), scores)
-    return labels == Array(labels.indices) ? index : try b.add(Gather(axis: 0), b.constant(Tensor(labels)), index)
+  private static func best(_ scores: ValueID, _ labels: ClassLabels, _ b: inout GraphBuilder) throws(CompileError) -> ValueID {
+    try labels.named(b.add(ArgReduce(.max, axis: 1), scores), &b)
   }
 
   /// The result of a classifier with one score [rows, 1] for two classes.
   private static func binary(
-    _ score: ValueID, above threshold: Double, _ labels: [Int], isProbability: Bool, _ call: OperatorCall, _ b: inout GraphBuilder
+    _ score: ValueID, above threshold: Double, _ labels: ClassLabels, isProbability: Bool, _ call: OperatorCall, _ b: inout GraphBuilder
   ) throws(CompileError) -> [ValueID] {
     let isSecond = try b.reshape(b.compare(.greater, score, threshold), to: [b.shape(score)[0]])
-    let label = try b.select(isSecond, b.scalar(Double(labels[1]), .i64), b.scalar(Double(labels[0]), .i64))
+    let label = try labels.chosen(isSecond, &b)
     let other: ValueID, own: ValueID
     if try call.word("post_transform", default: Transform.none) == .logistic {
       (other, own) = (try b.unary(.logistic, b.unary(.negate, score)), try b.unary(.logistic, score))
@@ -96,7 +85,7 @@ enum MachineLearningOperators {
   private static func treeClassifier(_ call: OperatorCall, _ b: inout GraphBuilder) throws(CompileError) -> [ValueID] {
     let x = try matrix(call.input(0), &b)
     let trees = try TreeEnsemble(call, element: b.element(x))
-    let labels = try labels(call, "classlabels_int64s")
+    let labels = try ClassLabels(call, integers: "classlabels_int64s")
     let table = try trees.table(call, prefix: "class", targets: labels.count)
     let leaves = try trees.leaves(x, &b)
     let used = Set(try call.integers("class_ids") ?? [])
@@ -130,7 +119,7 @@ enum MachineLearningOperators {
   }
 
   private static func linearClassifier(_ call: OperatorCall, _ b: inout GraphBuilder) throws(CompileError) -> [ValueID] {
-    let labels = try labels(call, "classlabels_ints")
+    let labels = try ClassLabels(call, integers: "classlabels_ints")
     let rows = max(1, try call.numbers("intercepts")?.count ?? labels.count)
     let scores = try linear(call, rows: rows, &b)
     if rows == 1, labels.count == 2 { return try binary(scores, above: 0, labels, isProbability: true, call, &b) }
@@ -143,7 +132,7 @@ enum MachineLearningOperators {
   /// One vote between every two classes; the second result is the score of each vote.
   private static func vectorClassifier(_ call: OperatorCall, _ b: inout GraphBuilder) throws(CompileError) -> [ValueID] {
     let x = try matrix(call.input(0), &b)
-    let labels = try labels(call, "classlabels_ints")
+    let labels = try ClassLabels(call, integers: "classlabels_ints")
     let counts = try call.integers("vectors_per_class") ?? []
     let (vectors, coefficients, rho) = (try call.numbers("support_vectors") ?? [], try call.numbers("coefficients") ?? [], try call.numbers("rho") ?? [])
     let classes = labels.count
