@@ -110,11 +110,13 @@ import TensorTypes
       let table = try Pattern(pattern).table
       let rule = TokenRule(matchesSeparators: separators, fewestCharacters: fewest, isMarked: marked, padding: "#")
       var strings = StringNumbering()
-      var number = Int64(try strings.number(Text(text)))
+      let number = [Int64(try strings.number(Text(text)))]
       var result = [Int64](repeating: 0, count: 8)
-      try table.withBytes { entries in
-        try result.withUnsafeMutableBytes { target in
-          try TextFunction.tokens(rule).apply([&number, entries.baseAddress!], target.baseAddress!, count: 1, width: 8, strings: &strings)
+      try number.withUnsafeBytes { x in
+        try table.withBytes { entries in
+          try result.withUnsafeMutableBytes { target in
+            try TextFunction.tokens(rule).apply([x.baseAddress!, entries.baseAddress!], target.baseAddress!, count: 1, width: 8, strings: &strings)
+          }
         }
       }
       return result.map { strings.text(Int($0)).string }.filter { $0 != "#" }

@@ -65,7 +65,7 @@ extension Graph {
       } else if !operation.regions.isEmpty, operation.regions.contains(where: \.hasStrings) {
         var regions: [Graph] = []
         for region in operation.regions { regions.append(try region.numberingStrings(by: numbering)) }
-        if let other = try? type(of: operation).init(mnemonic: operation.mnemonic, attributes: operation.attributes, regions: regions) { operation = other }
+        if let other = try? Swift.type(of: operation).init(mnemonic: operation.mnemonic, attributes: operation.attributes, regions: regions) { operation = other }
       }
       guard let results = try? graph.add(operation, operands, origin: node.origin) else { throw TextError("`\(node.operation.mnemonic)` cannot be rebuilt") }
       return results

@@ -7,30 +7,22 @@ extension TextOperation: Evaluable {
     do throws(TextError) {
       var (shared, strings) = try Tensor.sharingStrings(operands)
       if let pattern { shared.append(pattern.table) }
-      let bytes = shared.map { tensor in Array<UInt8>(unsafeUninitializedCapacity: tensor.byteCount + 8) { target, count in
-        tensor.withBytes { source in UnsafeMutableRawBufferPointer(target).copyMemory(from: source) }
-        count = tensor.byteCount
-      } }
+      let copies = shared.map { Self.copy($0) }
+      defer { for copy in copies { copy.deallocate() } }
       let columns = width?.constant ?? 1
       let result = try Tensor(function.result, results[0].dimensions) { target throws(TextError) in
         guard let base = target.baseAddress else { return }
-        try Self.withAddresses(bytes[...], []) { addresses throws(TextError) in
-          try function.apply(addresses, base, count: operands[0].count, width: columns, strings: &strings)
-        }
+        try function.apply(copies.map { UnsafeRawPointer($0) }, base, count: operands[0].count, width: columns, strings: &strings)
       }
       return [result.element == .string ? result.referring(to: strings.table) : result]
     } catch { throw EvaluationError(error.message) }
   }
 
-  /// Calls `body` with the address of every argument's bytes.
-  private static func withAddresses(
-    _ arguments: ArraySlice<[UInt8]>, _ addresses: [UnsafeRawPointer], _ body: ([UnsafeRawPointer]) throws(TextError) -> Void
-  ) throws(TextError) {
-    guard let first = arguments.first else { return try body(addresses) }
-    try first.withUnsafeBytes { buffer throws(TextError) in
-      guard let base = buffer.baseAddress else { return }
-      try withAddresses(arguments.dropFirst(), addresses + [base], body)
-    }
+  /// The bytes of a tensor, aligned for its elements.
+  private static func copy(_ tensor: Tensor) -> UnsafeMutableRawPointer {
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: max(tensor.byteCount, 1), alignment: 64)
+    tensor.withBytes { if let base = $0.baseAddress { memory.copyMemory(from: base, byteCount: $0.count) } }
+    return memory
   }
 }
 
