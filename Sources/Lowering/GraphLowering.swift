@@ -42,6 +42,12 @@ struct GraphLowering {
     var destinations: [ValueID: KernelProgram.View] = [:]
     /// Inputs of a loop's body that are constants outside.
     var constants: [ValueID: Tensor] = [:]
+    /// Symbols that the graph computes and that no step has bound so far.
+    var unbound: Set<String>
+    /// Steps that wait for some of them.
+    var pending: [Pending] = []
+
+    init(graph: Graph) { (self.graph, unbound) = (graph, Set(graph.definitions.keys)) }
 
     func constant(_ value: ValueID) -> Tensor? { graph.constant(value) ?? constants[value] }
   }
@@ -83,6 +89,7 @@ struct GraphLowering {
     var steps: [KernelProgram.Step] = []
     var order = scope.graph.topologicalOrder()
     let groups = scanGroups(&order, scope)
+    steps += scope.takeReady()
     for (number, id) in order.enumerated() {
       progress(number, order.count)
       if let group = groups[id] {
@@ -95,6 +102,8 @@ struct GraphLowering {
       case is Reshape: scope.views[node.results[0]] = try view(node.operands[0], scope, node)
       case let fusion as Fusion: steps += try lower(fusion, node, &scope)
       case let scan as Scan: steps += try lower(scan, node, &scope)
+      case let branch as If: steps += try lower(branch, node, &scope)
+      case let loop as While: steps += try lower(loop, node, &scope)
       default:
         throw CompileError(
           .unsupported, "`\(node.operation.mnemonic)` was left out of every fusion", stage: .lower, origin: node.origin,

@@ -2,7 +2,7 @@ import GraphIR
 import TensorTypes
 
 extension Graph {
-  /// The graph with every node inside a `Fusion`, but for constants, plain reshapes and scans.
+  /// The graph with every node inside a `Fusion`, but for constants, plain reshapes, loops and branches.
   ///
   /// Three decisions, in this order: each anchor (contraction, reduction, window, special) takes along what its
   /// template can compute behind it; each remaining value gets memory only if it must, or if computing it again for
@@ -65,9 +65,9 @@ private struct FusionFormer {
     for region in regions { materialized.formUnion(region.template == .special ? region.anchor.results : [region.root]) }
     for id in sequence {
       let node = graph.node(id)
-      if node.operation is Scan {
+      if node.operation is any ControlOperation {
         materialized.formUnion(node.results)
-        for operand in node.operands { keep(operand, "a loop reads it") }
+        for operand in node.operands { keep(operand, node.operation is If ? "a branch reads it" : "a loop reads it") }
       }
       if !node.operation.definedSymbols.isEmpty {
         materialized.formUnion(node.results)
@@ -228,9 +228,10 @@ private struct FusionFormer {
     var builder = FusedGraph(graph)
     for id in sequence {
       let node = graph.node(id)
-      if let scan = node.operation as? Scan {
-        let body = try scan.body.formingFusionGroups()
-        try builder.add(Scan(carried: scan.carried, scanned: scan.scanned, extent: scan.extent, isReversed: scan.isReversed, body: body), like: node)
+      if let control = node.operation as? any ControlOperation {
+        var regions = control.regions
+        for position in regions.indices { regions[position] = try regions[position].formingFusionGroups() }
+        try builder.add(control.replacing(regions: regions), like: node)
       } else if node.operation is Constant {
         continue
       } else if node.operation is Fusion || node.operation is Measure {

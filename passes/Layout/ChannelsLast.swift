@@ -29,7 +29,7 @@ public let channelsLast = Pass<Graph>(
   guard isConvolutional else { return false }
   graph = try graph.holdingChannelsLast()
   return true
-}
+}.insideRegions()
 
 extension Graph {
   fileprivate func holdingChannelsLast() throws(CompileError) -> Graph {

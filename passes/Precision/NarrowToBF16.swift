@@ -22,7 +22,7 @@ public let narrowToBF16 = Pass<Graph>(
   var rewrite = Narrowing(graph, storage)
   graph = try rewrite.run()
   return true
-}
+}.insideRegions()
 
 /// The graph with narrow values while it grows.
 private struct Narrowing {

@@ -1,5 +1,13 @@
 import TensorTypes
 
+/// An operation that runs graphs inside it: loops and branches.
+///
+/// Passes work on those graphs as on the one around them, and put the results back with `replacing`.
+public protocol ControlOperation: Operation {
+  /// The same operation with other graphs that take and return the same types.
+  func replacing(regions: [Graph]) -> Self
+}
+
 /// A loop over the leading axis of some tensors, with values carried from step to step.
 ///
 ///     %last, %all = scan %h0, %xs, %w {carried = 1, scanned = 1, extent = [64]} (
@@ -12,7 +20,7 @@ import TensorTypes
 /// - Results: the last carried values; the stacked slices [extent, ...].
 /// - `reversed`: the first step takes the last slices, and its results are stacked last.
 /// - Source: ONNX `Scan`; recurrent operators.
-public struct Scan: Operation {
+public struct Scan: ControlOperation {
   public var carried: Int
   public var scanned: Int
   /// The number of steps.
@@ -26,6 +34,11 @@ public struct Scan: Operation {
   public static let mnemonics = ["scan"]
   public var arity: ClosedRange<Int> { body.inputs.count...body.inputs.count }
   public var regions: [Graph] { [body] }
+  public func replacing(regions: [Graph]) -> Scan {
+    var copy = self
+    if let body = regions.first { copy.body = body }
+    return copy
+  }
   public var attributes: Attributes {
     var list = Attributes()
     list.set("carried", .integer(carried))
