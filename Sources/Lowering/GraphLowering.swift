@@ -57,6 +57,7 @@ struct GraphLowering {
     let inputs = graph.inputs.map { KernelProgram.Port(name: graph.value($0).name, type: graph.type(of: $0)) }
     let outputs = zip(graph.outputNames, graph.outputs).map { KernelProgram.Port(name: $0, type: graph.type(of: $1)) }
     program = KernelProgram(name: graph.name, inputs: inputs, outputs: outputs, symbols: graph.symbols)
+    program.computedSymbols = graph.computedSymbols
   }
 
   mutating func run() throws(CompileError) {
@@ -73,6 +74,7 @@ struct GraphLowering {
     for (number, output) in graph.outputs.enumerated() {
       scope.destinations[output] = buffer(graph.outputNames[number], graph.type(of: output), .output(number))
     }
+    scope.require(graph.requirements.filter { !$0.extent.symbols.allSatisfy(definable.contains) }, &self)
     program.steps = try steps(&scope)
     for (name, output) in zip(graph.outputNames, graph.outputs) where scope.views[output] != scope.destinations[output] {
       throw CompileError(.unsupported, "the output `\(name)` was left out of every fusion", stage: .lower, origin: graph.producer(of: output)?.origin ?? NodeOrigin(file: graph.name))
@@ -108,6 +110,10 @@ struct GraphLowering {
         throw CompileError(
           .unsupported, "`\(node.operation.mnemonic)` was left out of every fusion", stage: .lower, origin: node.origin,
           operands: scope.graph.types(of: node.operands))
+      }
+      if !node.operation.definedSymbols.isEmpty {
+        scope.unbound.subtract(node.operation.definedSymbols)
+        steps += scope.takeReady()
       }
     }
     return steps

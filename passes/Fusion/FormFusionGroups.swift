@@ -263,6 +263,7 @@ private struct FusedGraph {
   init(_ old: Graph) {
     self.old = old
     new = Graph(name: old.name)
+    new.requirements = old.requirements
     for input in old.inputs { renamed[input] = new.addInput(old.value(input).name, old.type(of: input)) }
   }
 

@@ -60,6 +60,7 @@ extension Graph {
     builder.setOutputs(returned)
     var result = builder.graph
     result.removeDeadNodes()
+    result.requirements = requirements
     return result
   }
 

@@ -36,6 +36,7 @@ private struct Narrowing {
   init(_ graph: Graph, _ storage: NarrowStorage) {
     (old, self.storage) = (graph, storage)
     new = Graph(name: graph.name)
+    new.requirements = graph.requirements
     for input in graph.inputs { renamed[input] = new.addInput(graph.value(input).name, graph.type(of: input)) }
   }
 

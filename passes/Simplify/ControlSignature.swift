@@ -1,7 +1,8 @@
 import GraphIR
 import TensorTypes
 
-/// What a loop or a branch takes and gives when what it need not take and give is left out.
+/// What a loop or a branch takes and gives when what it need not take and give is left out. A `scan` stays as it is: kernels for recurrent layers
+/// know its form.
 struct ControlSignature {
   /// Where a result of the node comes from.
   enum Result: Equatable {
@@ -25,8 +26,8 @@ struct ControlSignature {
   private let control: any ControlOperation
   /// Operands that do not belong to the graphs inside: a condition.
   private let leading: Int
-  /// Inputs of the graphs inside that change from round to round, which come first: carried, then scanned.
-  private let changing: Int
+  /// Carried values; the first inputs of the graph inside.
+  private let carried: Int
   /// Positions in the node's operands.
   private(set) var operands: [Int] = []
   /// One for each result of the node.
@@ -34,23 +35,20 @@ struct ControlSignature {
   private var inputs: [Input] = []
   /// Positions in the outputs of the graphs inside.
   private var outputs: [Int] = []
-  private var carried = 0
 
   /// - Parameters:
   ///   - isRead: Which results somebody reads.
-  ///   - isMentioned: Whether a symbol is mentioned by another node.
   ///   - constants: The operands that are constants.
   /// - Returns: Nil if everything has to stay.
-  init?(_ node: Node, isRead: [Bool], isMentioned: (String) -> Bool, constants: [Tensor?]) {
+  init?(_ node: Node, isRead: [Bool], constants: [Tensor?]) {
     guard let control = node.operation as? any ControlOperation else { return nil }
     (self.node, self.control) = (node, control)
     switch control {
-    case let scan as Scan: (leading, changing, carried) = (0, scan.carried + scan.scanned, scan.carried)
-    case let loop as While: (leading, changing, carried) = (1, loop.carried, loop.carried)
-    case is If: (leading, changing, carried) = (1, 0, 0)
+    case let loop as While: (leading, carried) = (1, loop.carried)
+    case is If: (leading, carried) = (1, 0)
     default: return nil
     }
-    let kept = keptOutputs(isRead, isMentioned)
+    let kept = keptOutputs(isRead)
     if outputs.isEmpty { return nil }
     chooseInputs(constants, carried: kept)
     if isWhole { return nil }
@@ -69,7 +67,7 @@ struct ControlSignature {
   // MARK: Outputs
 
   /// Decides which outputs stay. Returns which carried values do.
-  private mutating func keptOutputs(_ isRead: [Bool], _ isMentioned: (String) -> Bool) -> [Bool] {
+  private mutating func keptOutputs(_ isRead: [Bool]) -> [Bool] {
     let count = node.results.count
     // Carried values that the body returns as they are.
     var invariant = [Bool](repeating: false, count: carried)
@@ -112,10 +110,8 @@ struct ControlSignature {
         results.append(.none)
       }
     }
-    if outputs.count == leadingOutputs {
-      // Loops whose values are all as they were before stay for what they check.
-      outputs = []
-    }
+    // A loop whose values all are as before stays for what it checks, and for its number of rounds.
+    if outputs.count == leadingOutputs { outputs = [] }
     return (0..<carried).map { isKept[$0] && !invariant[$0] }
   }
 
@@ -136,10 +132,9 @@ struct ControlSignature {
       operands.append(leading + position)
     }
     for position in 0..<carried where isCarried[position] { keep(position) }
-    for position in carried..<changing where isRead[position] || isLastScanned(position) { keep(position) }
     // Read whole: carried values that do not change, and what was so before.
     var known: [ValueID: Int] = [:]
-    for position in Array(0..<carried).filter({ !isCarried[$0] }) + Array(changing..<isRead.count) where isRead[position] {
+    for position in Array(0..<carried).filter({ !isCarried[$0] }) + Array(carried..<isRead.count) where isRead[position] {
       let operand = node.operands[leading + position]
       if let tensor = constants[leading + position] {
         inputs[position] = .constant(tensor)
@@ -152,9 +147,6 @@ struct ControlSignature {
     }
   }
 
-  /// A scan keeps one tensor to scan, so that it stays one.
-  private func isLastScanned(_ position: Int) -> Bool { false }
-
   // MARK: The operation
 
   func operation() throws(TypeError) -> any ControlOperation {
@@ -162,9 +154,6 @@ struct ControlSignature {
     for region in regions { graphs.append(try specialized(region)) }
     let carriedNow = (0..<carried).count { if case .result = results[$0] { true } else { false } }
     switch control {
-    case let scan as Scan:
-      let scannedNow = (scan.carried..<changing).count { if case .input = inputs[$0] { true } else { false } }
-      return Scan(carried: carriedNow, scanned: scannedNow, extent: scan.extent, isReversed: scan.isReversed, body: graphs[0])
     case let loop as While: return While(carried: carriedNow, round: loop.round, lengths: loop.lengths, limit: loop.limit, body: graphs[0])
     case let branch as If:
       return If(then: graphs[0], otherwise: graphs[1], symbols: branch.symbols, shapes: outputs.map { branch.shapes[$0] })

@@ -50,7 +50,6 @@ extension Graph {
       bindings[symbol] = extents.first
       for other in extents.dropFirst() { facts.append(ShapeCondition(.zero, other - extents[0], violation: "an axis would have two lengths")) }
     }
-    let kept = requirements
     self = try rebuilt { graph, old, operands throws(CompileError) in
       do throws(TypeError) {
         if old.id == node.id { return try graph.insert(region, on: Array(operands.dropFirst())) }
@@ -59,11 +58,10 @@ extension Graph {
         throw CompileError(error, stage: stage, origin: old.origin, operands: graph.types(of: operands))
       }
     }
-    requirements = (kept + facts).map { $0.substituting(bindings) }
+    requirements = (requirements + facts).map { $0.substituting(bindings) }
   }
 
   private mutating func select(_ branch: If, _ node: Node, _ stage: CompileError.Stage) throws(CompileError) {
-    let kept = requirements
     self = try rebuilt { graph, old, operands throws(CompileError) in
       do throws(TypeError) {
         guard old.id == node.id else { return try graph.add(old.operation, operands, origin: old.origin) }
@@ -80,7 +78,6 @@ extension Graph {
         throw CompileError(error, stage: stage, origin: old.origin, operands: graph.types(of: operands))
       }
     }
-    requirements = kept
   }
 
   /// Adds another graph's nodes, on values in place of its inputs.
@@ -103,16 +100,13 @@ extension Graph {
     let order = topologicalOrder()
     guard order.contains(where: { node($0).operation is any ControlOperation }) else { return false }
     let live = Set(order)
-    var mentioned: [String: Int] = [:]
-    for id in order { for symbol in mentionedSymbols(of: node(id)) { mentioned[symbol, default: 0] += 1 } }
     for id in order {
       let node = self.node(id)
       let isRead = node.results.map { result in isOutput(result) || uses(of: result).contains { live.contains($0.node) } }
-      guard let signature = ControlSignature(node, isRead: isRead, isMentioned: { mentioned[$0, default: 0] > 1 }, constants: node.operands.map { constant($0) }) else { continue }
+      guard let signature = ControlSignature(node, isRead: isRead, constants: node.operands.map { constant($0) }) else { continue }
       narrowed[id] = signature
     }
     if narrowed.isEmpty { return false }
-    let kept = requirements
     self = try rebuilt { graph, old, operands throws(CompileError) in
       do throws(TypeError) {
         guard let signature = narrowed[old.id] else { return try graph.add(old.operation, operands, origin: old.origin) }
@@ -129,7 +123,6 @@ extension Graph {
         throw CompileError(error, stage: stage, origin: old.origin, operands: graph.types(of: operands))
       }
     }
-    requirements = kept
     return true
   }
 }
