@@ -145,9 +145,10 @@ extension GraphLowering {
   mutating func lower(_ scan: Scan, _ node: Node, _ scope: inout Scope) throws(CompileError) -> [KernelProgram.Step] {
     let body = scan.body
     loopCount += 1
-    let symbol = "%step\(loopCount)"
+    let symbol = scan.round ?? "%step\(loopCount)"
     let time = scan.isReversed ? scan.extent - 1 - Extent(symbol: symbol) : Extent(symbol: symbol)
     var inner = Scope(graph: body)
+    inner.require(body.requirements, &self)
     var before: [KernelProgram.Step] = []
 
     // Each carried value has two places that take turns.

@@ -55,7 +55,7 @@ extension Graph {
       }
       if node.operation is If || node.operation is While { continue }
       for region in node.operation.regions {
-        let own = node.operation is Scan ? Set(region.computedSymbols) : []
+        let own = (node.operation as? Scan)?.symbolsInside ?? []
         for condition in region.conditions() where own.isDisjoint(with: condition.extent.symbols) { note(condition, node.origin) }
       }
     }
@@ -74,8 +74,8 @@ extension Graph {
         for region in control.regions {
           var stated = try region.statingConditions()
           // What a scan's body says of lengths from around is said there.
-          if control is Scan {
-            let own = Set(region.computedSymbols)
+          if let scan = control as? Scan {
+            let own = scan.symbolsInside
             stated.requirements.removeAll { own.isDisjoint(with: $0.extent.symbols) }
           }
           regions.append(stated)
@@ -207,4 +207,9 @@ extension Operation {
   fileprivate func tupleConditions(_ x: TensorType, depth: Int, after skipped: Int) -> [ShapeCondition] {
     (skipped..<min(skipped + depth, x.rank)).map { .atMost(1, x.shape[$0], "`\(mnemonic)` needs an element on axis \($0) of \(x)") }
   }
+}
+
+extension Scan {
+  /// Symbols that change from step to step.
+  fileprivate var symbolsInside: Set<String> { Set(body.computedSymbols + [round].compactMap { $0 }) }
 }

@@ -40,7 +40,7 @@ extension Scan: Evaluable {
     var state = Array(operands[..<carried])
     var stacked = [[Tensor]](repeating: [], count: results.count - carried)
     do {
-      let plan = try EvaluationPlan(body, inputs: body.inputs.map { body.type(of: $0) }, binding: [:], limits: limits)
+      let plan = try EvaluationPlan(body, inputs: body.inputs.map { body.type(of: $0) }, binding: [round ?? "": 0], limits: limits)
       for number in 0..<steps {
         let step = isReversed ? steps - 1 - number : number
         var inputs = state
@@ -52,6 +52,8 @@ extension Scan: Evaluable {
           }
           inputs.append(slice)
         }
+        var plan = plan
+        if let round { plan = try EvaluationPlan(body, inputs: inputs.map(\.type) + operands[slices.upperBound...].map(\.type), binding: [round: Extent(number)], limits: limits) }
         let outputs = try plan.run(inputs + operands[slices.upperBound...])
         state = Array(outputs[..<carried])
         for (position, slice) in outputs[carried...].enumerated() { stacked[position].append(slice) }

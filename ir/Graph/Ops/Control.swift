@@ -19,6 +19,7 @@ public protocol ControlOperation: Operation {
 ///   outputs are the next carried values (same types), then one slice for each stacked result.
 /// - Results: the last carried values; the stacked slices [extent, ...].
 /// - `reversed`: the first step takes the last slices, and its results are stacked last.
+/// - `round`: a symbol that is the number of steps before this one, in the body only.
 /// - Source: ONNX `Scan`; recurrent operators.
 public struct Scan: ControlOperation {
   public var carried: Int
@@ -26,9 +27,11 @@ public struct Scan: ControlOperation {
   /// The number of steps.
   public var extent: Extent
   public var isReversed: Bool
+  /// What the body calls the number of the step; nil if it does not ask.
+  public var round: String?
   public var body: Graph
-  public init(carried: Int, scanned: Int, extent: Extent, isReversed: Bool = false, body: Graph) {
-    (self.carried, self.scanned, self.extent, self.isReversed, self.body) = (carried, scanned, extent, isReversed, body)
+  public init(carried: Int, scanned: Int, extent: Extent, isReversed: Bool = false, round: String? = nil, body: Graph) {
+    (self.carried, self.scanned, self.extent, self.isReversed, self.round, self.body) = (carried, scanned, extent, isReversed, round, body)
   }
 
   public static let mnemonics = ["scan"]
@@ -45,13 +48,14 @@ public struct Scan: ControlOperation {
     list.set("scanned", .integer(scanned))
     list.set("extent", .extents([extent]))
     list.set("reversed", isReversed, unless: false) { .flag($0) }
+    if let round { list.set("round", .extents([Extent(symbol: round)])) }
     return list
   }
   public init(mnemonic: String, attributes: Attributes, regions: [Graph]) throws(TypeError) {
     guard regions.count == 1 else { throw TypeError("`scan` has one body") }
     guard let extent = try attributes.extents("extent").first else { throw TypeError("`scan` needs an extent") }
     self.init(carried: try attributes.integer("carried"), scanned: try attributes.integer("scanned"), extent: extent,
-      isReversed: try attributes.flag("reversed"), body: regions[0])
+      isReversed: try attributes.flag("reversed"), round: attributes["round"] == nil ? nil : try attributes.symbols("round").first, body: regions[0])
   }
   public func resultTypes(for operands: [TensorType]) throws(TypeError) -> [TensorType] {
     guard carried >= 0, scanned >= 0, carried <= operands.count, scanned <= operands.count - carried, carried <= body.outputs.count else {
@@ -69,6 +73,7 @@ public struct Scan: ControlOperation {
         guard type == operands[position] else { throw TypeError("`scan` carries \(operands[position]) but its body returns \(type)") }
         results.append(type)
       } else {
+        if let round, type.shape.symbols.contains(round) { throw TypeError("`scan` stacks \(type), whose shape changes from step to step") }
         results.append(TensorType(type.element, Shape([extent] + type.shape.extents)))
       }
     }
@@ -76,7 +81,8 @@ public struct Scan: ControlOperation {
   }
   public func substituting(_ bindings: [String: Extent]) -> Scan {
     // A body that no longer types after binding is caught by `resultTypes`.
-    Scan(carried: carried, scanned: scanned, extent: extent.substituting(bindings), isReversed: isReversed, body: (try? body.substituting(bindings)) ?? body)
+    Scan(
+      carried: carried, scanned: scanned, extent: extent.substituting(bindings), isReversed: isReversed, round: round, body: (try? body.substituting(bindings)) ?? body)
   }
   public static func == (a: Scan, b: Scan) -> Bool { a.attributes == b.attributes && a.body.text() == b.body.text() }
   public func hash(into hasher: inout Hasher) {
