@@ -330,13 +330,14 @@ private struct FusedGraph {
     for (before, after) in zip(results, added) { renamed[before] = after }
   }
 
-  /// Sets the outputs. Each is written by a fusion of its own, so that no two share memory with each other or an input.
+  /// Sets the outputs. Each is written by a fusion, a loop or a branch of its own, so that no two share memory with each other or an input.
   mutating func finished() throws(CompileError) -> Graph {
     var outputs: [(name: String, value: ValueID)] = []
     var taken: Set<ValueID> = []
     for (name, output) in zip(old.outputNames, old.outputs) {
       var place = try value(output)
-      if !(new.producer(of: place)?.operation is Fusion) || !taken.insert(place).inserted {
+      let producer = new.producer(of: place)?.operation
+      if !(producer is Fusion || producer is any ControlOperation) || !taken.insert(place).inserted {
         var body = Graph(name: "copy")
         let input = body.addInput("x", new.type(of: place))
         body.setOutputs([("y", input)])
