@@ -45,6 +45,25 @@ public struct Manifest: Sendable, Hashable {
     }
   }
 
+  /// An input or output of the model that is a sequence or an optional: its elements are ports of their own, whose number is fixed.
+  public struct Structure: Sendable, Hashable {
+    public enum Kind: String, Sendable, Hashable { case sequence, optional }
+    public var name: String
+    public var kind: Kind
+    /// Positions among all inputs, those that are fixed included, or among the outputs.
+    public var ports: Range<Int>
+
+    public init(name: String, kind: Kind, ports: Range<Int>) { (self.name, self.kind, self.ports) = (name, kind, ports) }
+
+    /// Such as `x (sequence of 3)`.
+    public var text: String {
+      switch kind {
+      case .sequence: "\(name)  sequence of \(ports.count)"
+      case .optional: "\(name)  optional" + (ports.isEmpty ? " without a value" : ports.count == 1 ? "" : " of \(ports.count)")
+      }
+    }
+  }
+
   /// A symbol whose value only the code can find, such as the number of boxes that survive non-maximum suppression.
   public struct ComputedSymbol: Sendable, Hashable {
     public var name: String
@@ -134,6 +153,9 @@ public struct Manifest: Sendable, Hashable {
   public var outputs: [Port]
   /// By position.
   public var fixedInputs: [FixedInput] = []
+  /// Inputs and outputs that are no tensors, by position.
+  public var inputStructures: [Structure] = []
+  public var outputStructures: [Structure] = []
   /// Every symbol, in the order in which the code wants their values.
   public var symbols: [String] = []
   /// Those of `symbols` that the code finds out itself.
@@ -224,6 +246,13 @@ public struct Manifest: Sendable, Hashable {
     if let first = strings.first, !first.isEmpty { return "the first of its strings is not empty" }
     for port in outputs {
       if let keys = port.keys, port.type.rank != 2 || port.type.shape[1].constant.map({ $0 != keys.count }) ?? true { return "output `\(port.name)` has \(keys.count) keys" }
+    }
+    for (structures, count) in [(inputStructures, inputs.count + fixedInputs.count), (outputStructures, outputs.count)] {
+      var end = 0
+      for structure in structures {
+        if structure.ports.lowerBound < end || structure.ports.upperBound > count { return "`\(structure.name)` has elements that do not exist" }
+        end = structure.ports.upperBound
+      }
     }
     if let threads, threads < 1 { return "threads is below 1" }
     return nil

@@ -42,6 +42,12 @@ struct GraphLowering {
     var destinations: [ValueID: KernelProgram.View] = [:]
     /// Inputs of a loop's body that are constants outside.
     var constants: [ValueID: Tensor] = [:]
+    /// Symbols that the graph computes and that no step has bound so far.
+    var unbound: Set<String>
+    /// Steps that wait for some of them.
+    var pending: [Pending] = []
+
+    init(graph: Graph) { (self.graph, unbound) = (graph, Set(graph.definitions.keys)) }
 
     func constant(_ value: ValueID) -> Tensor? { graph.constant(value) ?? constants[value] }
   }
@@ -51,6 +57,7 @@ struct GraphLowering {
     let inputs = graph.inputs.map { KernelProgram.Port(name: graph.value($0).name, type: graph.type(of: $0)) }
     let outputs = zip(graph.outputNames, graph.outputs).map { KernelProgram.Port(name: $0, type: graph.type(of: $1)) }
     program = KernelProgram(name: graph.name, inputs: inputs, outputs: outputs, symbols: graph.symbols)
+    program.computedSymbols = graph.computedSymbols
   }
 
   mutating func run() throws(CompileError) {
@@ -68,6 +75,7 @@ struct GraphLowering {
       scope.destinations[output] = buffer(graph.outputNames[number], graph.type(of: output), .output(number))
     }
     program.strings = try Self.strings(of: graph)
+    scope.require(graph.requirements.filter { !$0.extent.symbols.allSatisfy(definable.contains) }, &self)
     program.steps = try steps(&scope)
     for (name, output) in zip(graph.outputNames, graph.outputs) where scope.views[output] != scope.destinations[output] {
       throw CompileError(.unsupported, "the output `\(name)` was left out of every fusion", stage: .lower, origin: graph.producer(of: output)?.origin ?? NodeOrigin(file: graph.name))
@@ -84,6 +92,7 @@ struct GraphLowering {
     var steps: [KernelProgram.Step] = []
     var order = scope.graph.topologicalOrder()
     let groups = scanGroups(&order, scope)
+    steps += scope.takeReady()
     for (number, id) in order.enumerated() {
       progress(number, order.count)
       if let group = groups[id] {
@@ -97,10 +106,16 @@ struct GraphLowering {
       case let fusion as Fusion: steps += try lower(fusion, node, &scope)
       case let scan as Scan: steps += try lower(scan, node, &scope)
       case let text as TextOperation: steps += try lower(text, node, &scope)
+      case let branch as If: steps += try lower(branch, node, &scope)
+      case let loop as While: steps += try lower(loop, node, &scope)
       default:
         throw CompileError(
           .unsupported, "`\(node.operation.mnemonic)` was left out of every fusion", stage: .lower, origin: node.origin,
           operands: scope.graph.types(of: node.operands))
+      }
+      if !node.operation.definedSymbols.isEmpty {
+        scope.unbound.subtract(node.operation.definedSymbols)
+        steps += scope.takeReady()
       }
     }
     return steps

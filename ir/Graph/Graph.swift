@@ -12,6 +12,8 @@ public struct Graph: Sendable {
   public private(set) var outputNames: [String] = []
   /// By name: outputs that are a map for each row, and what the columns of their tensors stand for. Passes need not know it.
   public var outputKeys: [String: MapKeys] = [:]
+  /// What the graph takes for granted of its symbols beside what its nodes say; see `statingConditions`.
+  public var requirements: [ShapeCondition] = []
   private var nodes: [Node] = []
   private var values: [Value] = []
   private var users: [[Use]] = []
@@ -184,7 +186,7 @@ public struct Graph: Sendable {
 
   /// The same graph with symbols bound or replaced, in every type and attribute. A `measure` whose symbols are all replaced is its operand.
   public func substituting(_ bindings: [String: Extent]) throws(CompileError) -> Graph {
-    try rebuilt(inputType: { TensorType($0.element, $0.shape.substituting(bindings)) }) { graph, node, operands throws(CompileError) in
+    var result = try rebuilt(inputType: { TensorType($0.element, $0.shape.substituting(bindings)) }) { graph, node, operands throws(CompileError) in
       if let measure = node.operation as? Measure, measure.symbols.allSatisfy({ bindings[$0] != nil }) { return operands }
       do throws(TypeError) {
         return try graph.add(node.operation.substituting(bindings), operands, origin: node.origin, name: value(node.results[0]).name)
@@ -192,6 +194,8 @@ public struct Graph: Sendable {
         throw CompileError(error, stage: .load, origin: node.origin, operands: graph.types(of: operands))
       }
     }
+    result.requirements = requirements.map { $0.substituting(bindings) }
+    return result
   }
 
   /// The same graph with large constants hollow: types and shapes without the memory, for when only the structure
@@ -226,6 +230,7 @@ public struct Graph: Sendable {
   ) throws(Failure) -> Graph {
     var graph = Graph(name: name)
     graph.outputKeys = outputKeys
+    graph.requirements = requirements
     var renamed = [ValueID?](repeating: nil, count: values.count)
     for input in inputs { renamed[input.index] = graph.addInput(value(input).name, inputType(type(of: input))) }
     for id in topologicalOrder() {

@@ -25,13 +25,7 @@ enum TextOperators {
   private static func width(_ counts: ValueID, _ what: String, _ b: inout GraphBuilder) throws(CompileError) -> Extent {
     let flat = try b.reshape(counts, to: [b.shape(counts).elementCount])
     let largest = try b.binary(.maximum, b.reduce(.maximum, flat, axes: [0], keepsAxes: false), 0)
-    return try measured(largest, what, &b)
-  }
-
-  private static func measured(_ value: ValueID, _ what: String, _ b: inout GraphBuilder) throws(CompileError) -> Extent {
-    let symbol = "%\(what).\(b.graph.valueCount)"
-    _ = try b.add(Measure([symbol]), value)
-    return Extent(symbol: symbol)
+    return try b.measured(largest, what)[0]
   }
 
   private static func split(_ call: OperatorCall, _ b: inout GraphBuilder) throws(CompileError) -> [ValueID] {
@@ -40,7 +34,7 @@ enum TextOperators {
     if let limit, limit < 0 { throw call.refusal("`maxsplit` is \(limit)") }
     let rule = PieceRule(delimiter: try call.string("delimiter", default: ""), limit: limit)
     let counts = try b.add(TextOperation(.countPieces, pieces: rule), x)
-    let pieces = try b.add(TextOperation(.pieces, pieces: rule, width: width(counts, "StringSplit", &b)), x)
+    let pieces = try b.add(TextOperation(.pieces, pieces: rule, width: width(counts, "the number of pieces", &b)), x)
     return [pieces, counts]
   }
 
@@ -58,7 +52,7 @@ enum TextOperators {
       let compared = ignoresCase ? try b.add(TextOperation(.lowercase), kept) : kept
       let names = stopwords.map { Text(ignoresCase ? $0.lowercased() : $0) }
       let isKept = try b.find(compared, names, Tensor(.bool, [names.count + 1], names.map { _ in 0 } + [1]))
-      let count = try measured(b.reduce(.sum, b.convert(isKept, to: .i64), axes: [0], keepsAxes: false), "StringNormalizer", &b)
+      let count = try b.measured(b.reduce(.sum, b.convert(isKept, to: .i64), axes: [0], keepsAxes: false), "the number of strings that are kept")[0]
       kept = try b.add(Gather(axis: 0), kept, b.add(Compact(to: count), isKept))
     }
     // Where nothing is left, there is one empty string.
@@ -89,7 +83,7 @@ enum TextOperators {
       padding: try call.string("pad_value", default: ""))
     let pattern = try pattern(text, call)
     let counts = try b.add(TextOperation(.countTokens, tokens: rule, pattern: pattern), x)
-    return [try b.add(TextOperation(.tokens, tokens: rule, pattern: pattern, width: width(counts, "Tokenizer", &b)), x)]
+    return [try b.add(TextOperation(.tokens, tokens: rule, pattern: pattern, width: width(counts, "the number of tokens", &b)), x)]
   }
 
   // MARK: Conversion
