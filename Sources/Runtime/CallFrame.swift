@@ -13,7 +13,7 @@ struct CallFrame: ~Copyable {
 
   init(inputCount: Int, outputCount: Int, symbolCount: Int, stepCount: Int, pool: ThreadPool?, threads: Int) {
     run = .allocate(capacity: 1)
-    let context = ingot_context(parallel: ingot_run_parallel, pool: pool?.raw.map { UnsafeMutableRawPointer($0) }, threads: Int64(threads), profile: nil)
+    let context = ingot_context(parallel: ingot_run_parallel, pool: pool?.raw.map { UnsafeMutableRawPointer($0) }, threads: Int64(threads), profile: nil, arena_bytes: 0, arena_used: nil)
     run.initialize(to: ingot_run(context: context, members: 0))
     inputs = .allocate(capacity: max(inputCount, 1))
     inputs.initialize(repeating: nil, count: max(inputCount, 1))
