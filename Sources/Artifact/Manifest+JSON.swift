@@ -10,10 +10,7 @@ extension Manifest {
       .init("symbols", .array(symbols.map { .string($0) })),
     ]
     if !fixedInputs.isEmpty { members.append(.init("fixedInputs", .array(fixedInputs.map(\.json)))) }
-    if !computedSymbols.isEmpty {
-      members.append(
-        .init("computedSymbols", .array(computedSymbols.map { ["name": .string($0.name), "upperBound": .string($0.upperBound.description)] })))
-    }
+    if !computedSymbols.isEmpty { members.append(.init("computedSymbols", .array(computedSymbols.map { .string($0) }))) }
     if !conditions.isEmpty {
       members.append(
         .init(
@@ -50,9 +47,7 @@ extension Manifest {
     modelVersion = try model.string("version")
     symbols = try root.strings("symbols")
     fixedInputs = try root.objects("fixedInputs", isOptional: true).map { input throws(ManifestError) in try FixedInput(input) }
-    computedSymbols = try root.objects("computedSymbols", isOptional: true).map { symbol throws(ManifestError) in
-      ComputedSymbol(name: try symbol.string("name"), upperBound: try symbol.extent("upperBound"))
-    }
+    computedSymbols = try root.strings("computedSymbols", isOptional: true)
     conditions = try root.objects("conditions", isOptional: true).map { condition throws(ManifestError) in
       guard let kind = Condition.Kind(rawValue: try condition.string("kind")) else { throw condition.failure("unknown kind of condition") }
       return Condition(kind, try condition.extent("extent"), violation: try condition.string("violation"))

@@ -199,7 +199,7 @@ extension GraphLowering {
   }
 
   /// A call that copies a whole tensor.
-  private mutating func copy(_ source: KernelProgram.View, to place: KernelProgram.View, _ type: TensorType, _ node: Node) throws(CompileError) -> KernelProgram.Step {
+  mutating func copy(_ source: KernelProgram.View, to place: KernelProgram.View, _ type: TensorType, _ node: Node) throws(CompileError) -> KernelProgram.Step {
     var emitter = ElementEmitter(graph: Graph())
     let from = emitter.builder.buffer("x", type.element, .read)
     let to = emitter.builder.buffer("y", type.element, .write)
@@ -215,11 +215,12 @@ extension GraphLowering {
 }
 
 extension Graph {
-  /// Every node that a node's operands depend on.
+  /// Every node that a node's operands and symbols depend on.
   fileprivate func ancestors(of id: NodeID) -> Set<NodeID> {
     var (stack, found): ([NodeID], Set<NodeID>) = ([id], [])
     while let next = stack.popLast() {
       for operand in node(next).operands { if let producer = producer(of: operand), found.insert(producer.id).inserted { stack.append(producer.id) } }
+      for definer in symbolDependencies(of: node(next)) where found.insert(definer).inserted { stack.append(definer) }
     }
     return found
   }
