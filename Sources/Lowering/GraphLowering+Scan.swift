@@ -161,7 +161,7 @@ extension GraphLowering {
       states.append(state)
       inner.views[input] = state
       scope.views[node.results[position]] = state
-      before.append(try copy(try view(node.operands[position], scope, node), to: state, body.type(of: input), node))
+      before.append(try copy(try view(node.operands[position], scope, node), to: state, body.type(of: input), node.origin))
     }
     for position in scan.carried..<body.inputs.count {
       let input = body.inputs[position]
@@ -188,18 +188,18 @@ extension GraphLowering {
     var steps = try steps(&inner)
     for (value, place) in slices {
       let computed = try view(value, inner, node)
-      if computed != place { steps.append(try copy(computed, to: place, body.type(of: value), node)) }
+      if computed != place { steps.append(try copy(computed, to: place, body.type(of: value), node.origin)) }
     }
     // All next values are computed before the first state is replaced.
     for position in 0..<scan.carried {
       let next = try view(body.outputs[position], inner, node)
-      if next != states[position] { steps.append(try copy(next, to: states[position], body.type(of: body.outputs[position]), node)) }
+      if next != states[position] { steps.append(try copy(next, to: states[position], body.type(of: body.outputs[position]), node.origin)) }
     }
     return before + [.loop(symbol: symbol, count: scan.extent, body: steps)]
   }
 
   /// A call that copies a whole tensor.
-  mutating func copy(_ source: KernelProgram.View, to place: KernelProgram.View, _ type: TensorType, _ node: Node) throws(CompileError) -> KernelProgram.Step {
+  mutating func copy(_ source: KernelProgram.View, to place: KernelProgram.View, _ type: TensorType, _ origin: NodeOrigin) throws(CompileError) -> KernelProgram.Step {
     var emitter = ElementEmitter(graph: Graph())
     let from = emitter.builder.buffer("x", type.element, .read)
     let to = emitter.builder.buffer("y", type.element, .write)
@@ -209,7 +209,7 @@ extension GraphLowering {
     let kernel = emitter.builder.kernel("copy", [loop])
     return .call(
       .init(
-        kernel: program.add(kernel), arguments: [source, place], symbols: kernel.symbols.map { Extent(symbol: $0) }, origin: "\(node.origin.node) (copy)",
+        kernel: program.add(kernel), arguments: [source, place], symbols: kernel.symbols.map { Extent(symbol: $0) }, origin: "\(origin.node) (copy)",
         bytes: type.byteCount * 2, note: "copy"))
   }
 }

@@ -78,13 +78,13 @@ struct GraphLowering {
     }
     program.steps = try steps(&scope)
     for (number, output) in graph.outputs.enumerated() {
-      guard let producer = graph.producer(of: output) ?? graph.outputs.lazy.compactMap({ graph.producer(of: $0) }).first, let place = scope.views[output] else {
+      guard let place = scope.views[output] else {
         throw CompileError(.unsupported, "the output `\(graph.outputNames[number])` was left out of every fusion", stage: .lower, origin: NodeOrigin(file: graph.name))
       }
       if isPlacedLate(output) {
         program.steps.append(.export(place, output: number))
       } else if let destination = scope.destinations[output], place != destination {
-        program.steps.append(try copy(place, to: destination, graph.type(of: output), producer))
+        program.steps.append(try copy(place, to: destination, graph.type(of: output), graph.producer(of: output)?.origin ?? NodeOrigin(file: graph.name)))
       }
     }
   }
