@@ -142,7 +142,7 @@ enum GridOperators {
   /// Positions of the elements of an image under affine maps [N, axes, axes + 1].
   private static func affineGrid(_ call: OperatorCall, _ b: inout GraphBuilder) throws(CompileError) -> [ValueID] {
     let theta = try call.input(0)
-    let size = try b.requireExtents(call.input(1), "the size")
+    let size = try b.measured(call.input(1), "the size")
     let axes = size.count - 2
     guard axes == 2 || axes == 3, b.rank(theta) == 3 else { throw b.refusal("AffineGrid of \(size.count) axes", operands: [theta]) }
     let isAligned = try call.flag("align_corners")
