@@ -202,7 +202,9 @@ extension GraphLowering.Scope {
 
   /// Checks facts as soon as their symbols are bound.
   mutating func require(_ conditions: [ShapeCondition], _ lowering: inout GraphLowering) {
-    for condition in conditions {
+    // What nothing reads any more is not computed.
+    let known = Set(lowering.program.symbols + lowering.program.computedSymbols)
+    for condition in conditions where known.isSuperset(of: condition.extent.symbols) {
       pending.append(.require(condition.kind == .zero ? .zero : .nonNegative, condition.extent, failure: lowering.program.addFailure(condition.violation)))
     }
   }

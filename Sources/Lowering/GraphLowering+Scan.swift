@@ -145,9 +145,14 @@ extension GraphLowering {
   mutating func lower(_ scan: Scan, _ node: Node, _ scope: inout Scope) throws(CompileError) -> [KernelProgram.Step] {
     let body = scan.body
     loopCount += 1
-    let symbol = scan.round ?? "%step\(loopCount)"
+    let symbol = "%step\(loopCount)"
     let time = scan.isReversed ? scan.extent - 1 - Extent(symbol: symbol) : Extent(symbol: symbol)
     var inner = Scope(graph: body)
+    var first: [KernelProgram.Step] = []
+    if let round = scan.round {
+      program.computedSymbols.append(round)
+      first.append(.set(symbol: round, to: Extent(symbol: symbol), failure: failure(node, "the number of a step")))
+    }
     inner.require(body.requirements, &self)
     var before: [KernelProgram.Step] = []
 
@@ -184,7 +189,7 @@ extension GraphLowering {
       slices.append((body.outputs[position], slice))
       if inner.destinations[body.outputs[position]] == nil { inner.destinations[body.outputs[position]] = slice }
     }
-    var steps = try steps(&inner)
+    var steps = first + (try self.steps(&inner))
     for (value, place) in slices {
       let computed = try view(value, inner, node)
       if computed != place { steps.append(try copy(computed, to: place, body.type(of: value), node)) }

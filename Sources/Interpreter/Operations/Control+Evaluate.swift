@@ -23,9 +23,11 @@ extension Fusion: Evaluable {
 }
 
 extension Graph {
-  fileprivate func evaluate(_ operands: [Tensor], _ limits: EvaluationLimits, _ what: String) throws(EvaluationError) -> [Tensor] {
+  fileprivate func evaluate(
+    _ operands: [Tensor], _ limits: EvaluationLimits, _ what: String, binding: [String: Extent] = [:]
+  ) throws(EvaluationError) -> [Tensor] {
     do {
-      return try EvaluationPlan(self, inputs: operands.map(\.type), binding: [:], limits: limits).run(operands)
+      return try EvaluationPlan(self, inputs: operands.map(\.type), binding: binding, limits: limits).run(operands)
     } catch {
       throw EvaluationError("in \(what): \(error.message)", hint: error.hint)
     }
@@ -69,14 +71,23 @@ extension Scan: Evaluable {
   }
 }
 
-extension If: SymbolDefining {
-  public func evaluate(_ operands: [Tensor], as results: [ConcreteType], limits: EvaluationLimits) throws(EvaluationError) -> [Tensor] {
-    let branch = operands[0].integers.first == 0 ? otherwise : then
-    return try branch.evaluate(Array(operands.dropFirst()), limits, "a branch of `if`")
-  }
+/// An operation whose graphs inside see the symbols from around, of which only the run knows which one is evaluated, and how often.
+protocol RegionEvaluable: Evaluable {
+  /// - Parameter binding: Symbols from around.
+  /// - Returns: The results, and a value for each of `definedSymbols`.
+  func evaluate(_ operands: [Tensor], binding: [String: Extent], limits: EvaluationLimits) throws(EvaluationError) -> (results: [Tensor], symbols: [String: Int])
+}
 
-  public func evaluateDefining(_ operands: [Tensor], limits: EvaluationLimits) throws(EvaluationError) -> (results: [Tensor], symbols: [String: Int]) {
-    let results = try evaluate(operands, as: [], limits: limits)
+extension RegionEvaluable {
+  public func evaluate(_ operands: [Tensor], as results: [ConcreteType], limits: EvaluationLimits) throws(EvaluationError) -> [Tensor] {
+    try evaluate(operands, binding: [:], limits: limits).results
+  }
+}
+
+extension If: RegionEvaluable {
+  func evaluate(_ operands: [Tensor], binding: [String: Extent], limits: EvaluationLimits) throws(EvaluationError) -> (results: [Tensor], symbols: [String: Int]) {
+    let branch = operands[0].integers.first == 0 ? otherwise : then
+    let results = try branch.evaluate(Array(operands.dropFirst()), limits, "a branch of `if`", binding: binding)
     var found: [String: Int] = [:]
     for (shape, result) in zip(shapes, results) {
       for (extent, dimension) in zip(shape, result.dimensions) { if let symbol = extent.symbol, symbols.contains(symbol) { found[symbol] = dimension } }
@@ -85,12 +96,8 @@ extension If: SymbolDefining {
   }
 }
 
-extension While: SymbolDefining {
-  public func evaluate(_ operands: [Tensor], as results: [ConcreteType], limits: EvaluationLimits) throws(EvaluationError) -> [Tensor] {
-    try evaluateDefining(operands, limits: limits).results
-  }
-
-  public func evaluateDefining(_ operands: [Tensor], limits: EvaluationLimits) throws(EvaluationError) -> (results: [Tensor], symbols: [String: Int]) {
+extension While: RegionEvaluable {
+  func evaluate(_ operands: [Tensor], binding: [String: Extent], limits: EvaluationLimits) throws(EvaluationError) -> (results: [Tensor], symbols: [String: Int]) {
     var goesOn = operands[0].integers.first != 0
     var state = Array(operands[1...].prefix(carried))
     let captured = Array(operands[(1 + carried)...])
@@ -98,23 +105,23 @@ extension While: SymbolDefining {
     var found = lengths(of: state)
     found[round] = 0
     var rounds = 0
-    do throws(CompileError) {
-      while goesOn {
-        guard rounds < limits.scanSteps else { throw CompileError(.badInput, "it takes more than \(limits.scanSteps) rounds", stage: .run) }
-        let inputs = state + captured
-        let outputs = try EvaluationPlan(body, inputs: inputs.map(\.type), binding: found.mapValues { Extent($0) }, limits: limits).run(inputs)
-        goesOn = outputs[0].integers.first != 0
-        state = Array(outputs[1...].prefix(carried))
-        for (position, slice) in outputs[(1 + carried)...].enumerated() { slices[position].append(slice) }
-        rounds += 1
-        found = lengths(of: state)
-        found[round] = rounds
-      }
-    } catch { throw EvaluationError("in the body of `while`: \(error.message)", hint: error.hint) }
+    while goesOn {
+      guard rounds < limits.scanSteps else { throw EvaluationError("`while` takes more than \(limits.scanSteps) rounds") }
+      let known = binding.merging(found.mapValues { Extent($0) }) { _, own in own }
+      let outputs = try body.evaluate(state + captured, limits, "the body of `while`", binding: known)
+      goesOn = outputs[0].integers.first != 0
+      state = Array(outputs[1...].prefix(carried))
+      for (position, slice) in outputs[(1 + carried)...].enumerated() { slices[position].append(slice) }
+      rounds += 1
+      found = lengths(of: state)
+      found[round] = rounds
+    }
     var results = state
     for (position, parts) in slices.enumerated() {
       let type = body.type(of: body.outputs[1 + carried + position])
-      guard let whole = ConcreteType(TensorType(type.element, Shape([Extent(rounds)] + type.shape.extents))) else { throw EvaluationError("the size of \(type) is not known") }
+      guard let whole = ConcreteType(TensorType(type.element, Shape([Extent(rounds)] + type.shape.substituting(binding).extents))) else {
+        throw EvaluationError("the size of \(type) is not known")
+      }
       try limits.check(whole)
       results.append(Tensor(stacking: parts, as: whole))
     }
