@@ -65,19 +65,15 @@ extension ModelImporter {
     return BindingStructure.bindings(regions[0].outputs, of: results)
   }
 
-  /// In place of a branch that the shapes here make wrong: the run ends where it is taken.
+  /// In place of a branch that the shapes here make wrong.
   private static func impossible(_ other: Region, _ failure: CompileError, _ captured: Captured, _ call: OperatorCall, _ builder: GraphBuilder) throws(CompileError) -> Region {
     let computed = Set(other.graph.computedSymbols)
     let types = other.graph.types(of: other.graph.outputs)
-    let graph = try builder.region("impossible", types: captured.values.map { builder.type($0) }) { b, _ throws(CompileError) in
-      b.require(ShapeCondition(.nonNegative, -1, violation: "\(call.origin): the branch that is taken does not fit the shapes here: \(failure.message)"))
-      var results: [ValueID] = []
-      for type in types {
-        let shape = Shape(type.shape.map { computed.isDisjoint(with: $0.symbols) ? $0 : 0 })
-        results.append(try b.broadcast(b.scalar(0, type.element), to: shape))
-      }
-      return results
-    }
+    let results = types.map { type in TensorType(type.element, Shape(type.shape.map { computed.isDisjoint(with: $0.symbols) ? $0 : 0 })) }
+    let graph: Graph
+    do throws(TypeError) {
+      graph = try If.impossible(inputs: captured.values.map { builder.type($0) }, results: results, violation: "\(call.origin): \(failure.message)")
+    } catch { throw failure }
     return Region(graph: graph, outputs: other.outputs)
   }
 
