@@ -87,6 +87,7 @@ struct EvaluationPlan {
     var liveBytes = 0
     var binding = self.binding
     for (id, tensor) in zip(graph.inputs, tensors) { values[id.index] = tensor }
+    try checkRequirements(binding)
     for step in steps {
       let node = step.node
       let operands = node.operands.compactMap { values[$0.index] }
@@ -121,7 +122,17 @@ struct EvaluationPlan {
         liveBytes -= bytes[id.index]
       }
     }
+    try checkRequirements(binding)
     return graph.outputs.compactMap { values[$0.index] }
+  }
+
+  /// Checks what the graph takes for granted of symbols that are known by now.
+  private func checkRequirements(_ binding: [String: Extent]) throws(CompileError) {
+    for condition in graph.requirements {
+      guard let value = condition.extent.substituting(binding).constant else { continue }
+      let holds = condition.kind == .zero ? value == 0 : value >= 0
+      if !holds { throw CompileError(.badInput, condition.violation, stage: .run) }
+    }
   }
 
   /// Runs a node that finds symbols itself, and adds them to the binding.
