@@ -46,6 +46,12 @@ struct GraphLowering {
     var destinations: [ValueID: KernelProgram.View] = [:]
     /// Inputs of a loop's body that are constants outside.
     var constants: [ValueID: Tensor] = [:]
+    /// Symbols that the graph computes and that no step has bound so far.
+    var unbound: Set<String>
+    /// Steps that wait for some of them.
+    var pending: [Pending] = []
+
+    init(graph: Graph) { (self.graph, unbound) = (graph, Set(graph.definitions.keys)) }
 
     func constant(_ value: ValueID) -> Tensor? { graph.constant(value) ?? constants[value] }
   }
@@ -76,6 +82,7 @@ struct GraphLowering {
     for (number, output) in graph.outputs.enumerated() where !isPlacedLate(output) {
       scope.destinations[output] = buffer(graph.outputNames[number], graph.type(of: output), .output(number))
     }
+    scope.require(graph.requirements.filter { !$0.extent.symbols.allSatisfy(definable.contains) }, &self)
     program.steps = try steps(&scope)
     for (number, output) in graph.outputs.enumerated() {
       guard let place = scope.views[output] else {
@@ -99,6 +106,7 @@ struct GraphLowering {
     var steps: [KernelProgram.Step] = []
     var order = scope.graph.topologicalOrder()
     let groups = scanGroups(&order, scope)
+    steps += scope.takeReady()
     for (number, id) in order.enumerated() {
       progress(number, order.count)
       if let group = groups[id] {
@@ -115,10 +123,16 @@ struct GraphLowering {
         steps.append(.define(symbols: measure.symbols, from: place, failure: program.addFailure(Self.describe(measure, node))))
       case let fusion as Fusion: steps += try lower(fusion, node, &scope)
       case let scan as Scan: steps += try lower(scan, node, &scope)
+      case let branch as If: steps += try lower(branch, node, &scope)
+      case let loop as While: steps += try lower(loop, node, &scope)
       default:
         throw CompileError(
           .unsupported, "`\(node.operation.mnemonic)` was left out of every fusion", stage: .lower, origin: node.origin,
           operands: scope.graph.types(of: node.operands))
+      }
+      if !node.operation.definedSymbols.isEmpty {
+        scope.unbound.subtract(node.operation.definedSymbols)
+        steps += scope.takeReady()
       }
     }
     return steps
