@@ -202,21 +202,6 @@ extension GraphLowering {
     for position in 0..<scan.carried { after += try settle(node.results[position], in: turns[position].place(scan.extent), node, &scope) }
     return before + [.loop(symbol: symbol, count: scan.extent, body: steps)] + after
   }
-
-  /// A call that copies a whole tensor.
-  mutating func copy(_ source: KernelProgram.View, to place: KernelProgram.View, _ type: TensorType, _ origin: NodeOrigin) throws(CompileError) -> KernelProgram.Step {
-    var emitter = ElementEmitter(graph: Graph())
-    let from = emitter.builder.buffer("x", type.element, .read)
-    let to = emitter.builder.buffer("y", type.element, .write)
-    let loop = try emitter.loop("i", to: type.shape.elementCount, .vectorized) { _, index throws(CompileError) in
-      [.store(to, index: index, value: .load(from, index))]
-    }
-    let kernel = emitter.builder.kernel("copy", [loop])
-    return .call(
-      .init(
-        kernel: program.add(kernel), arguments: [source, place], symbols: kernel.symbols.map { Extent(symbol: $0) }, origin: "\(origin.node) (copy)",
-        bytes: type.byteCount * 2, note: "copy"))
-  }
 }
 
 extension Graph {
