@@ -157,7 +157,8 @@ enum RandomOperators {
     let element = b.element(x)
     let wide = b.accumulator(element)
     // Without training nothing is dropped.
-    let given = try call.optional(1).map { value throws(CompileError) in try b.reshape(b.convert(value, to: wide), to: []) } ?? b.scalar(0.5, wide)
+    let given: ValueID
+    if let value = call.optional(1) { given = try b.reshape(b.convert(value, to: wide), to: []) } else { given = try b.scalar(0.5, wide) }
     let ratio = try b.select(b.reshape(training, to: []), given, b.scalar(0, wide))
     let isKept = try b.compare(.greaterOrEqual, unit(bits(call, b.shape(x), &b), wide, &b), ratio)
     let scaled = try b.binary(.divide, b.convert(x, to: wide), b.binary(.subtract, b.scalar(1, wide), ratio))

@@ -29,7 +29,8 @@ enum RegionOperators {
     guard b.rank(x) == 4, b.rank(regions) == 2, b.shape(regions)[1] == 4, b.rank(batches) == 1 else {
       throw b.refusal("RoiAlign of operands of these shapes", operands: [x, regions, batches])
     }
-    let isHalf = try call.opset >= 16 && call.word("coordinate_transformation_mode", default: Coordinates.halfPixel) == .halfPixel
+    let coordinates = try call.word("coordinate_transformation_mode", default: call.opset < 16 ? Coordinates.outputHalfPixel : .halfPixel)
+    let isHalf = coordinates == .halfPixel
     let bins = (try call.integer("output_height", default: 1), try call.integer("output_width", default: 1))
     guard bins.0 >= 1, bins.1 >= 1, bins.0 < 1 << 20, bins.1 < 1 << 20 else { throw b.refusal("RoiAlign to \(bins.0) x \(bins.1)", operands: [x]) }
     let element = b.element(x)
@@ -102,8 +103,7 @@ enum RegionOperators {
     } else {
       // As many points as the bin has elements, in each region; the others are masked.
       count = try b.binary(.maximum, b.unary(.ceiling, bin), 0)
-      let most = try b.binary(.maximum, b.reduce(.maximum, count, axes: [0], keepsAxes: false), 1)
-      points = try b.measured(b.convert(b.binary(.minimum, most, 65536), to: .i64), "points")[0]
+      throw b.unsupported("RoiAlign with a number of points that depends on the regions", hint: "set `sampling_ratio`")
       let number = try b.add(Iota(wide, [1, 1, points], axis: 2))
       exists = try b.compare(.less, number, b.reshape(count, to: [regionCount, 1, 1]))
     }
