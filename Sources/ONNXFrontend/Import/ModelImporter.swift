@@ -203,8 +203,9 @@ struct ModelImporter {
         case .sequence?: throw builder.refusal("\(node.operatorName) does not take a sequence")
         }
       }
-      let call = OperatorCall(
+      var call = OperatorCall(
         name: node.operatorName, opset: origin.opset, inputs: values, outputs: node.outputs, attributes: attributes, origin: origin, decoder: decoder)
+      if domain.isEmpty, origin.opset <= LegacyForms.lastVersion { call = try LegacyForms.modernized(call, &builder) }
       return try importer(call, &builder).map { .value($0) }
     }
     if let function = functions[Self.key(domain, node.operatorName, node.overload)] {
