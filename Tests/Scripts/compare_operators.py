@@ -38,7 +38,7 @@ def main():
     parser.add_argument("operators", nargs="*", metavar="OPERATOR", help="operators to compare (all)")
     parser.add_argument("--ingot", default=default_ingot(), help="the tool (%(default)s)")
     parser.add_argument("--rtol", type=float, default=1e-3)
-    parser.add_argument("--atol", type=float, default=1e-5)
+    parser.add_argument("--atol", type=float, default=1e-4)
     options = parser.parse_args()
     failures = 0
     for case in CASES:

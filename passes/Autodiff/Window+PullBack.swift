@@ -63,7 +63,7 @@ extension ReduceWindow: Differentiable {
       // As a shift: zeros before and behind, cut to the operand.
       let low = tap.indices.map { Extent(tap[$0] * window.dilations[$0]) }
       let wanted = size.indices.map { target[$0] + Extent(window.padsLow[$0] + window.padsHigh[$0]) }
-      let high = low.indices.map { Extent.greatest(wanted[$0] - low[$0] - s.shape(spaced)[$0], 0) }
+      let high = low.indices.map { wanted[$0] - low[$0] - s.shape(spaced)[$0] }
       var moved = try s.pad(spaced, low: low, high: high)
       for axis in size.indices { moved = try s.slice(moved, axis: axis, start: Extent(window.padsLow[axis]), size: target[axis]) }
       return moved
@@ -72,7 +72,7 @@ extension ReduceWindow: Differentiable {
     for axis in size.indices {
       let reach = window.dilations[axis] * (size[axis] - 1)
       low.append(Extent(reach))
-      high.append(.greatest(target[axis] + Extent(window.padsLow[axis] + window.padsHigh[axis]) - s.shape(spaced)[axis], 0))
+      high.append(target[axis] + Extent(window.padsLow[axis] + window.padsHigh[axis]) - s.shape(spaced)[axis])
     }
     let ones = size.map { _ in 1 }, zeros = size.map { _ in 0 }
     let plain = Window(strides: ones, padsLow: zeros, padsHigh: zeros, dilations: window.dilations)

@@ -112,8 +112,11 @@ struct ModelImporter {
   mutating func importGraph(
     _ graph: GraphProto, scope: inout Scope, context: BlockContext, builder: inout GraphBuilder
   ) throws(CompileError) -> [Binding] {
-    if let sparse = graph.sparseInitializerNames.first {
-      throw CompileError(.unsupported, "tensor `\(printable(sparse))` is sparse", stage: .load, origin: NodeOrigin(file: decoder.file.name))
+    for sparse in graph.sparseInitializers {
+      builder.origin = NodeOrigin(file: decoder.file.name, node: printable(sparse.values.name))
+      let value = try builder.constant(sparse, decoder)
+      builder.setName(sparse.values.name, of: value)
+      guard scope.define(sparse.values.name, .value(value)) else { throw builder.refusal("value `\(printable(sparse.values.name))` is defined twice") }
     }
     for initializer in graph.initializers {
       let origin = NodeOrigin(file: decoder.file.name, node: initializer.name)

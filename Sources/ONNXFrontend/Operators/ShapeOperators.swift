@@ -28,7 +28,7 @@ enum ShapeOperators {
     if let values = try call.numbers("value_floats") { return [try b.constant(Tensor(.f32, [values.count], values))] }
     if let values = try call.integers("value_ints") { return [try b.constant(Tensor(values))] }
     if call.has("value_string") || call.has("value_strings") { throw b.unsupported("a Constant of strings", hint: "strings are not supported yet") }
-    if call.has("sparse_value") { throw b.unsupported("a sparse Constant") }
+    if case .sparseTensor(let sparse)? = call.attributes["sparse_value"] { return [try b.constant(sparse, call.decoder)] }
     throw b.refusal("Constant has no value")
   }
 
