@@ -144,3 +144,14 @@ CASES = [
     Case("MeanVarianceNormalization", [normal(2, 3, 4, 4)], {"axes": [0, 2, 3]}, opset=9, oracle="onnxruntime"),
     Case("LpNormalization", [normal(3, 4)], {"p": 1, "axis": 0}, opset=21, oracle="onnxruntime"),
 ]
+
+# What no other implementation computes alike: random numbers are tested for their distributions (RandomOperatorTests).
+WITHOUT_ORACLE = [
+    Case("RandomNormal", [], {"shape": [3, 4]}),
+    Case("RandomNormalLike", [normal(3, 4)]),
+    Case("RandomUniform", [], {"shape": [3, 4]}),
+    Case("RandomUniformLike", [normal(3, 4)]),
+    Case("Bernoulli", [uniform(0, 1, 3, 4)]),
+    Case("Multinomial", [normal(3, 4)], {"sample_size": 5}),
+    Case("Dropout", [normal(3, 4)], constants={1: np.array(0.5, np.float32), 2: np.array(True)}, outputs=2),
+]
