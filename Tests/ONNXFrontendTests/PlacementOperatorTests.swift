@@ -62,7 +62,7 @@ import Testing
     // x + 10 y, so an average is the value in the middle of the bin.
     let x = f32([1, 1, 8, 8], (0..<64).map { Double($0 % 8 + 10 * ($0 / 8)) })
     let regions = f32([1, 4], [2, 1, 6, 5])
-    for ratio in [2] {
+    for ratio in [2, 0] {
       let result = try evaluate(
         "RoiAlign", [x, regions, Tensor([0])],
         attributes: [("output_height", .integer(2)), ("output_width", .integer(2)), ("sampling_ratio", .integer(ratio)), ("coordinate_transformation_mode", .string("output_half_pixel"))])

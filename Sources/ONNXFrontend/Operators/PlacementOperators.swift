@@ -8,7 +8,7 @@ enum PlacementOperators {
   /// Each axis cut or padded with zeros on both sides to an extent.
   private static func centerCropPad(_ call: OperatorCall, _ b: inout GraphBuilder) throws(CompileError) -> [ValueID] {
     var x = try call.input(0)
-    let wanted = try b.requireExtents(call.input(1), "a shape")
+    let wanted = try b.measured(call.input(1), "a shape")
     let rank = b.rank(x)
     var axes = Array(0..<rank)
     if let given = try call.integers("axes") {

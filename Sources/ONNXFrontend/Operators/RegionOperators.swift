@@ -103,7 +103,8 @@ enum RegionOperators {
     } else {
       // As many points as the bin has elements, in each region; the others are masked.
       count = try b.binary(.maximum, b.unary(.ceiling, bin), 0)
-      throw b.unsupported("RoiAlign with a number of points that depends on the regions", hint: "set `sampling_ratio`")
+      let most = try b.binary(.maximum, b.reduce(.maximum, count, axes: [0], keepsAxes: false), 1)
+      points = try b.measured(b.convert(b.binary(.minimum, most, 65536), to: .i64), "points")[0]
       let number = try b.add(Iota(wide, [1, 1, points], axis: 2))
       exists = try b.compare(.less, number, b.reshape(count, to: [regionCount, 1, 1]))
     }

@@ -72,7 +72,7 @@ enum UnpoolingOperators {
     var result = try b.reshape(flat, to: Shape(target))
     // A stated shape adds zeros behind, or takes elements away; indices are of the shape without it.
     guard let stated = call.optional(2) else { return [result] }
-    let wanted = try b.requireExtents(stated, "a shape")
+    let wanted = try b.measured(stated, "a shape")
     guard wanted.count == target.count else { throw b.refusal("MaxUnpool to \(Shape(wanted))", operands: [x]) }
     for axis in wanted.indices where wanted[axis] != target[axis] {
       result = try b.slice(result, axis: axis, start: 0, size: .least(target[axis], wanted[axis]))
@@ -86,7 +86,7 @@ enum UnpoolingOperators {
   /// Blocks [N, C * taps, blocks] added up where they overlap: each element of the image sums what the taps of its blocks hold.
   private static func columnsToImage(_ call: OperatorCall, _ b: inout GraphBuilder) throws(CompileError) -> [ValueID] {
     let x = try call.input(0)
-    let image = try b.requireExtents(call.input(1), "the shape of the image")
+    let image = try b.measured(call.input(1), "the shape of the image")
     let size = try b.requireIntegers(call.input(2), "the shape of a block")
     let axes = size.count
     guard b.rank(x) == 3, image.count == axes, axes >= 1, size.allSatisfy({ $0 >= 1 }), let taps = elementCount(of: size), taps <= 1 << 24 else {
