@@ -12,10 +12,7 @@ extension Manifest {
     if !inputStructures.isEmpty { members.append(.init("inputStructures", .array(inputStructures.map(\.json)))) }
     if !outputStructures.isEmpty { members.append(.init("outputStructures", .array(outputStructures.map(\.json)))) }
     if !fixedInputs.isEmpty { members.append(.init("fixedInputs", .array(fixedInputs.map(\.json)))) }
-    if !computedSymbols.isEmpty {
-      members.append(
-        .init("computedSymbols", .array(computedSymbols.map { ["name": .string($0.name), "upperBound": .string($0.upperBound.description)] })))
-    }
+    if !computedSymbols.isEmpty { members.append(.init("computedSymbols", .array(computedSymbols.map { .string($0) }))) }
     if !conditions.isEmpty {
       members.append(
         .init(
@@ -56,9 +53,7 @@ extension Manifest {
     inputStructures = try root.objects("inputStructures", isOptional: true).map { structure throws(ManifestError) in try Structure(structure) }
     outputStructures = try root.objects("outputStructures", isOptional: true).map { structure throws(ManifestError) in try Structure(structure) }
     fixedInputs = try root.objects("fixedInputs", isOptional: true).map { input throws(ManifestError) in try FixedInput(input) }
-    computedSymbols = try root.objects("computedSymbols", isOptional: true).map { symbol throws(ManifestError) in
-      ComputedSymbol(name: try symbol.string("name"), upperBound: try symbol.extent("upperBound"))
-    }
+    computedSymbols = try root.strings("computedSymbols", isOptional: true)
     conditions = try root.objects("conditions", isOptional: true).map { condition throws(ManifestError) in
       guard let kind = Condition.Kind(rawValue: try condition.string("kind")) else { throw condition.failure("unknown kind of condition") }
       return Condition(kind, try condition.extent("extent"), violation: try condition.string("violation"))

@@ -64,18 +64,6 @@ public struct Manifest: Sendable, Hashable {
     }
   }
 
-  /// A symbol whose value only the code can find, such as the number of boxes that survive non-maximum suppression.
-  public struct ComputedSymbol: Sendable, Hashable {
-    public var name: String
-    /// In symbols that the inputs define. Outputs are given this much room.
-    public var upperBound: Extent
-
-    public init(name: String, upperBound: Extent) {
-      self.name = name
-      self.upperBound = upperBound
-    }
-  }
-
   /// What the code takes for granted about the symbols; checked before each run.
   public struct Condition: Sendable, Hashable {
     /// What the value of the extent has to be.
@@ -158,10 +146,11 @@ public struct Manifest: Sendable, Hashable {
   public var outputStructures: [Structure] = []
   /// Every symbol, in the order in which the code wants their values.
   public var symbols: [String] = []
-  /// Those of `symbols` that the code finds out itself.
-  public var computedSymbols: [ComputedSymbol] = []
+  /// Those of `symbols` whose values only the code can find, such as the number of boxes that survive non-maximum suppression. An output
+  /// whose shape names one of them lies where the code says.
+  public var computedSymbols: [String] = []
   public var conditions: [Condition] = []
-  /// Scratch memory of one run that no variant serves.
+  /// Scratch memory of one run that no variant serves; with computed symbols what it needs at least.
   public var arenaBytes: Extent = 0
   /// Where in the code image the entry point is.
   public var entryOffset = 0
@@ -200,6 +189,11 @@ public struct Manifest: Sendable, Hashable {
     variants.first { $0.lengths.allSatisfy { symbols[$0.key] == $0.value } }
   }
 
+  /// True if the code says where the output lies, because its shape names a computed symbol.
+  public func isPlacedByCode(_ output: Port) -> Bool {
+    !computedSymbols.isEmpty && output.type.shape.contains { extent in !extent.isConstant && extent.symbols.contains(where: computedSymbols.contains) }
+  }
+
   /// The steps of the code for all lengths.
   public var generalSteps: Range<Int> { 0..<(variants.map(\.steps.lowerBound).min() ?? steps.count) }
 
@@ -209,7 +203,7 @@ public struct Manifest: Sendable, Hashable {
   /// What contradicts itself in it, or nil.
   public var contradiction: String? {
     if Set(symbols).count != symbols.count { return "a symbol is listed twice" }
-    let computed = computedSymbols.map(\.name)
+    let computed = computedSymbols
     if Set(computed).count != computed.count { return "a computed symbol is listed twice" }
     let known = Set(symbols)
     let bound = known.subtracting(computed)
@@ -224,7 +218,6 @@ public struct Manifest: Sendable, Hashable {
     for port in outputs {
       for extent in port.type.shape { if let fact = unknown(extent, beside: known) { return "output `\(port.name)` has \(fact)" } }
     }
-    for symbol in computedSymbols { if let fact = unknown(symbol.upperBound, beside: bound) { return "computed symbol `\(symbol.name)` has \(fact)" } }
     for condition in conditions { if let fact = unknown(condition.extent, beside: bound) { return "a condition has \(fact)" } }
     if let fact = unknown(arenaBytes, beside: bound) { return "the arena has \(fact)" }
     for step in steps {

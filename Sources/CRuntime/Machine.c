@@ -10,7 +10,7 @@
 #endif
 
 int32_t ingot_call(
-    const void *entry, const ingot_context *context, const void *const *inputs, void *const *outputs, const void *constants,
+    const void *entry, const ingot_context *context, const void *const *inputs, void **outputs, const void *constants,
     void *arena, int64_t *symbols) {
   return ((ingot_entry)(uintptr_t)entry)(context, inputs, outputs, constants, arena, symbols);
 }

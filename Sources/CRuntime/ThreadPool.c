@@ -243,7 +243,7 @@ void ingot_run_parallel(const ingot_context *context, ingot_body body, const voi
 }
 
 int32_t ingot_run_call(
-    ingot_run *run, const void *entry, const void *const *inputs, void *const *outputs, const void *constants, void *arena, int64_t *symbols) {
+    ingot_run *run, const void *entry, const void *const *inputs, void **outputs, const void *constants, void *arena, int64_t *symbols) {
   run->members = 0;
   int32_t status = ingot_call(entry, &run->context, inputs, outputs, constants, arena, symbols);
   if (run->members != 0) atomic_fetch_sub_explicit(&((ingot_pool *)run->context.pool)->callers, 1, memory_order_relaxed);

@@ -55,6 +55,7 @@ public struct Compiler: Sendable {
     if file.isText { return Source(graph: try file.readText(options)) }
     var wanted = ImportOptions(dimensions: options.dimensions, shapes: options.shapes, values: options.fixed)
     (wanted.sequences, wanted.optionals) = (options.sequences, options.optionals)
+    wanted.differentiate = { graph, positions throws(CompileError) in try gradient(of: graph, withRespectTo: positions) }
     var model = try loadONNX(path: path, options: wanted)
     model.graph.name = file.name
     try model.graph.verify(stage: .load)
@@ -158,7 +159,9 @@ public struct Compiler: Sendable {
         return own == bound || !(own.isConstant && bound.isConstant)
       }
     }
-    let isSame = variant.inputs.count == program.inputs.count && variant.outputs.count == program.outputs.count
+    let computed = Set(program.computedSymbols)
+    func reads(_ own: KernelProgram) -> Set<String> { computed.intersection(own.outputs.flatMap { $0.type.shape.flatMap(\.symbols) }) }
+    let isSame = reads(variant) == reads(program) && variant.computedSymbols.allSatisfy(computed.contains) && variant.inputs.count == program.inputs.count && variant.outputs.count == program.outputs.count
       && zip(variant.inputs + variant.outputs, program.inputs + program.outputs).allSatisfy(agrees) && variant.symbols.allSatisfy(program.symbols.contains)
       && variant.strings?.texts == program.strings?.texts
     guard isSame else {
@@ -204,7 +207,8 @@ public struct Compiler: Sendable {
     var (answers, tuning) = try self.answers(path, graph, target, machine)
     answers.packings = packings
     if tuning != nil { clock.finish("tune") }
-    var program = try lower(graph, for: machine, answers: answers) { done, count in
+    let conditions = graph.computedSymbols.isEmpty ? [] : source.conditions()
+    var program = try lower(graph, for: machine, answers: answers, conditions: conditions) { done, count in
       progress(Progress(stage: "lower", done: done, of: count))
     }
     var programRunner = PassRunner<KernelProgram>(options: options.passes, write: print)
@@ -276,14 +280,16 @@ public struct Compiler: Sendable {
     manifest.strings = program.strings?.texts.map(\.string) ?? []
     manifest.textFunctions = program.textFunctions
     manifest.modelVersion = options.modelVersion
-    manifest.symbols = program.symbols
+    manifest.symbols = program.symbols + program.computedSymbols
+    manifest.computedSymbols = program.computedSymbols
+    manifest.failures = program.failures
     manifest.fixedInputs = try fixedInputs(path)
     (manifest.inputStructures, manifest.outputStructures) = plan.structures
     manifest.arenaBytes = program.arenaBytes
     var stated: Set<String> = []
     manifest.conditions = conditions.compactMap { condition in
       guard stated.insert("\(condition.kind) \(condition.extent)").inserted else { return nil }
-      // A symbol that no kernel reads is not bound at run time; nothing then depends on it.
+      // A symbol that no kernel reads is not bound at run time; nothing then depends on it. Conditions on computed ones are steps of the program.
       guard condition.extent.symbols.allSatisfy(program.symbols.contains) else { return nil }
       return Manifest.Condition(condition.kind == .zero ? .zero : .nonNegative, condition.extent, violation: condition.violation)
     }
@@ -294,8 +300,11 @@ public struct Compiler: Sendable {
       manifest.variants.append(Manifest.Variant(lengths: variant.lengths.values, arenaBytes: variant.arenaBytes, steps: firstStep..<firstStep + count))
       firstStep += count
     }
+    let known = Set(manifest.symbols)
+    // Work per call does not depend on the loop it is in; its symbols are gone from the manifest.
+    func outsideLoops(_ extent: Extent) -> Extent { extent.symbols.allSatisfy(known.contains) ? extent : 0 }
     manifest.steps = program.calls.map {
-      Manifest.Step(name: program.kernels[$0.kernel].name, origin: $0.origin, flops: Self.outsideLoops($0.flops), bytes: Self.outsideLoops($0.bytes))
+      Manifest.Step(name: program.kernels[$0.kernel].name, origin: $0.origin, flops: outsideLoops($0.flops), bytes: outsideLoops($0.bytes))
     }
     let disabled = options.passes.disabled.sorted()
     manifest.pipeline = "tuned" + (disabled.isEmpty ? "" : " without " + disabled.joined(separator: ", "))
@@ -307,9 +316,6 @@ public struct Compiler: Sendable {
     if let contradiction = manifest.contradiction { throw CompileError(.badInput, "the model's interface has \(contradiction)", stage: .write, origin: NodeOrigin(file: path)) }
     return manifest
   }
-
-  /// Work per call does not depend on the loop it is in; its symbols are gone from the manifest.
-  private static func outsideLoops(_ extent: Extent) -> Extent { extent.symbols.contains { $0.hasPrefix("%") } ? 0 : extent }
 }
 
 /// The version that manifests and `--version` state.

@@ -7,14 +7,18 @@ import TensorTypes
 /// - Parameters:
 ///   - graph: What `form-fusion-groups` left: constants, fusions, plain reshapes, scans.
 ///   - answers: Which candidates to take where measurements say so.
+///   - conditions: What the model takes for granted beside what `graph` itself does. Those that mention computed symbols become steps; the others
+///     are for whoever binds inputs.
 ///   - progress: Told about each node before it is lowered: its number and how many there are.
 /// - Returns: A program whose arena is not planned yet.
 /// - Throws: `CompileError` at stage `.lower`, naming the node.
 public func lower(
-  _ graph: Graph, for target: LoweringTarget, answers: KernelAnswers = KernelAnswers(), progress: @escaping (Int, Int) -> Void = { _, _ in }
+  _ graph: Graph, for target: LoweringTarget, answers: KernelAnswers = KernelAnswers(), conditions: [ShapeCondition] = [],
+  progress: @escaping (Int, Int) -> Void = { _, _ in }
 ) throws(CompileError) -> KernelProgram {
   var lowering = GraphLowering(graph, target, answers, progress)
   try lowering.run()
+  if !lowering.program.computedSymbols.isEmpty { lowering.require(conditions + graph.conditions()) }
   return lowering.program
 }
 
@@ -56,8 +60,9 @@ struct GraphLowering {
     (self.graph, self.target, self.answers, self.progress) = (graph, target, answers, progress)
     let inputs = graph.inputs.map { KernelProgram.Port(name: graph.value($0).name, type: graph.type(of: $0)) }
     let outputs = zip(graph.outputNames, graph.outputs).map { KernelProgram.Port(name: $0, type: graph.type(of: $1)) }
-    program = KernelProgram(name: graph.name, inputs: inputs, outputs: outputs, symbols: graph.symbols)
-    program.computedSymbols = graph.computedSymbols
+    let computed = graph.computedSymbols
+    program = KernelProgram(name: graph.name, inputs: inputs, outputs: outputs, symbols: graph.symbols.filter { !computed.contains($0) })
+    program.computedSymbols = computed
   }
 
   mutating func run() throws(CompileError) {
@@ -71,14 +76,24 @@ struct GraphLowering {
     for (number, input) in graph.inputs.enumerated() {
       scope.views[input] = buffer(graph.value(input).name, graph.type(of: input), .input(number))
     }
-    for (number, output) in graph.outputs.enumerated() {
+    // The code finds a place for outputs of computed size.
+    let computed = Set(program.computedSymbols)
+    func isPlacedLate(_ output: ValueID) -> Bool { graph.type(of: output).shape.contains { !computed.isDisjoint(with: $0.symbols) } }
+    for (number, output) in graph.outputs.enumerated() where !isPlacedLate(output) {
       scope.destinations[output] = buffer(graph.outputNames[number], graph.type(of: output), .output(number))
     }
     program.strings = try Self.strings(of: graph)
     scope.require(graph.requirements.filter { !$0.extent.symbols.allSatisfy(definable.contains) }, &self)
     program.steps = try steps(&scope)
-    for (name, output) in zip(graph.outputNames, graph.outputs) where scope.views[output] != scope.destinations[output] {
-      throw CompileError(.unsupported, "the output `\(name)` was left out of every fusion", stage: .lower, origin: graph.producer(of: output)?.origin ?? NodeOrigin(file: graph.name))
+    for (number, output) in graph.outputs.enumerated() {
+      guard let place = scope.views[output] else {
+        throw CompileError(.unsupported, "the output `\(graph.outputNames[number])` was left out of every fusion", stage: .lower, origin: NodeOrigin(file: graph.name))
+      }
+      if isPlacedLate(output) {
+        program.steps.append(.export(place, output: number))
+      } else if let destination = scope.destinations[output], place != destination {
+        program.steps.append(try copy(place, to: destination, graph.type(of: output), graph.producer(of: output)?.origin ?? NodeOrigin(file: graph.name)))
+      }
     }
   }
 
@@ -103,6 +118,10 @@ struct GraphLowering {
       switch node.operation {
       case is Constant: continue
       case is Reshape: scope.views[node.results[0]] = try view(node.operands[0], scope, node)
+      case let measure as Measure:
+        let place = try view(node.operands[0], scope, node)
+        scope.views[node.results[0]] = place
+        steps.append(.define(symbols: measure.symbols, from: place, failure: program.addFailure(Self.describe(measure, node))))
       case let fusion as Fusion: steps += try lower(fusion, node, &scope)
       case let scan as Scan: steps += try lower(scan, node, &scope)
       case let text as TextOperation: steps += try lower(text, node, &scope)
@@ -202,6 +221,12 @@ struct GraphLowering {
       }
     }
     return work
+  }
+
+  /// What is wrong if a measured length is none.
+  private static func describe(_ measure: Measure, _ node: Node) -> String {
+    let place = node.origin.isKnown ? "\(node.origin): " : ""
+    return "\(place)a length that the model computes is negative or above 2^40: \(measure.symbols.map { "`\($0)`" }.joined(separator: ", "))"
   }
 
   /// The operators whose work a fusion does, the anchor's first.

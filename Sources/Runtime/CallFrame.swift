@@ -9,11 +9,15 @@ struct CallFrame: ~Copyable {
   private let outputs: UnsafeMutablePointer<UnsafeMutableRawPointer?>
   private let symbols: UnsafeMutablePointer<Int64>
   private let profile: UnsafeMutablePointer<Int64>
+  private let used: UnsafeMutablePointer<Int64>
   let stepCount: Int
 
   init(inputCount: Int, outputCount: Int, symbolCount: Int, stepCount: Int, pool: ThreadPool?, threads: Int) {
     run = .allocate(capacity: 1)
-    let context = ingot_context(parallel: ingot_run_parallel, pool: pool?.raw.map { UnsafeMutableRawPointer($0) }, threads: Int64(threads), profile: nil, text: nil, text_state: nil)
+    used = .allocate(capacity: 1)
+    used.initialize(to: 0)
+    let context = ingot_context(
+      parallel: ingot_run_parallel, pool: pool?.raw.map { UnsafeMutableRawPointer($0) }, threads: Int64(threads), profile: nil, arena_bytes: 0, arena_used: used, text: nil, text_state: nil)
     run.initialize(to: ingot_run(context: context, members: 0))
     inputs = .allocate(capacity: max(inputCount, 1))
     inputs.initialize(repeating: nil, count: max(inputCount, 1))
@@ -32,10 +36,13 @@ struct CallFrame: ~Copyable {
     outputs.deallocate()
     symbols.deallocate()
     profile.deallocate()
+    used.deallocate()
   }
 
   func setInput(_ index: Int, _ address: UnsafeRawPointer) { inputs[index] = address }
-  func setOutput(_ index: Int, _ address: UnsafeMutableRawPointer) { outputs[index] = address }
+  func setOutput(_ index: Int, _ address: UnsafeMutableRawPointer?) { outputs[index] = address }
+  /// Where the code says that an output lies.
+  func output(_ index: Int) -> UnsafeMutableRawPointer? { outputs[index] }
   func setSymbol(_ index: Int, _ value: Int) { symbols[index] = Int64(value) }
   func symbol(_ index: Int) -> Int { Int(symbols[index]) }
 
@@ -43,6 +50,13 @@ struct CallFrame: ~Copyable {
   func setText(_ service: TextService) {
     run.pointee.context.text = TextService.entry
     run.pointee.context.text_state = Unmanaged.passUnretained(service).toOpaque()
+  }
+  /// How many bytes the code may use of the arena, where it decides that itself.
+  func setArenaBytes(_ count: Int) { run.pointee.context.arena_bytes = Int64(count) }
+  /// The most bytes that such code has used since this was last set to 0.
+  var usedArenaBytes: Int {
+    get { Int(used.pointee) }
+    nonmutating set { used.pointee = Int64(newValue) }
   }
 
   /// Starts or stops counting cycles per step.

@@ -11,11 +11,14 @@ public struct ConcurrentRuns: Sendable {
   public var seconds: Double
   /// Threads per run; nil means what the model says.
   public var threads: Int?
+  /// The most memory of one run; nil means half of what the process may use, shared by the clients.
+  public var maximumBytes: Int?
 
-  public init(clients: Int, seconds: Double, threads: Int? = nil) {
+  public init(clients: Int, seconds: Double, threads: Int? = nil, maximumBytes: Int? = nil) {
     self.clients = max(1, clients)
     self.seconds = seconds
     self.threads = threads
+    self.maximumBytes = maximumBytes
   }
 
   public struct Result: Sendable, Hashable {
@@ -29,7 +32,7 @@ public struct ConcurrentRuns: Sendable {
     let gate = Gate()
     var all: [Client] = []
     for _ in 0..<clients {
-      let session = try model.makeSession(threads: threads)
+      let session = try model.makeSession(threads: threads, maximumBytes: maximumBytes ?? Allowance.memoryBytes / 2 / clients)
       try session.prepare(inputs)
       try session.invoke()
       all.append(Client(session, gate))

@@ -18,8 +18,8 @@ public enum RunError: Error, Sendable, Hashable {
   case condition(violation: String, symbols: String)
   case tooLarge(what: String, bytes: Int?, limit: Int)
   case outOfMemory(bytes: Int)
-  /// The code gave up: an index out of range, a division of an integer by zero.
-  case failed(code: Int, reason: String?)
+  /// The code gave up: a condition on computed lengths is broken, or a limit is reached.
+  case failed(code: Int, reason: String?, symbols: String = "")
   /// The code says something impossible about its own result.
   case inconsistentResult(String)
   /// The strings of the inputs are too many or too long.
@@ -48,7 +48,8 @@ extension RunError: CustomStringConvertible {
     case .tooLarge(let what, let bytes, let limit):
       "\(what) would take \(bytes.map { "\($0) bytes" } ?? "more bytes than 63 bits can count"), above the limit of \(limit)"
     case .outOfMemory(let bytes): "the system has no \(bytes) bytes of memory"
-    case .failed(let code, let reason): reason ?? "the compiled code failed with code \(code)"
+    case .failed(let code, let reason, let symbols):
+      (reason ?? "the compiled code failed with code \(code)") + (symbols.isEmpty ? "" : ", where \(symbols)")
     case .inconsistentResult(let fact): "the compiled code returned \(fact)"
     case .text(let error): error.message
     case .notPrepared: "a session was invoked before inputs were bound to it"

@@ -24,8 +24,11 @@ public final class Session {
   /// True if inputs of the bound dimensions are there.
   private var isPrepared = false
   private var binding: SymbolBinding?
-  /// Positions of the symbols that the code computes, with their upper bounds.
-  private var computedSlots: [(position: Int, bound: Int)] = []
+  /// Positions of the symbols that the code computes.
+  private let computedSlots: [Int]
+  /// For each output whether the code says where it lies.
+  private let isPlacedByCode: [Bool]
+  private var footprint = Footprint()
   private var outputOffsets: [Int]
   private var outputDimensions: [[Int]]
 
@@ -41,11 +44,14 @@ public final class Session {
       stepCount: manifest.steps.count, pool: pool, threads: threads)
     text = model.strings.map { TextService(functions: manifest.textFunctions, strings: $0) }
     if let text { frame.setText(text) }
+    let computed = Set(manifest.computedSymbols)
+    computedSlots = manifest.symbols.indices.filter { computed.contains(manifest.symbols[$0]) }
+    isPlacedByCode = manifest.outputs.map { manifest.isPlacedByCode($0) }
     outputOffsets = Array(repeating: 0, count: manifest.outputs.count)
     outputDimensions = Array(repeating: [], count: manifest.outputs.count)
     // A model without symbols has one size, known now: better refused here than at the first request.
     let dimensions = manifest.inputs.compactMap(\.type.shape.constants)
-    if manifest.symbols.isEmpty, dimensions.count == manifest.inputs.count { try bind(dimensions: dimensions) }
+    if manifest.symbols.count == computedSlots.count, dimensions.count == manifest.inputs.count { try bind(dimensions: dimensions) }
   }
 
   /// Runs the model.
@@ -80,14 +86,16 @@ public final class Session {
   public func invoke() throws(RunError) {
     guard isPrepared else { throw .notPrepared }
     text?.beginRun()
-    for slot in computedSlots { frame.setSymbol(slot.position, slot.bound) }
+    let isOpen = !computedSlots.isEmpty
+    if isOpen { prepareComputed() }
     let code = frame.call(model.code.entry, constants: model.constants.base, arena: arena.base)
     guard code == 0 else {
       let reasons = model.manifest.failures
       let reason = reasons.indices.contains(code - 1) ? reasons[code - 1] : nil
-      throw .failed(code: code, reason: text?.failure.map { failure in (reason.map { $0 + ": " } ?? "") + failure.message } ?? reason)
+      if let failure = text?.failure { throw .failed(code: code, reason: (reason.map { $0 + ": " } ?? "") + failure.message) }
+      throw .failed(code: code, reason: reason, symbols: reason.map(valuesNamed(in:)) ?? "")
     }
-    if !computedSlots.isEmpty { try readComputedSymbols() }
+    if isOpen { try readComputedSymbols() }
   }
 
   // MARK: Results
@@ -111,7 +119,8 @@ public final class Session {
   ) throws(Failure) -> Result {
     let elements = elementCount(of: outputDimensions[index]) ?? 0
     let byteCount = elements * model.manifest.outputs[index].type.element.byteCount
-    return try body(UnsafeRawBufferPointer(start: outputMemory.base + outputOffsets[index], count: byteCount))
+    let start = isPlacedByCode[index] ? frame.output(index) : outputMemory.base + outputOffsets[index]
+    return try body(UnsafeRawBufferPointer(start: start, count: start == nil ? 0 : byteCount))
   }
 
   // MARK: Profile
@@ -126,8 +135,11 @@ public final class Session {
 
   public func clearProfile() { frame.clearProfile() }
 
-  /// Bytes of scratch memory that the bound shapes need.
+  /// Bytes of scratch memory that the bound shapes need; with computed symbols at least.
   public private(set) var arenaBytes = 0
+
+  /// The values of all symbols in the last run.
+  public private(set) var symbolValues: [String: Int] = [:]
 
   /// The code that serves the bound shapes; nil if that is the code for all lengths.
   public private(set) var variant: Manifest.Variant?
@@ -141,24 +153,12 @@ public final class Session {
     boundDimensions = nil
     isPrepared = false
     let manifest = model.manifest
-    var binding = try SymbolBinding(manifest.inputs, dimensions: dimensions)
+    let binding = try SymbolBinding(manifest.inputs, dimensions: dimensions)
     for condition in manifest.conditions where !condition.holds(for: binding.values) {
       let symbols = condition.extent.symbols.map { "\($0) is \(binding.values[$0].map(String.init) ?? "unknown")" }
       throw .condition(violation: condition.violation, symbols: symbols.joined(separator: ", "))
     }
-    for computed in manifest.computedSymbols {
-      guard let bound = computed.upperBound.evaluated(binding.values), bound >= 0 else {
-        throw .tooLarge(what: "`\(computed.name)`", bytes: nil, limit: maximumBytes)
-      }
-      binding.set(computed.name, to: bound)
-    }
-    for (index, symbol) in manifest.symbols.enumerated() { frame.setSymbol(index, try binding.value(of: symbol)) }
-    computedSlots = []
-    for computed in manifest.computedSymbols {
-      if let position = manifest.symbols.firstIndex(of: computed.name) {
-        computedSlots.append((position, try binding.value(of: computed.name)))
-      }
-    }
+    for (index, symbol) in manifest.symbols.enumerated() where !computedSlots.contains(index) { frame.setSymbol(index, try binding.value(of: symbol)) }
 
     let variant = manifest.variant(for: binding.values)
     guard let arenaBytes = (variant?.arenaBytes ?? manifest.arenaBytes).evaluated(binding.values), arenaBytes >= 0 else {
@@ -166,7 +166,7 @@ public final class Session {
     }
     guard arenaBytes <= maximumBytes else { throw .tooLarge(what: "the arena", bytes: arenaBytes, limit: maximumBytes) }
     var end = 0
-    for (index, port) in manifest.outputs.enumerated() {
+    for (index, port) in manifest.outputs.enumerated() where !isPlacedByCode[index] {
       let lengths = try binding.dimensions(ofOutput: port)
       guard let elements = elementCount(of: lengths) else {
         throw .tooLarge(what: "output `\(port.name)`", bytes: nil, limit: maximumBytes)
@@ -179,30 +179,81 @@ public final class Session {
       outputDimensions[index] = lengths
       end += (bytes + 63) / 64 * 64
     }
-    try arena.grow(to: arenaBytes)
+    if computedSlots.isEmpty { try arena.grow(to: arenaBytes) } else { try reserveArena(least: arenaBytes, beside: end) }
     try outputMemory.grow(to: end)
-    for index in manifest.outputs.indices { frame.setOutput(index, outputMemory.base + outputOffsets[index]) }
+    for index in manifest.outputs.indices where !isPlacedByCode[index] { frame.setOutput(index, outputMemory.base + outputOffsets[index]) }
     self.arenaBytes = arenaBytes
     self.variant = variant
     self.binding = binding
+    symbolValues = binding.values
     boundDimensions = dimensions
   }
 
-  /// Takes the true values of symbols that the code computed into the dimensions of the results.
+  // MARK: Computed symbols
+
+  /// Addresses for as much as a run may ever use; they stay the same, so that no run waits for memory to move.
+  private func reserveArena(least: Int, beside outputBytes: Int) throws(RunError) {
+    if arena.byteCount == 0 { try arena.reserve(maximumBytes, least: least, isHuge: least >= 8 << 20) }
+    guard least <= arena.byteCount else { throw .tooLarge(what: "the arena", bytes: least, limit: arena.byteCount) }
+    frame.setArenaBytes(min(arena.byteCount, maximumBytes - outputBytes))
+  }
+
+  private func prepareComputed() {
+    for slot in computedSlots { frame.setSymbol(slot, 0) }
+    for (index, isPlaced) in isPlacedByCode.enumerated() where isPlaced { frame.setOutput(index, nil) }
+    // Results of the last run lie in the arena: what it used too much is given back now.
+    if let range = footprint.surplus(afterUsing: max(frame.usedArenaBytes, arenaBytes)) { arena.giveBack(from: range.lowerBound, to: range.upperBound) }
+    frame.usedArenaBytes = 0
+  }
+
+  /// Takes the values of symbols that the code computed into the dimensions of the results.
   private func readComputedSymbols() throws(RunError) {
     guard var exact = binding else { throw .notPrepared }
     let manifest = model.manifest
-    for slot in computedSlots {
-      let (name, value) = (manifest.symbols[slot.position], frame.symbol(slot.position))
-      guard value >= 0, value <= slot.bound else { throw .inconsistentResult("\(value) for `\(name)`, which is at most \(slot.bound)") }
-      exact.set(name, to: value)
-    }
-    for (index, port) in manifest.outputs.enumerated() {
-      // Not larger than the room that the upper bound gave: the code is trusted to be monotone only after this check.
-      guard let lengths = port.type.shape.evaluated(exact.values), let elements = elementCount(of: lengths),
-        let room = binding.flatMap({ port.type.shape.evaluated($0.values) }).flatMap({ elementCount(of: $0) }), elements <= room
-      else { throw .inconsistentResult("dimensions of `\(port.name)` that leave its memory") }
+    for slot in computedSlots { exact.set(manifest.symbols[slot], to: frame.symbol(slot)) }
+    for (index, port) in manifest.outputs.enumerated() where isPlacedByCode[index] {
+      let lengths = try exact.dimensions(ofOutput: port)
+      guard let elements = elementCount(of: lengths), elements == 0 || frame.output(index) != nil else {
+        throw .inconsistentResult("no place for output `\(port.name)`")
+      }
       outputDimensions[index] = lengths
     }
+    symbolValues = exact.values
+  }
+
+  /// Such as `%Slice.1 is -3`: the values of the computed symbols that a text names.
+  private func valuesNamed(in text: String) -> String {
+    func isPart(_ byte: UInt8) -> Bool { (48...57).contains(byte) || (65...90).contains(byte & 0xdf) || byte == 46 || byte == 95 }
+    let bytes = Array(text.utf8)
+    func names(_ symbol: String) -> Bool {
+      let wanted = Array(symbol.utf8)
+      return bytes.indices.contains { start in
+        bytes.count - start >= wanted.count && bytes[start..<start + wanted.count].elementsEqual(wanted)
+          && (start + wanted.count == bytes.count || !isPart(bytes[start + wanted.count]))
+      }
+    }
+    return computedSlots.filter { names(model.manifest.symbols[$0]) }.map { "\(model.manifest.symbols[$0]) is \(frame.symbol($0))" }.joined(separator: ", ")
+  }
+}
+
+/// How much memory the runs of a session have touched, so that one unusually large run does not keep its memory for good.
+private struct Footprint {
+  private var touched = 0
+  private var recent = 0
+  private var runs = 0
+  /// Runs that are looked at together, and what is not worth a system call.
+  private static let window = 8, slack = 64 << 20
+
+  /// - Returns: Bytes that no run has used for a while.
+  mutating func surplus(afterUsing bytes: Int) -> Range<Int>? {
+    touched = max(touched, bytes)
+    recent = max(recent, bytes)
+    runs += 1
+    guard runs >= Self.window else { return nil }
+    let (kept, all) = (recent, touched)
+    (runs, recent) = (0, 0)
+    guard all - kept > max(kept, Self.slack) else { return nil }
+    touched = kept
+    return kept..<all
   }
 }

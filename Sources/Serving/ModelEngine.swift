@@ -7,11 +7,13 @@ package struct ModelEngine: InferenceEngine {
   package let facts: [(name: String, value: String)]
   private let model: Model
   private let threads: Int?
+  private let maximumBytes: Int?
 
   /// - Parameters:
   ///   - name: What the model is called in URLs; nil means as the manifest says.
   ///   - threads: Threads per run; nil means what the manifest says, or else all.
-  package init(_ model: Model, name: String? = nil, threads: Int? = nil) throws(ServerError) {
+  ///   - maximumBytes: The most memory of one run; nil means half of what the process may use.
+  package init(_ model: Model, name: String? = nil, threads: Int? = nil, maximumBytes: Int? = nil) throws(ServerError) {
     let manifest = model.manifest
     let name = name ?? ModelSignature.servable(manifest.modelName)
     guard ModelSignature.isServable(name) else {
@@ -19,6 +21,7 @@ package struct ModelEngine: InferenceEngine {
     }
     self.model = model
     self.threads = threads
+    self.maximumBytes = maximumBytes
     var signature = ModelSignature(name: name, version: manifest.modelVersion, inputs: manifest.inputs, outputs: manifest.outputs)
     signature.serverVersion = manifest.toolVersion
     self.signature = signature
@@ -26,7 +29,7 @@ package struct ModelEngine: InferenceEngine {
   }
 
   package func makeSession() throws(RequestError) -> any InferenceSession {
-    do throws(RunError) { return ModelSession(try model.makeSession(threads: threads)) } catch { throw RequestError(error) }
+    do throws(RunError) { return ModelSession(try model.makeSession(threads: threads, maximumBytes: maximumBytes)) } catch { throw RequestError(error) }
   }
 }
 

@@ -8,6 +8,7 @@ enum BenchVerb {
     name: "bench", summary: "Measures how long a run takes: median, spread, and where the time goes.", operands: nil,
     options: [
       Option(name: "--threads", value: "N", help: "kernel threads (all cores this process may use)"),
+      Option.memoryLimit,
       Option(name: "--seconds", value: "S", help: "how long to measure, after 0.3 s of warming up (2)"),
       InputArguments.option, InputArguments.dimension,
       Option(name: "--json", value: "FILE", help: "write the result as JSON; - means standard output"),
@@ -23,6 +24,7 @@ enum BenchVerb {
     for other in ["--json", "--profile", "--slices"] where arguments.has("--clients") && arguments.has(other) {
       throw .usage("--clients and \(other) are different measurements: give one of them")
     }
+    let limit = try arguments.bytes(Option.memoryLimit.name)
     let model = try OwnModel.load()
     let manifest = model.manifest
     let inputs = try InputArguments(arguments, for: manifest).tensors(for: manifest)
@@ -30,11 +32,11 @@ enum BenchVerb {
     let session: Session
     var profile: [(step: Manifest.Step, seconds: Double)] = []
     do throws(RunError) {
-      session = try model.makeSession(threads: threads)
+      session = try model.makeSession(threads: threads, maximumBytes: limit)
       try session.prepare(inputs)
     } catch { throw .failed("\(error)") }
     if let clients = try arguments.integer("--clients", in: 1...256) {
-      return try measureClients(model, inputs, most: clients, threads: threads, seconds: seconds)
+      return try measureClients(model, inputs, most: clients, threads: threads, limit: limit, seconds: seconds)
     }
     if arguments.has("--slices") {
       try BenchSlices.run(session)
@@ -57,11 +59,11 @@ enum BenchVerb {
   }
 
   /// Throughput by the number of clients: more of them than cores should not lower it.
-  private static func measureClients(_ model: Model, _ inputs: [Tensor], most: Int, threads: Int?, seconds: Double) throws(Failure) -> Int32 {
+  private static func measureClients(_ model: Model, _ inputs: [Tensor], most: Int, threads: Int?, limit: Int?, seconds: Double) throws(Failure) -> Int32 {
     var clients = 1
     while true {
       let result: ConcurrentRuns.Result
-      do throws(RunError) { result = try ConcurrentRuns(clients: clients, seconds: seconds, threads: threads).measure(model, inputs) } catch { throw .failed("\(error)") }
+      do throws(RunError) { result = try ConcurrentRuns(clients: clients, seconds: seconds, threads: threads, maximumBytes: limit).measure(model, inputs) } catch { throw .failed("\(error)") }
       Console.print(
         "\(clients) client\(clients == 1 ? "" : "s"): \((result.runsPerSecond * 10).rounded() / 10) runs/s, the slowest client got \(percent(result.fairness)) of the mean")
       if clients >= most { return 0 }

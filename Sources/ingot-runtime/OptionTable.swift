@@ -7,6 +7,10 @@ struct Option: Sendable {
   var help: String
   /// Given more than once, the values add up.
   var repeats = false
+
+  /// For verbs that run the model.
+  static let memoryLimit = Option(
+    name: "--memory-limit", value: "BYTES", help: "most memory of one run, such as 512M or 4G\n(half of what this process may use)")
 }
 
 /// One verb of the command line: its options, its help, and what it does.

@@ -10,7 +10,7 @@ enum RunVerb {
     options: [
       InputArguments.option, InputArguments.dimension,
       Option(name: "--output", value: "DIR", help: "write every output to DIR/NAME.npy instead of printing it"),
-      Option(name: "--threads", value: "N", help: "kernel threads (all cores this process may use)"),
+      Option(name: "--threads", value: "N", help: "kernel threads (all cores this process may use)"), Option.memoryLimit,
     ],
     examples: ["run --input data=photo.npy", "run --input data=random:7 --output results"], run: run)
 
@@ -18,8 +18,9 @@ enum RunVerb {
     let model = try OwnModel.load()
     let inputs = try InputArguments(arguments, for: model.manifest).tensors(for: model.manifest)
     let threads = try arguments.integer("--threads", in: 1...4096)
+    let limit = try arguments.bytes(Option.memoryLimit.name)
     let outputs: [Tensor]
-    do throws(RunError) { outputs = try model.makeSession(threads: threads).run(inputs) } catch { throw .failed("\(error)") }
+    do throws(RunError) { outputs = try model.makeSession(threads: threads, maximumBytes: limit).run(inputs) } catch { throw .failed("\(error)") }
     for (port, output) in zip(model.manifest.outputs, outputs) {
       guard let folder = arguments.text("--output") else {
         Console.print(describe(port, output, model.manifest.labels))

@@ -8,7 +8,7 @@ enum VerifyVerb {
     options: [
       Option(name: "--rtol", value: "X", help: "relative tolerance (1e-3)"),
       Option(name: "--atol", value: "X", help: "absolute tolerance (1e-7)"),
-      Option(name: "--threads", value: "N", help: "kernel threads (all cores this process may use)"),
+      Option(name: "--threads", value: "N", help: "kernel threads (all cores this process may use)"), Option.memoryLimit,
     ],
     examples: ["verify test_data_set_0 test_data_set_1"], run: run)
 
@@ -18,9 +18,10 @@ enum VerifyVerb {
     tolerance.relative = try number("--rtol", arguments) ?? tolerance.relative
     tolerance.absolute = try number("--atol", arguments) ?? tolerance.absolute
     let threads = try arguments.integer("--threads", in: 1...4096)
+    let limit = try arguments.bytes(Option.memoryLimit.name)
     let model = try OwnModel.load()
     let session: Session
-    do throws(RunError) { session = try model.makeSession(threads: threads) } catch { throw .failed("\(error)") }
+    do throws(RunError) { session = try model.makeSession(threads: threads, maximumBytes: limit) } catch { throw .failed("\(error)") }
     let verification = Verification(tolerance: tolerance, outputNames: model.manifest.outputs.map(\.name), layout: DataSetLayout(model.manifest))
     do throws(TensorFileError) {
       let manifest = model.manifest

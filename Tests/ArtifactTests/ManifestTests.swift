@@ -16,7 +16,7 @@ extension Manifest {
       target: .init(name: "x86-64", requiredFeatures: ["sse2"]))
     manifest.modelVersion = "7"
     manifest.symbols = ["batch", "found"]
-    manifest.computedSymbols = [.init(name: "found", upperBound: batch * 100)]
+    manifest.computedSymbols = ["found"]
     manifest.arenaBytes = batch * 4096 + 64
     manifest.entryOffset = 16
     manifest.steps = [.init(name: "conv_0", origin: "Conv /layer1/conv", flops: batch * 2_000_000, bytes: 4096)]
@@ -47,6 +47,14 @@ extension Manifest {
   @Test func namesWhatIsMissing() {
     #expect(throws: ManifestError(problem: "manifest: member `model` is missing")) { try Manifest(json: [:]) }
     #expect(throws: ManifestError(problem: "manifest: `model` is a number, not an object")) { try Manifest(json: ["model": 1]) }
+  }
+
+  @Test func computedSymbolsDecideWhoPlacesAnOutput() {
+    var manifest = Manifest.sample
+    manifest.outputs.append(.init(name: "scores", type: TensorType(.f32, [Extent(symbol: "batch"), 10])))
+    #expect(manifest.outputs.map { manifest.isPlacedByCode($0) } == [true, false])
+    manifest.conditions = [.init(.nonNegative, Extent(symbol: "found") - 1, violation: "nothing was found")]
+    #expect(manifest.contradiction == "a condition has an extent with the unknown symbol `found`")
   }
 
   @Test func refusesContradictions() {

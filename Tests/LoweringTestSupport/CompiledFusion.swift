@@ -60,10 +60,11 @@ package final class CompiledFusion {
   }
 
   package func run(rounds: Int = 1) {
-    var context = ingot_context(parallel: ingot_parallel, pool: pool.map { UnsafeMutableRawPointer($0) }, threads: Int64(threads), profile: nil, text: nil, text_state: nil)
+    var context = ingot_context(parallel: ingot_parallel, pool: pool.map { UnsafeMutableRawPointer($0) }, threads: Int64(threads), profile: nil, arena_bytes: 0, arena_used: nil, text: nil, text_state: nil)
     var values = program.symbols.map { Int64(symbols[$0] ?? 0) } + [0]
-    let ins = inputs.map { UnsafeRawPointer($0) as UnsafeRawPointer? } + [nil], outs = outputs.map { $0 as UnsafeMutableRawPointer? } + [nil]
-    for _ in 0..<rounds { _ = ingot_call(code + compiled.entryOffset, &context, ins, outs, constants, arena, &values) }
+    let ins = inputs.map { UnsafeRawPointer($0) as UnsafeRawPointer? } + [nil]
+    var outs = outputs.map { $0 as UnsafeMutableRawPointer? } + [nil]
+    for _ in 0..<rounds { _ = ingot_call(code + compiled.entryOffset, &context, ins, &outs, constants, arena, &values) }
   }
 
   /// The result of the last run.

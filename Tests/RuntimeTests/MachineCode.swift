@@ -28,8 +28,15 @@ enum MachineCode {
   /// Returns code 2.
   static let failing: [UInt8] = [0xb8, 0x02, 0x00, 0x00, 0x00, 0xc3]
 
-  /// Sets `symbols[1]` to a value below 128.
-  static func computing(_ value: UInt8) -> [UInt8] { [0x49, 0xc7, 0x41, 0x08, value, 0, 0, 0, 0x31, 0xc0, 0xc3] }
+  /// Sets `symbols[1]` to a value below 128, writes 2.0 to the arena and says that the first output lies there; or fails with `code`.
+  static func computing(_ value: UInt8, code: UInt8 = 0) -> [UInt8] {
+    [
+      0x49, 0xc7, 0x41, 0x08, value, 0, 0, 0,  // mov qword [r9 + 8], value
+      0x41, 0xc7, 0x00, 0, 0, 0, 0x40,  // mov dword [r8], 2.0
+      0x4c, 0x89, 0x02,  // mov [rdx], r8
+      0xb8, code, 0, 0, 0, 0xc3,  // mov eax, code; ret
+    ]
+  }
 
   /// Adds 7 cycles to step 0 if there is a profile.
   static let profiling: [UInt8] = [

@@ -55,20 +55,36 @@
       #expect(error?.description == "index out of range in Gather /g")
     }
 
-    @Test(arguments: [UInt8(0), 3, 6, 7])
-    func shrinksResultsToTheComputedSize(_ found: UInt8) throws {
-      let model = try MachineCode.model(MachineCode.computing(found), input: TensorType(.f32, [n]), output: TensorType(.f32, [Extent(symbol: "found"), 4])) {
+    private func computing(_ code: [UInt8]) throws -> Model {
+      try MachineCode.model(code, input: TensorType(.f32, [n]), output: TensorType(.f32, [Extent(symbol: "found"), 4])) {
         $0.symbols = ["n", "found"]
-        $0.computedSymbols = [.init(name: "found", upperBound: n * 2)]
+        $0.computedSymbols = ["found"]
+        $0.failures = ["a length `found` is wrong", "no founder"]
       }
-      let session = try model.makeSession()
+    }
+
+    @Test(arguments: [UInt8(0), 3, 6, 7])
+    func readsResultsOfComputedSizeWhereTheCodePutThem(_ found: UInt8) throws {
+      let session = try computing(MachineCode.computing(found)).makeSession(maximumBytes: 1 << 20)
+      for _ in 0..<20 {
+        let output = try session.run([Tensor(zeros: .f32, [3])])[0]
+        #expect(output.dimensions == [Int(found), 4] && output.doubles.first == (found == 0 ? nil : 2))
+        #expect(session.symbolValues == ["n": 3, "found": Int(found)])
+      }
+    }
+
+    @Test func aFailureStatesTheSymbolsThatItNames() throws {
       let input = Tensor(zeros: .f32, [3])
-      if found > 6 {
-        #expect(throws: RunError.inconsistentResult("7 for `found`, which is at most 6")) { try session.run([input]) }
-      } else {
-        #expect(try session.run([input])[0].dimensions == [Int(found), 4])
-        #expect(try session.run([input])[0].dimensions == [Int(found), 4])
-      }
+      var error = #expect(throws: RunError.self) { try computing(MachineCode.computing(5, code: 1)).makeSession(maximumBytes: 1 << 20).run([input]) }
+      #expect(error?.description == "a length `found` is wrong, where found is 5")
+      error = #expect(throws: RunError.self) { try computing(MachineCode.computing(5, code: 2)).makeSession(maximumBytes: 1 << 20).run([input]) }
+      #expect(error?.description == "no founder")
+    }
+
+    @Test func aPlaceThatTheCodeForgotIsNoResult() throws {
+      // Writes the symbol, but no place.
+      let code: [UInt8] = [0x49, 0xc7, 0x41, 0x08, 5, 0, 0, 0, 0x31, 0xc0, 0xc3]
+      #expect(throws: RunError.self) { try computing(code).makeSession(maximumBytes: 1 << 20).run([Tensor(zeros: .f32, [3])]) }
     }
 
     @Test func countsCyclesOfSteps() throws {

@@ -112,6 +112,7 @@ extension KernelProgram.Step {
   public func views(_ kernels: [Kernel]) -> (read: [KernelProgram.View], written: [KernelProgram.View]) {
     switch self {
     case .call(let call):
+      guard kernels.indices.contains(call.kernel) else { return (call.arguments, call.arguments) }
       let accesses = kernels[call.kernel].accesses
       return (zip(call.arguments, accesses).filter { $1 != .write }.map(\.0), zip(call.arguments, accesses).filter { $1 != .read }.map(\.0))
     case .define(_, let view, _), .branch(let view, _, _), .repeatWhile(let view, _, _), .export(let view, _): return ([view], [])
@@ -157,6 +158,17 @@ extension KernelProgram.Step {
       text.result = moved(text.result)
       text.failure = failures[text.failure]
       return .text(text)
+    }
+  }
+}
+
+extension [KernelProgram.Step] {
+  /// The symbols that the steps bind without regard to what they were before: not those that only an `advance` carries on.
+  public var symbolsBoundAnew: Set<String> {
+    reduce(into: []) { found, step in
+      if case .advance = step { return }
+      found.formUnion(step.boundSymbols)
+      for body in step.bodies { found.formUnion(body.symbolsBoundAnew) }
     }
   }
 }

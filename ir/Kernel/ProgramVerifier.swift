@@ -10,7 +10,7 @@ extension KernelProgram {
     var verifier = ProgramVerifier(program: self, bound: given)
     try verifier.check(steps)
     for variant in variants {
-      verifier.bound = given
+      verifier = ProgramVerifier(program: self, bound: given)
       try verifier.check(variant.steps)
     }
   }
@@ -20,10 +20,40 @@ private struct ProgramVerifier {
   let program: KernelProgram
   /// What every way to the step has bound.
   var bound: Set<String>
+  /// What a loop's body binds anew and has not bound yet in this round: its value is that of the last round, and no buffer has that size any more.
+  var stale: Set<String> = []
 
   private func fail(_ message: String) -> KernelError { KernelError(kernel: program.name, message: message) }
 
-  mutating func check(_ steps: [KernelProgram.Step]) throws(KernelError) { for step in steps { try check(step) } }
+  mutating func check(_ steps: [KernelProgram.Step]) throws(KernelError) {
+    for (position, step) in steps.enumerated() {
+      try check(step)
+      if case .advance = step, position != steps.count - 1 { throw fail("an `advance` is not the last step") }
+      if case .advance(let advance)? = step.bodies.last?.last { try check(advance, after: steps[..<position]) }
+    }
+  }
+
+  /// The symbols of an `advance` begin right before the loop.
+  private func check(_ advance: KernelProgram.Advance, after steps: ArraySlice<KernelProgram.Step>) throws(KernelError) {
+    var wanted = Set(advance.bindings.map(\.symbol))
+    for step in steps.reversed() where !wanted.isEmpty {
+      if case .set(let symbol, _, _) = step, wanted.remove(symbol) != nil { continue }
+      guard step.boundSymbols.isEmpty, step.bodies.isEmpty else { break }
+    }
+    if let symbol = wanted.min() { throw fail("`\(symbol)` is not set right before the loop that carries it on") }
+  }
+
+  private mutating func check(round body: [KernelProgram.Step]) throws(KernelError) {
+    let before = (bound, stale)
+    stale.formUnion(body.symbolsBoundAnew)
+    try check(body)
+    (bound, stale) = before
+  }
+
+  private mutating func bind(_ symbols: [String]) {
+    bound.formUnion(symbols)
+    stale.subtract(symbols)
+  }
 
   private mutating func check(_ step: KernelProgram.Step) throws(KernelError) {
     if case .call(let call) = step { try check(call) }
@@ -34,35 +64,33 @@ private struct ProgramVerifier {
     case .call: break
     case .loop(let symbol, let count, let body):
       try check(count)
-      let before = bound
-      bound.insert(symbol)
-      try check(body)
-      bound = before
+      let isNew = bound.insert(symbol).inserted
+      try check(round: body)
+      if isNew { bound.remove(symbol) }
     case .define(let symbols, let view, let failure):
       guard program.buffers[view.buffer].element == .i64 else { throw fail("symbols are read from `\(program.buffers[view.buffer].name)`, which is not i64") }
       try check(failure: failure)
-      bound.formUnion(symbols)
+      bind(symbols)
     case .set(let symbol, let extent, let failure):
       try check(extent)
       try check(failure: failure)
-      bound.insert(symbol)
+      bind([symbol])
     case .require(_, let extent, let failure):
       try check(extent)
       try check(failure: failure)
     case .branch(let view, let then, let otherwise):
       try checkCondition(view)
-      let before = bound
+      let before = (bound, stale)
       try check(then)
-      let after = bound
-      bound = before
+      let after = (bound, stale)
+      (bound, stale) = before
       try check(otherwise)
-      bound.formIntersection(after)
+      bound.formIntersection(after.0)
+      stale.formUnion(after.1)
     case .repeatWhile(let view, let symbol, let body):
       try checkCondition(view)
-      bound.insert(symbol)
-      let before = bound
-      try check(body)
-      bound = before
+      bind([symbol])
+      try check(round: body)
     case .advance(let advance):
       for binding in advance.bindings {
         try check(binding.value)
@@ -111,6 +139,9 @@ private struct ProgramVerifier {
     guard program.buffers.indices.contains(view.buffer) else { throw fail("buffer \(view.buffer) does not exist") }
     try check(view.elementOffset)
     let buffer = program.buffers[view.buffer]
+    if let symbol = buffer.elementCount.symbols.first(where: stale.contains) {
+      throw fail("`\(buffer.name)` is touched in a round that has not bound `\(symbol)` of its size")
+    }
     try check(buffer.elementCount, " in the size of `\(buffer.name)`")
     if case .arena(let offset?) = buffer.placement { try check(offset, " in the place of `\(buffer.name)`") }
   }

@@ -4,21 +4,18 @@ import TensorTypes
 extension KernelProgram {
   /// Gives every buffer in the arena its place, so that buffers that are never alive together share bytes.
   ///
-  /// Buffers whose sizes are multiples of one product of symbols are planned together, in that product as unit: those of
-  /// constant size (the empty product), those that grow with the batch, those that grow with batch times length. Each
-  /// such group has a part of the arena of its own. Sizes that are sums take turns in slots of equal size behind them.
+  /// Buffers whose sizes name computed symbols lie in regions behind all others, which the steps reserve: see `ArenaRegions`.
   ///
   /// - Returns: Nil if all buffers together have more than 2^56 bytes, or units.
   public func planningMemory() -> KernelProgram? {
     var program = self
-    var end = Extent(0)
-    for group in arenaGroups() {
-      guard ArenaPacking.isPossible(group.items) else { return nil }
-      let packing = ArenaPacking(group.items)
-      for (number, offset) in zip(group.buffers, packing.offsets) { program.buffers[number].placement = .arena(offset: end + group.unit * Extent(offset)) }
-      end = end + group.unit * Extent(packing.end)
-    }
-    program.arenaBytes = end
+    let timeline = ProgramTimeline(self, steps: steps)
+    let computed = Set(computedSymbols)
+    let fixed = buffers.indices.filter { computed.isEmpty || !buffers[$0].elementCount.symbols.contains(where: computed.contains) }
+    guard let layout = ArenaLayout(self, fixed, timeline) else { return nil }
+    for (number, offset) in layout.offsets { program.buffers[number].placement = .arena(offset: offset) }
+    program.arenaBytes = layout.byteCount
+    guard ArenaRegions(self, timeline).reserve(in: &program) else { return nil }
     return program
   }
 
@@ -30,29 +27,52 @@ extension KernelProgram {
   /// - Returns: Nil where a size has no value.
   public func liveBytesBound(of steps: [Step]? = nil, _ symbols: [String: Int] = [:]) -> Int? {
     var items: [ArenaPacking.Item] = []
-    let ranges = liveRanges(steps ?? self.steps)
+    let timeline = ProgramTimeline(self, steps: steps ?? self.steps)
     for (number, buffer) in buffers.enumerated() {
-      guard case .arena = buffer.placement, let range = ranges[number] else { continue }
+      guard case .arena = buffer.placement, let range = timeline.liveRange(of: number) else { continue }
       guard let bytes = buffer.byteCount.evaluated(symbols), bytes >= 0 else { return nil }
-      items.append(.init(size: Self.aligned(bytes), range: range))
+      items.append(.init(size: ArenaLayout.aligned(bytes), range: range))
     }
     guard ArenaPacking.isPossible(items) else { return nil }
     return ArenaPacking.lowerBound(items)
   }
+}
+
+/// Places for some buffers of a program, from 0 on.
+///
+/// Buffers whose sizes are multiples of one product of symbols are planned together, in that product as unit: those of
+/// constant size (the empty product), those that grow with the batch, those that grow with batch times length. Each
+/// such group has a part of its own. Sizes that are sums take turns in slots of equal size behind them.
+struct ArenaLayout {
+  private(set) var offsets: [(buffer: Int, offset: Extent)] = []
+  private(set) var byteCount = Extent(0)
+  /// What sizes are multiples of.
+  private(set) var units: [Extent] = []
 
   /// Buffers that are planned together, and the unit of their sizes and offsets.
-  private struct ArenaGroup {
+  private struct Group {
     var unit: Extent
     var buffers: [Int] = []
     var items: [ArenaPacking.Item] = []
   }
 
-  private func arenaGroups() -> [ArenaGroup] {
-    var groups: [ArenaGroup] = []
-    let ranges = liveRanges(steps)
-    for number in buffers.indices {
-      guard case .arena = buffers[number].placement, let range = ranges[number] else { continue }
-      let bytes = buffers[number].byteCount
+  /// Nil if the buffers together have more than 2^56 bytes, or units.
+  init?(_ program: KernelProgram, _ numbers: [Int], _ timeline: ProgramTimeline) {
+    for group in Self.groups(program, numbers, timeline) {
+      guard ArenaPacking.isPossible(group.items) else { return nil }
+      let packing = ArenaPacking(group.items)
+      for (number, offset) in zip(group.buffers, packing.offsets) { offsets.append((number, byteCount + group.unit * Extent(offset))) }
+      byteCount = byteCount + group.unit * Extent(packing.end)
+      units.append(group.unit)
+    }
+    if byteCount.isOverflow { return nil }
+  }
+
+  private static func groups(_ program: KernelProgram, _ numbers: [Int], _ timeline: ProgramTimeline) -> [Group] {
+    var groups: [Group] = []
+    for number in numbers {
+      guard case .arena = program.buffers[number].placement, let range = timeline.liveRange(of: number) else { continue }
+      let bytes = program.buffers[number].byteCount
       var (unit, size) = (bytes.ceilDivided(by: 64) * 64, 1)
       if let constant = bytes.constant {
         (unit, size) = (1, Self.aligned(constant))
@@ -63,7 +83,7 @@ extension KernelProgram {
       let group: Int
       if let known = groups.firstIndex(where: { $0.unit == unit }) { group = known } else {
         group = groups.count
-        groups.append(ArenaGroup(unit: unit))
+        groups.append(Group(unit: unit))
       }
       groups[group].buffers.append(number)
       groups[group].items.append(.init(size: size, range: range))
@@ -72,24 +92,7 @@ extension KernelProgram {
     return groups.enumerated().sorted { ($0.element.unit == 1 ? 0 : 1, $0.offset) < ($1.element.unit == 1 ? 0 : 1, $1.offset) }.map(\.element)
   }
 
-  private static func aligned(_ bytes: Int) -> Int { (min(bytes, .max - 63) + 63) & ~63 }
-
-  /// The first and last step that touches each buffer. All steps of a loop count as one: what is touched inside
-  /// stays alive from its beginning to its end.
-  private func liveRanges(_ steps: [Step]) -> [Int: ClosedRange<Int>] {
-    var ranges: [Int: ClosedRange<Int>] = [:]
-    for (time, step) in steps.enumerated() {
-      for buffer in touched(by: step) {
-        ranges[buffer] = (ranges[buffer]?.lowerBound ?? time)...time
-      }
-    }
-    return ranges
-  }
-
-  private func touched(by step: Step) -> Set<Int> {
-    let views = step.views(kernels)
-    return step.bodies.joined().reduce(into: Set((views.read + views.written).map(\.buffer))) { $0.formUnion(touched(by: $1)) }
-  }
+  static func aligned(_ bytes: Int) -> Int { (min(bytes, .max - 63) + 63) & ~63 }
 }
 
 extension Extent {

@@ -24,6 +24,10 @@ typedef struct ingot_context {
   int64_t threads;
   /// Null, or one counter per step: the code adds the time-stamp cycles that each step took.
   int64_t *profile;
+  /// How many bytes the arena has. Only models with computed symbols ask: they find out during the run how much they need.
+  int64_t arena_bytes;
+  /// Where such models write the most bytes of the arena that a run has used, if that is more than what stands there.
+  int64_t *arena_used;
   /// Computes text for `count` elements: `function` is an index into the manifest's `textFunctions`, strings are numbers. Returns 0, or
   /// something else if it cannot. Null for models without strings.
   int32_t (*text)(void *state, int64_t function, const void *const *arguments, void *result, int64_t count, int64_t width);
@@ -33,15 +37,15 @@ typedef struct ingot_context {
 /// The entry point of a model.
 ///
 /// `inputs` and `outputs` are aligned to their element, `constants` and `arena` to 64 bytes. `symbols` has one value
-/// per symbol of the manifest; those that the manifest calls computed hold their upper bound on entry, and
-/// the code writes the true value before it returns. The result is 0, or 1 + an index into the manifest's `failures`.
+/// per symbol of the manifest; the code writes those that the manifest calls computed. An output whose shape names a computed symbol has no
+/// room on entry: the code writes its address, in the arena or among the inputs and constants.
+/// The result is 0, or 1 + an index into the manifest's `failures`.
 typedef int32_t (*ingot_entry)(
-    const ingot_context *context, const void *const *inputs, void *const *outputs, const void *constants, void *arena,
-    int64_t *symbols);
+    const ingot_context *context, const void *const *inputs, void **outputs, const void *constants, void *arena, int64_t *symbols);
 
 /// Calls the entry point at an address.
 int32_t ingot_call(
-    const void *entry, const ingot_context *context, const void *const *inputs, void *const *outputs, const void *constants,
+    const void *entry, const ingot_context *context, const void *const *inputs, void **outputs, const void *constants,
     void *arena, int64_t *symbols);
 
 // MARK: Thread pool
@@ -72,7 +76,7 @@ typedef struct ingot_run {
 void ingot_run_parallel(const ingot_context *context, ingot_body body, const void *closure, int64_t count);
 /// Calls the entry point at an address; one call at a time for each `run`.
 int32_t ingot_run_call(
-    ingot_run *run, const void *entry, const void *const *inputs, void *const *outputs, const void *constants, void *arena, int64_t *symbols);
+    ingot_run *run, const void *entry, const void *const *inputs, void **outputs, const void *constants, void *arena, int64_t *symbols);
 
 // MARK: Digest
 

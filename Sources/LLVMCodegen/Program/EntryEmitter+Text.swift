@@ -9,7 +9,7 @@ extension EntryEmitter {
     var arguments: [IRValue] = []
     for view in text.arguments { arguments.append(try address(of: view, symbols, ports)) }
     let result = try address(of: text.result, symbols, ports)
-    let (count, width) = (try b.emit(text.count, symbols), try b.emit(text.width, symbols))
+    let (count, width) = (try value(of: text.count, symbols), try value(of: text.width, symbols))
     guard let function = program.textFunctions.firstIndex(of: text.function) else { throw CodegenError(.malformed("a step asks for text that the program does not list")) }
     let list = b.slot(b.pointer, count: max(arguments.count, 1), "text.arguments")
     for (position, argument) in arguments.enumerated() { b.store(argument, b.element(list, b.pointer, at: position), alignment: 8) }
@@ -17,13 +17,9 @@ extension EntryEmitter {
     let state = b.load(b.pointer, b.element(b.parameter(0), b.i64, at: Self.textField + 1), alignment: 8)
     let type = module.functionType([b.pointer, b.i64, b.pointer, b.pointer, b.i64, b.i64], returning: b.i32)
     let status = b.call(callee, type, [state, b.index(function), list, result, count, width])
-    let (failed, next) = (b.block("text.failed"), b.block("text.done"))
-    b.branch(if: b.compare(LLVMIntEQ, status, 0), to: next, else: failed)
-    b.position(atEndOf: failed)
-    LLVMBuildRet(b.raw, b.integer(text.failure + 1, b.i32).raw)
-    b.position(atEndOf: next)
+    fail(text.failure, if: b.compare(LLVMIntNE, status, 0))
   }
 
   /// Where `text` and `text_state` are in the context, in words.
-  private static var textField: Int { 4 }
+  private static var textField: Int { 6 }
 }

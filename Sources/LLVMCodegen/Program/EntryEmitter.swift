@@ -9,6 +9,9 @@ import TensorTypes
 /// Each body comes twice. The measured one, taken if the context has a `profile`, adds each step's cycles to its counter
 /// and calls small kernels instead of containing them; the other one pays nothing for it. A variant is a pair of
 /// bodies with the same signature; the entry compares the symbols first and hands over to the one that fits.
+///
+/// Computed symbols and the places of regions live in stack slots, which become registers; the symbols are also written to the caller's
+/// array when they are bound.
 struct EntryEmitter: ~Copyable {
   let program: KernelProgram
   let module: ModuleReference
@@ -17,6 +20,8 @@ struct EntryEmitter: ~Copyable {
   /// The function of each kernel, by its number.
   let kernels: [Int: KernelEmitter.FunctionParts]
   let b: FunctionBuilder
+  /// Where the values of computed symbols and regions are kept.
+  let slots: SymbolSlots
   private let isMeasured: Bool
   private var callNumber: Int
   /// Offsets of arena buffers that depend on symbols, computed once where the function starts.
@@ -47,7 +52,7 @@ struct EntryEmitter: ~Copyable {
         if variant == nil { emitter.emitDispatchToVariants(type, in: module, for: target) }
         emitter.emitDispatch(to: measured, type)
       }
-      try emitter.emitBody(steps)
+      try emitter.emitBody(steps, arenaBytes: variant.map { program.variants[$0].arenaBytes } ?? program.arenaBytes)
     }
   }
 
@@ -58,6 +63,7 @@ struct EntryEmitter: ~Copyable {
     self.callNumber = callNumber
     (self.program, self.module, self.target, self.constantOffsets, self.kernels, self.isMeasured) = (program, module, target, constantOffsets, kernels, isMeasured)
     b = FunctionBuilder(function, in: module, for: target)
+    slots = SymbolSlots(b, firstComputed: program.symbols.count, computed: program.computedSymbols)
     for position in 1..<6 { module.add(attribute: "noalias", to: function, parameter: position) }
   }
 
@@ -91,7 +97,7 @@ struct EntryEmitter: ~Copyable {
     b.position(atEndOf: plain)
   }
 
-  private mutating func emitBody(_ steps: [KernelProgram.Step]) throws(CodegenError) {
+  private mutating func emitBody(_ steps: [KernelProgram.Step], arenaBytes: Extent) throws(CodegenError) {
     var symbols: [String: IRValue] = [:]
     for (position, name) in program.symbols.enumerated() {
       symbols[name] = b.load(b.i64, b.element(b.parameter(5), b.i64, at: position), alignment: 8)
@@ -108,34 +114,77 @@ struct EntryEmitter: ~Copyable {
       guard case .arena(let offset?) = buffer.placement, !offset.isConstant, arenaOffsets[offset] == nil, offset.symbols.allSatisfy({ symbols[$0] != nil }) else { continue }
       arenaOffsets[offset] = try b.emit(offset, symbols)
     }
+    if steps.haveRegions { slots.beginArena(at: try b.emit(arenaBytes, symbols)) }
     try emit(steps, symbols, ports)
     b.finish(returning: b.integer(0, b.i32))
   }
 
-  private mutating func emit(_ steps: [KernelProgram.Step], _ symbols: [String: IRValue], _ ports: [KernelProgram.Placement: IRValue]) throws(CodegenError) {
+  mutating func emit(_ steps: [KernelProgram.Step], _ symbols: [String: IRValue], _ ports: [KernelProgram.Placement: IRValue]) throws(CodegenError) {
     for step in steps {
       switch step {
       case .call(let call): try emit(call, symbols, ports)
       case .text(let text): try emit(text, symbols, ports)
-      case .define, .set, .require, .branch, .repeatWhile, .advance, .export, .reserve: throw CodegenError(.malformed("steps that compute symbols are not emitted yet"))
       case .loop(let symbol, let count, let body):
-        let rounds = try b.emit(count, symbols)
+        let rounds = try value(of: count, symbols)
+        let arena = slots.beginLoop()
         // By hand: the builder's `loop` takes a closure, and this walk counts calls as it goes.
         let (entry, start, exit) = (b.currentBlock, b.block("steps"), b.block("steps.exit"))
         b.branch(if: b.compare(LLVMIntSLT, b.index(0), rounds), to: start, else: exit)
         b.position(atEndOf: start)
         let index = b.phi(b.i64, "step")
+        slots.beginRound(arena)
         var inner = symbols
         inner[symbol] = index
         try emit(body, inner, ports)
+        slots.endLoop()
         let next = b.add(index, 1)
         let latch = b.currentBlock
         b.branch(if: b.compare(LLVMIntSLT, next, rounds), to: start, else: exit)
         b.addIncoming(index, b.index(0), from: entry)
         b.addIncoming(index, next, from: latch)
         b.position(atEndOf: exit)
+      case .define(let names, let view, let failure): try emitDefinition(of: names, at: try address(of: view, symbols, ports), failure: failure)
+      case .set(let name, let extent, let failure):
+        let (value, isOutside) = try checkedValue(of: extent, symbols)
+        slots.bind(name, to: value)
+        fail(failure, if: b.or(isOutside, isNoLength(value)))
+      case .require(let requirement, let extent, let failure): try emitRequirement(requirement, extent, symbols, failure: failure)
+      case .branch(let view, let then, let otherwise):
+        let (first, second, exit) = (b.block("then"), b.block("else"), b.block("join"))
+        b.branch(if: try condition(at: view, symbols, ports), to: first, else: second)
+        b.position(atEndOf: first)
+        try emit(then, symbols, ports)
+        b.branch(to: exit)
+        b.position(atEndOf: second)
+        try emit(otherwise, symbols, ports)
+        b.branch(to: exit)
+        b.position(atEndOf: exit)
+      case .repeatWhile(let view, let symbol, let body):
+        slots.bind(symbol, to: b.index(0))
+        let arena = slots.beginLoop()
+        let (test, start, exit) = (b.block("while"), b.block("round"), b.block("while.exit"))
+        b.branch(to: test)
+        b.position(atEndOf: test)
+        b.branch(if: try condition(at: view, symbols, ports), to: start, else: exit)
+        b.position(atEndOf: start)
+        slots.beginRound(arena)
+        try emit(body, symbols, ports)
+        slots.endLoop()
+        slots.bind(symbol, to: b.add(try value(of: Extent(symbol: symbol), symbols), 1))
+        b.branch(to: test)
+        b.position(atEndOf: exit)
+      case .advance(let advance): try emit(advance, symbols, ports)
+      case .export(let view, let output):
+        b.store(try address(of: view, symbols, ports), b.element(b.parameter(2), b.i64, at: output), alignment: 8)
+      case .reserve(let region, let failure): try emitReservation(of: region, symbols, failure: failure)
       }
     }
+  }
+
+  private func condition(
+    at view: KernelProgram.View, _ symbols: [String: IRValue], _ ports: [KernelProgram.Placement: IRValue]
+  ) throws(CodegenError) -> IRValue {
+    b.compare(LLVMIntNE, b.load(b.i8, try address(of: view, symbols, ports), alignment: 1), 0)
   }
 
   private mutating func emit(_ call: KernelProgram.Call, _ symbols: [String: IRValue], _ ports: [KernelProgram.Placement: IRValue]) throws(CodegenError) {
@@ -146,7 +195,7 @@ struct EntryEmitter: ~Copyable {
     }
     var arguments = [b.parameter(0)]
     for view in call.arguments { arguments.append(try address(of: view, symbols, ports)) }
-    for symbol in call.symbols { arguments.append(try b.emit(symbol, symbols)) }
+    for symbol in call.symbols { arguments.append(try value(of: symbol, symbols)) }
     guard let function = kernels[call.kernel] else { throw CodegenError(.malformed("kernel \(call.kernel) has no function"), kernel: kernel.name) }
     let number = callNumber
     callNumber += 1
@@ -175,10 +224,10 @@ struct EntryEmitter: ~Copyable {
       base = b.offset(b.parameter(3), bytes: b.index(constantOffsets[number]))
     case .arena(let offset):
       guard let offset else { throw CodegenError(.malformed("buffer `\(buffer.name)` has no place in the arena")) }
-      let bytes = if let known = arenaOffsets[offset] { known } else { try b.emit(offset, symbols) }
+      let bytes = if let known = arenaOffsets[offset] { known } else { try value(of: offset, symbols) }
       base = b.offset(b.parameter(4), bytes: bytes)
     }
-    let elements = try b.emit(view.elementOffset, symbols)
+    let elements = try value(of: view.elementOffset, symbols)
     return b.offset(base, bytes: b.mul(elements, buffer.element.byteCount))
   }
 }

@@ -12,6 +12,8 @@ enum OperatorTable {
       IndexingOperators.table, ResizeOperators.table, RecurrentOperators.table, QuantizationOperators.table, AttentionOperators.table,
       LossOperators.table, StatefulOperators.table, SignalOperators.table, GridOperators.table, MachineLearningOperators.table,
       TextOperators.table, EncoderOperators.table, TermFrequency.table,
+      RandomOperators.table, RegionOperators.table, UnpoolingOperators.table, DeformableConvolution.table, Determinant.table,
+      PlacementOperators.table, OptimizerOperators.table,
     ]
     var table: [String: OperatorImporter] = [:]
     for family in families { table.merge(family) { first, _ in first } }

@@ -47,6 +47,9 @@ struct CompileArguments: ParsableArguments {
   @Option(help: ArgumentHelp("Threads of one run (all cores that the process may use).", valueName: "n"))
   var threads: Int?
 
+  @Option(help: ArgumentHelp("Most memory of one run, such as 512M or 4G (half of what the process may use).", valueName: "bytes"))
+  var memoryLimit: ByteCount?
+
   @Option(
     help: ArgumentHelp(
       "Winograd's method for 3x3 convolutions, which multiplies 2.25 (2) or 4 times (4) less and rounds a little more: where it is estimated to be faster (auto), not at all (off), or one size of tiles wherever it applies.",

@@ -150,3 +150,17 @@ private func split(_ text: String) -> (name: String, value: String)? {
   guard let equals = text.lastIndex(of: "="), equals > text.startIndex else { return nil }
   return (String(text[..<equals]), String(text[text.index(after: equals)...]))
 }
+
+/// A number of bytes: plain, or with the suffix K, M or G (powers of 1024).
+struct ByteCount: ExpressibleByArgument {
+  var bytes: Int
+
+  init?(argument: String) {
+    let units: [Character: Int] = ["K": 1 << 10, "M": 1 << 20, "G": 1 << 30]
+    let unit = argument.last.flatMap { units[Character($0.uppercased())] }
+    guard let value = Int(unit == nil ? Substring(argument) : argument.dropLast()), value >= 0,
+      case let (bytes, false) = value.multipliedReportingOverflow(by: unit ?? 1)
+    else { return nil }
+    self.bytes = bytes
+  }
+}

@@ -47,7 +47,7 @@ struct BenchCommand: ParsableCommand {
     let runnable = try RunnableModel(path: path, arguments, inputs: inputs)
     let manifest = runnable.model.manifest
     let tensors = try inputs.tensors(for: manifest, symbols: runnable.symbols(arguments))
-    let session = try runnable.model.makeSession(threads: arguments.threads)
+    let session = try runnable.model.makeSession(threads: arguments.threads, maximumBytes: arguments.memoryLimit?.bytes)
     try session.prepare(tensors)
     let target = try runnable.compiled?.target ?? Target.host()
     let peak = try MachinePeak.measure(target: target, threads: session.threads)
@@ -55,8 +55,7 @@ struct BenchCommand: ParsableCommand {
     let profile = profile ? try secondsPerStep(session) : nil
 
     let deviations = runnable.compiled == nil || arguments.precision == .fp32 ? nil : try arguments.deviations(path, runnable.options, try session.run(tensors), for: tensors)
-    let binding = try SymbolBinding(manifest.inputs, dimensions: tensors.map(\.dimensions))
-    let work = KernelWork.perStep(manifest, runnable.compiled?.program, symbols: binding.values)
+    let work = KernelWork.perStep(manifest, runnable.compiled?.program, symbols: session.symbolValues)
     let report = BenchReport(
       manifest: manifest, steps: Array(manifest.steps[session.steps]), calls: runnable.compiled.map { Array($0.program.calls[session.steps]) },
       variant: session.variant?.label, threads: session.threads, result: result, work: work, secondsPerStep: profile, peak: peak,

@@ -131,7 +131,7 @@ struct VerifiedForms {
   private func newShapes(_ options: CompileOptions) -> [String: [Int]] { options.shapes.filter { self.options.shapes[$0.key] == nil } }
 
   private static func form(_ model: Runtime.Model, _ arguments: CompileArguments, _ structure: Structure, fixed: [String: Tensor], shapes: [String: [Int]]) throws -> Form {
-    let session = try model.makeSession(threads: arguments.threads)
+    let session = try model.makeSession(threads: arguments.threads, maximumBytes: arguments.memoryLimit?.bytes)
     let manifest = model.manifest
     return Form(
       structure: structure, fixed: fixed, shapes: shapes, fixedInputs: manifest.fixedInputs, outputNames: manifest.outputs.map(\.name), inputCount: manifest.inputs.count,

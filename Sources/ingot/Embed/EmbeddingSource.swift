@@ -18,8 +18,14 @@ struct EmbeddingSource {
     return plain
   }
 
-  /// Symbols whose values the code finds are written back, so the array cannot be constant then.
-  private var symbolsType: String { manifest.computedSymbols.isEmpty ? "const int64_t *symbols" : "int64_t *symbols" }
+  /// True if the code finds lengths itself: it writes them into `symbols`, takes as much of the arena as they need, and says where outputs are.
+  private var isOpen: Bool { !manifest.computedSymbols.isEmpty }
+
+  private var runParameters: String {
+    isOpen
+      ? "const void *const *inputs, void **outputs, int64_t *symbols, void *arena, int64_t arena_bytes"
+      : "const void *const *inputs, void *const *outputs, const int64_t *symbols, void *arena"
+  }
 
   var header: String {
     let guardName = prefix.uppercased() + "_H"
@@ -37,19 +43,30 @@ struct EmbeddingSource {
 
       """
     for (index, symbol) in manifest.symbols.enumerated() {
-      let isComputed = manifest.computedSymbols.contains { $0.name == symbol }
-      text += "/*   symbols[\(index)]  \(Self.comment(symbol))\(isComputed ? "  (set it to its upper bound; the run writes the true value)" : "") */\n"
+      let isComputed = manifest.computedSymbols.contains(symbol)
+      text += "/*   symbols[\(index)]  \(Self.comment(symbol))\(isComputed ? "  (written by the run)" : "") */\n"
     }
     text += "#define \(prefix)_SYMBOLS \(manifest.symbols.count)\n\n"
     for (what, ports) in [("inputs", manifest.inputs), ("outputs", manifest.outputs)] {
-      for (index, port) in ports.enumerated() { text += "/*   \(what)[\(index)]  \(Self.comment(port.name))  \(Self.comment("\(port.type)")) */\n" }
+      for (index, port) in ports.enumerated() {
+        let note = what == "outputs" && manifest.isPlacedByCode(port) ? "  (the run says where)" : ""
+        text += "/*   \(what)[\(index)]  \(Self.comment(port.name))  \(Self.comment("\(port.type)"))\(note) */\n"
+      }
       text += "#define \(prefix)_\(what.uppercased()) \(ports.count)\n\n"
     }
+    let arena =
+      isOpen
+      ? """
+      `arena` has `arena_bytes` of scratch memory, aligned to 64 bytes: at least \(prefix)_arena_bytes, and more for the lengths that
+         the run computes; a run that needs more than there is returns an error. What the run computes stands in `symbols` afterwards. Outputs
+         marked above need no room: the run stores their addresses, valid until the arena is used again.
+      """ : "`arena` has \(prefix)_arena_bytes of scratch memory, aligned to 64 bytes."
     text += """
       /* Runs the model. `inputs` and `outputs` point to dense row-major tensors in the machine's byte order, outputs with room for
-         \(prefix)_output_bytes each. `arena` has \(prefix)_arena_bytes of scratch memory, aligned to 64 bytes.
-         Returns 0; -1 on a machine without the instructions the code needs; otherwise an error of the model, see \(prefix)_error. */
-      int32_t \(prefix)_run(const void *const *inputs, void *const *outputs, \(symbolsType), void *arena);
+         \(prefix)_output_bytes each. \(arena)
+         Returns 0; below 0 if the lengths do not fit the model, or -1 on a machine without the instructions the code needs; above 0 for an error
+         of the run. See \(prefix)_error. */
+      int32_t \(prefix)_run(\(runParameters));
 
       /* Sizes under given symbols, in bytes. */
       int64_t \(prefix)_arena_bytes(const int64_t *symbols);
@@ -85,9 +102,11 @@ struct EmbeddingSource {
         void *pool;
         int64_t threads;
         int64_t *profile;
+        int64_t arena_bytes;
+        int64_t *arena_used;
       } context;
 
-      extern int32_t \(prefix)_entry(const context *, const void *const *, void *const *, const void *, void *, int64_t *);
+      extern int32_t \(prefix)_entry(const context *, const void *const *, \(isOpen ? "void **" : "void *const *"), const void *, void *, int64_t *);
       extern const unsigned char \(prefix)_weights[];
 
       #define EXPORT __attribute__((visibility("default")))
@@ -106,14 +125,22 @@ struct EmbeddingSource {
         return 1\(checkedFeatures.map { " && __builtin_cpu_supports(\"\($0)\")" }.joined());
       }
 
-      EXPORT int32_t \(prefix)_run(const void *const *inputs, void *const *outputs, \(symbolsType), void *arena) {
-        static const context c = {serial, NULL, 1, NULL};
-        if (!has_instructions()) return -1;
-        return \(prefix)_entry(&c, inputs, outputs, \(prefix)_weights, arena, (int64_t *)symbols);
-      }
-
 
       """
+    text += conditionCheck
+    text += "EXPORT int32_t \(prefix)_run(\(runParameters)) {\n"
+    if isOpen {
+      text += "  int64_t used = 0;\n  const context c = {serial, NULL, 1, NULL, arena_bytes, &used};\n"
+    } else {
+      text += "  static const context c = {serial, NULL, 1, NULL, 0, NULL};\n"
+    }
+    text += "  if (!has_instructions()) return -1;\n"
+    if !manifest.conditions.isEmpty { text += "  int32_t broken = broken_condition(symbols);\n  if (broken != 0) return broken;\n" }
+    if isOpen {
+      text += "  if (arena_bytes < \(prefix)_arena_bytes(symbols)) return \(Self.arenaTooSmall);\n"
+      for (index, port) in outputs.enumerated() where manifest.isPlacedByCode(port) { text += "  outputs[\(index)] = NULL;\n" }
+    }
+    text += "  return \(prefix)_entry(&c, inputs, outputs, \(prefix)_weights, arena, (int64_t *)symbols);\n}\n\n"
     func sizes(_ name: String, _ index: String, _ values: [Extent]) {
       text += "EXPORT int64_t \(prefix)_\(name)(\(index.isEmpty ? "" : "int32_t \(index), ")const int64_t *symbols) {\n  (void)symbols;\n"
       if index.isEmpty {
@@ -135,10 +162,58 @@ struct EmbeddingSource {
     }
     text += "  return 0;\n}\n\nEXPORT const char *\(prefix)_error(int32_t result) {\n  switch (result) {\n  case 0: return \"done\";\n"
     text += "  case -1: return \(Self.quoted("this machine lacks instructions that the code needs: " + manifest.target.requiredFeatures.joined(separator: " ")));\n"
+    if isOpen { text += "  case \(Self.arenaTooSmall): return \"the arena is smaller than what these lengths need at least\";\n" }
+    for (number, condition) in manifest.conditions.enumerated() { text += "  case \(Self.firstCondition - number): return \(Self.quoted(condition.violation));\n" }
     for (number, failure) in manifest.failures.enumerated() { text += "  case \(number + 1): return \(Self.quoted(failure));\n" }
     text += "  default: return \"unknown\";\n  }\n}\n\n"
     text += "EXPORT const char *\(prefix)_manifest(void) {\n  return \(Self.quoted(manifest.json.text()));\n}\n"
     return text
+  }
+
+  /// Results of the layer: -1 is for missing instructions.
+  private static let arenaTooSmall = -2, firstCondition = -3
+
+  /// A function that says which condition on the lengths is broken. No part of a condition may leave 64 bits.
+  private var conditionCheck: String {
+    if manifest.conditions.isEmpty { return "" }
+    var text = """
+      static inline int64_t times(int64_t a, int64_t b, int *bad) { int64_t c; *bad |= __builtin_mul_overflow(a, b, &c); return c; }
+      static inline int64_t plus(int64_t a, int64_t b, int *bad) { int64_t c; *bad |= __builtin_add_overflow(a, b, &c); return c; }
+      static inline int64_t quotient(int64_t a, int64_t b, int *bad) {
+        if (b == 0 || (a == INT64_MIN && b == -1)) { *bad = 1; return 0; }
+        return floordiv(a, b);
+      }
+
+      static int32_t broken_condition(const int64_t *symbols) {
+        int bad = 0;
+
+      """
+    for (number, condition) in manifest.conditions.enumerated() {
+      let broken = condition.kind == .zero ? "!= 0" : "< 0"
+      text += "  if (\(checkedExpression(condition.extent)) \(broken) || bad) return \(Self.firstCondition - number);\n"
+    }
+    return text + "  return 0;\n}\n\n"
+  }
+
+  /// Sets `bad` where `cExpression` would wrap.
+  private func checkedExpression(_ extent: Extent) -> String {
+    var sum = "INT64_C(0)"
+    for term in extent.sumOfProducts {
+      var product = "INT64_C(\(term.coefficient))"
+      for atom in term.factors {
+        let factor =
+          switch atom {
+          case .symbol(let name): "symbols[\(manifest.symbols.firstIndex(of: name) ?? 0)]"
+          case .floorDiv(let a, let b): "quotient(\(checkedExpression(a)), \(checkedExpression(b)), &bad)"
+          case .modulo(let a, let b): "mod(\(checkedExpression(a)), \(checkedExpression(b)))"
+          case .maximum(let a, let b): "max(\(checkedExpression(a)), \(checkedExpression(b)))"
+          case .minimum(let a, let b): "min(\(checkedExpression(a)), \(checkedExpression(b)))"
+          }
+        product = "times(\(product), \(factor), &bad)"
+      }
+      sum = "plus(\(sum), \(product), &bad)"
+    }
+    return sum
   }
 
   /// The needed instructions that C compilers know by name; they imply the rest of the levels.

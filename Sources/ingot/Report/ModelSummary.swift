@@ -41,7 +41,8 @@ struct ModelSummary {
     var lines = ["\(path)"]
     for input in graph.inputs { lines.append("  input       \(graph.value(input).name)  \(graph.type(of: input))") }
     for (name, output) in zip(graph.outputNames, graph.outputs) { lines.append("  output      \(name)  \(graph.type(of: output))") }
-    if !graph.symbols.isEmpty { lines.append("  symbols     \(graph.symbols.joined(separator: ", ")) (fix them with --dim)") }
+    if !plan.program.symbols.isEmpty { lines.append("  symbols     \(plan.program.symbols.joined(separator: ", ")) (fix them with --dim)") }
+    if !plan.program.computedSymbols.isEmpty { lines.append("  computed    \(plan.program.computedSymbols.joined(separator: ", ")) (lengths that a run finds)") }
     lines.append("  parameters  \(Quantity.count(parameterCount)) (\(Quantity.bytes(parameterBytes)))")
     lines.append("  work        \(figure(work.flops, "FLOP")), at least \(figure(work.bytes, "B")) moved" + condition)
     let bound = plan.program.liveBytesBound(plan.program.symbols.reduce(into: [:]) { $0[$1] = 1 })
@@ -151,7 +152,7 @@ struct ArtifactSummary {
     for port in manifest.outputs { lines.append("  output      \(port.name)  \(port.type)") }
     for structure in manifest.outputStructures { lines.append("  output      \(structure.text)") }
     lines.append("  target      \(manifest.target.name)" + (manifest.target.requiredFeatures.isEmpty ? "" : ": " + manifest.target.requiredFeatures.joined(separator: ", ")))
-    lines.append("  scratch     \(manifest.arenaBytes) bytes")
+    lines.append("  scratch     \(manifest.arenaBytes) bytes" + (manifest.computedSymbols.isEmpty ? "" : ", and what the lengths need that a run finds"))
     let general = manifest.steps[manifest.generalSteps]
     lines.append("  work        \(general.reduce(Extent(0)) { $0 + $1.flops }) FLOP in \(general.count) kernel calls")
     for variant in manifest.variants {

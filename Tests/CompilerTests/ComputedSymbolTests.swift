@@ -1,0 +1,91 @@
+import Interpreter
+import KernelIR
+import Passes
+import Runtime
+import TensorTypes
+import Testing
+
+/// Programs that find their sizes while they run: planned, compiled, and attacked.
+@Suite("computed symbols") struct ComputedSymbolTests {
+  private func integers(_ values: [Int]) -> Tensor { Tensor(.i64, [values.count], values.map(Double.init)) }
+
+  private func exact(_ values: [Int64]) -> Tensor {
+    Tensor(.i64, [values.count]) { bytes in for (position, value) in values.enumerated() { bytes.storeBytes(of: value, toByteOffset: 8 * position, as: Int64.self) } }
+  }
+
+  @Test func oneArtifactForAllSizes() throws {
+    let table = OpenProgram.table()
+    let session = try table.model().makeSession(threads: 1, maximumBytes: 1 << 24)
+    for count in [3, 0, 1, 700, 5] {
+      let result = try table.results([integers([count])], in: session)[0]
+      #expect(result.dimensions == [count, count])
+      #expect(result.doubles.prefix(count) == (0..<count).map { Double(4 * $0 * $0) }[...])
+      #expect(session.symbolValues["%count"] == count)
+    }
+  }
+
+  /// Negative lengths, lengths beyond 63 bits, lengths whose products wrap or leave the arena: an error each, never a wrong address.
+  @Test(arguments: [
+    -1, -4096, .min, .max, 1 << 62, 1 << 40, (1 << 40) + 1, 1 << 32, (1 << 32) + 1, 1 << 31, 3_037_000_500, 100_001,
+  ] as [Int64])
+  func hostileLengthsFailTheRun(_ value: Int64) throws {
+    for isBounded in [true, false] {
+      let table = OpenProgram.table(isBounded: isBounded)
+      let session = try table.model().makeSession(threads: 1, maximumBytes: 1 << 24)
+      let error = #expect(throws: RunError.self) { try session.run([exact([value])]) }
+      let message = error?.description ?? ""
+      #expect(message.contains("%count is ") || !isBounded && message.contains("limit"), "\(message)")
+      #expect(throws: KernelError.self) { try KernelInterpreter.execute(table.planned(), inputs: [exact([value])]) }
+      // The session is as good as before.
+      #expect(try session.run([integers([2])])[0].doubles == [0, 4, 0, 4])
+    }
+  }
+
+  @Test func memoryIsLimited() throws {
+    let session = try OpenProgram.table().model().makeSession(threads: 1, maximumBytes: 1 << 20)
+    #expect(try session.run([integers([300])])[0].dimensions == [300, 300])
+    let error = #expect(throws: RunError.self) { try session.run([integers([400])]) }
+    #expect(error?.description.contains("limit") ?? false)
+    #expect(try session.run([integers([10])])[0].dimensions == [10, 10])
+  }
+
+  @Test func carriesValuesWhoseSizesChange() throws {
+    let doubling = OpenProgram.doubling()
+    let session = try doubling.model().makeSession(threads: 1, maximumBytes: 1 << 24)
+    for rounds in [0, 1, 2, 3, 10, 4] {
+      var (a, b) = ([1.0], [2.0])
+      for _ in 0..<rounds { (a, b) = (b + a, a + a) }
+      let results = try doubling.results([integers([rounds])], in: session)
+      #expect(results[0].doubles == a && results[1].doubles == b, "\(rounds)")
+      #expect(session.symbolValues["%round"] == rounds && session.symbolValues["%size"] == 1 << rounds)
+    }
+    let error = #expect(throws: RunError.self) { try session.run([integers([30])]) }
+    #expect(error?.description.contains("limit") ?? error?.description.contains("%size") ?? false, "\(error?.description ?? "")")
+    #expect(try session.run([integers([1])])[0].doubles == [2, 1])
+  }
+
+  @Test func bothArmsOfABranchBindASize() throws {
+    let choosing = OpenProgram.choosing()
+    let session = try choosing.model().makeSession(threads: 1, maximumBytes: 1 << 20)
+    for (condition, length) in [(true, 9), (false, 3), (true, 0), (true, 100), (false, 100)] {
+      let inputs = [Tensor(.bool, [1], [condition ? 1 : 0]), integers([length, 4])]
+      let results = try choosing.results(inputs, in: session)
+      #expect(results[0].doubles == (condition ? (0..<length).map { Double(2 * $0 + 2) } : [0, 1, 2, 3, 4]))
+      #expect(results[1].doubles == [0, 7, 14, 21])
+    }
+    // What the other arm would refuse is not looked at.
+    #expect(try session.run([Tensor(.bool, [1], [0]), exact([-5, 1])])[0].count == 5)
+    #expect(throws: RunError.self) { try session.run([Tensor(.bool, [1], [1]), exact([-5, 1])]) }
+    #expect(throws: RunError.self) { try session.run([Tensor(.bool, [1], [0]), exact([1, -1])]) }
+  }
+
+  @Test func whatIsUsedBeforeItIsBoundIsRefused() throws {
+    var table = OpenProgram.table()
+    table.program.steps.remove(at: 0)
+    #expect(throws: KernelError.self) { try table.program.check() }
+    var doubling = OpenProgram.doubling()
+    doubling.program.steps.remove(at: 1)
+    #expect(throws: KernelError.self) { try doubling.program.check() }
+    #expect(OpenProgram.doubling().program.text.contains("advance %size to %next"))
+  }
+}
