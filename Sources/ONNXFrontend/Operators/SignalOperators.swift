@@ -138,9 +138,8 @@ enum SignalOperators {
   }
 
   /// The axis cut or padded with zeros to a length.
-  private static func fitted(_ x: ValueID, axis: Int, length: Extent, _ b: inout GraphBuilder) throws(CompileError) -> ValueID {
-    guard let extent = b.shape(x)[axis].constant, let length = length.constant else { return try ComputedSignals.fitted(x, axis: axis, length: length, &b) }
-    if extent == length { return x }
+  private static func fitted(_ x: ValueID, axis: Int, length: Int, _ b: inout GraphBuilder) throws(CompileError) -> ValueID {
+    guard let extent = b.shape(x)[axis].constant, extent != length else { return x }
     if extent > length { return try b.slice(x, axis: axis, start: 0, size: Extent(length)) }
     var high = [Extent](repeating: 0, count: b.rank(x))
     high[axis] = Extent(length - extent)
