@@ -19,6 +19,9 @@ public struct Graph: Sendable {
   private var users: [[Use]] = []
   /// The nodes that define each computed symbol, the newest last. While a rewrite is under way there may be two.
   private(set) var definers: [String: [NodeID]] = [:]
+  /// The symbols that each node mentions, by id; and those of all of them and of the inputs, dead nodes included until `removeDeadNodes`.
+  private(set) var mentions: [Set<String>] = []
+  public private(set) var mentionedSymbols: Set<String> = []
 
   public init(name: String = "main") { self.name = name }
 
@@ -29,6 +32,7 @@ public struct Graph: Sendable {
   public mutating func addInput(_ name: String, _ type: TensorType) -> ValueID {
     let id = addValue(type, .input(inputs.count), name: name)
     inputs.append(id)
+    mentionedSymbols.formUnion(mentioned: type.shape.extents)
     return id
   }
 
@@ -52,6 +56,8 @@ public struct Graph: Sendable {
     nodes.append(node)
     for (position, operand) in node.operands.enumerated() { users[operand.index].append(Use(node: node.id, operand: position)) }
     for symbol in node.operation.definedSymbols { definers[symbol, default: []].append(node.id) }
+    mentions.append(Self.symbols(mentionedBy: node.operation, types: types(of: node.results)))
+    mentionedSymbols.formUnion(mentions[node.id.index])
   }
 
   /// Adds a node with exactly one result.

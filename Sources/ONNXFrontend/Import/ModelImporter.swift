@@ -50,6 +50,7 @@ struct ModelImporter {
 
   mutating func run() throws(CompileError) -> Model {
     var first: CompileError?
+    var total = 0
     for _ in 0..<ShapeAssumptions.mostAttempts {
       do throws(CompileError) {
         nodeCount = 0
@@ -57,7 +58,8 @@ struct ModelImporter {
       } catch {
         let known = first ?? error
         first = known
-        guard assumptions.retry() else { throw known }
+        total += nodeCount
+        guard total <= options.limits.nodes, assumptions.retry() else { throw known }
       }
     }
     throw first ?? CompileError(.unsupported, "too many branches whose conditions on lengths decide ranks", stage: .load, origin: NodeOrigin(file: decoder.file.name))
