@@ -165,7 +165,7 @@ import Testing
 
   @Test func randomNumbersStayTheSame() {
     // Every type takes the leading digits of the same numbers.
-    for element in ElementType.allCases {
+    for element in ElementType.allCases where element != .string {
       let numbers: [Double] = RandomTensor.make(element, [1000], seed: 7).doubles
       let end: Double = element.isFloatingPoint ? 1 : element == .u8 ? 256 : 2
       let hasManyValues = element.isFloatingPoint || element == .u8
