@@ -65,7 +65,7 @@ def branch():
 def until():
     """Ends when its data says so; stacks what it had."""
     body = loop_body(
-        [node("MatMul", "v w", "p"), node("Tanh", "p", "t"), node("Add", "t v", "next"), node("ReduceSum", "next", "s", keepdims=0), node("Less", "s bound", "again")],
+        [node("MatMul", "v w", "p"), node("Tanh", "p", "h"), node("Abs", "h", "t"), node("Add", "t v", "next"), node("ReduceSum", "next", "s", keepdims=0), node("Less", "s bound", "again")],
         [("v", F, ["n", 4])], [("again", B, []), ("next", F, [None, 4]), ("s", F, [])])
     made = model(
         [node("Loop", "trips c x", "last all", body=body)], [value("trips", I, []), value("c", B, []), value("x", F, ["n", 4]), value("bound", F, [])],
