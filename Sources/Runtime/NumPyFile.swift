@@ -2,14 +2,37 @@ public import TensorTypes
 
 /// Tensors as `.npy` files, versions 1 to 3: the header is a Python dictionary, the elements follow.
 ///
-/// Source: the format's description in `numpy/lib/format.py`. All element types but bf16, which NumPy does not have; big-endian
-/// and Fortran-ordered files are read too, since NumPy writes them for transposed arrays.
+/// Source: the format's description in `numpy/lib/format.py`. Element types that NumPy does not have are written as the next one
+/// that holds all their values: bf16 and narrower floating point as f4, integers of 4 and 2 bits as i1 and u1; `fitted` takes them
+/// back. Big-endian and Fortran-ordered files are read too, since NumPy writes them for transposed arrays.
 public enum NumPyFile {
   private static let magic: [UInt8] = [0x93] + Array("NUMPY".utf8)
   private static let names: [(ElementType, String)] = [
     (.f32, "f4"), (.f64, "f8"), (.f16, "f2"), (.i8, "i1"), (.i16, "i2"), (.i32, "i4"), (.i64, "i8"), (.u8, "u1"), (.u16, "u2"),
     (.u32, "u4"), (.u64, "u8"), (.bool, "b1"),
   ]
+
+  /// The element type that a file holds a tensor as.
+  private static func stored(_ element: ElementType) -> ElementType {
+    if element.isNarrowFloat && element != .f16 { return .f32 }
+    return element.bitCount < 8 ? (element.isSignedInteger ? .i8 : .u8) : element
+  }
+
+  /// What a file holds, in an element type that NumPy does not have; other tensors stay as they are.
+  ///
+  /// - Returns: nil if a number is no value of the type. Floating point is rounded to it, as long as it stays finite.
+  static func fitted(_ tensor: Tensor, to element: ElementType) -> Tensor? {
+    guard element != tensor.element, stored(element) == tensor.element else { return tensor }
+    let result = Tensor(element, tensor.dimensions, tensor.doubles)
+    return tensor.withBytes { wide in
+      result.withBytes { bytes in
+        (0..<tensor.count).allSatisfy { position in
+          let (value, kept) = (Tensor.double(wide, tensor.element, position), Tensor.double(bytes, element, position))
+          return element.isInteger ? value == kept : value.isNaN == kept.isNaN && value.isFinite == kept.isFinite
+        }
+      } ? result : nil
+    }
+  }
 
   public static func read(_ path: String) throws(TensorFileError) -> Tensor { try decode(FileSystem.read(path), source: path) }
 
@@ -21,6 +44,8 @@ public enum NumPyFile {
 
   /// The bytes of a file, as NumPy writes it: version 1, header padded so that the elements start on a multiple of 64.
   public static func encode(_ tensor: Tensor, source: String = "tensor") throws(TensorFileError) -> [UInt8] {
+    let kind = stored(tensor.element)
+    if kind != tensor.element { return try encode(Tensor(kind, tensor.dimensions, tensor.doubles), source: source) }
     var descriptor = ""
     var strings: [UInt8]?
     if tensor.element == .string { (descriptor, strings) = encodedStrings(tensor) } else {

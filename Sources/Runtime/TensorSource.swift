@@ -41,7 +41,10 @@ public enum TensorSource: Sendable, Hashable {
   /// - Parameter symbols: Lengths of symbolic axes, for random data; symbols that are missing count as 1.
   public func load(for port: Manifest.Port, symbols: [String: Int] = [:]) throws(TensorFileError) -> Tensor {
     switch self {
-    case .numpy(let path): return try NumPyFile.read(path)
+    case .numpy(let path):
+      let tensor = try NumPyFile.read(path)
+      guard let fitted = NumPyFile.fitted(tensor, to: port.type.element) else { throw TensorFileError(path, .mismatch("a number that \(port.type.element) does not hold")) }
+      return fitted
     case .proto(let path): return try TensorProto.read(path).tensor
     case .json(let path):
       let bytes = try FileSystem.read(path)

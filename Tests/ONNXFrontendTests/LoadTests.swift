@@ -13,12 +13,11 @@ func evaluate(
   let folder = TemporaryFolder()
   var file = ONNXFile(opset: opset)
   var names: [String] = []
-  let types: [ElementType: Int] = [.f32: 1, .u8: 2, .i8: 3, .i32: 6, .i64: 7, .bool: 9, .f16: 10, .f64: 11, .string: 8]
   var next = 0
   for position in 0..<inputs.count + constants.count {
     names.append("x\(position)")
     if let tensor = constants[position] { file.initializer("x\(position)", tensor) } else {
-      file.input("x\(position)", inputs[next].dimensions.map(String.init), element: types[inputs[next].element] ?? 0)
+      file.input("x\(position)", inputs[next].dimensions.map(String.init), element: ONNXFile.dataType(inputs[next].element))
       next += 1
     }
   }

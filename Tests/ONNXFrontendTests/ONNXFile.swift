@@ -56,11 +56,19 @@ struct ONNXFile {
   static func tensor(_ name: String, _ tensor: Tensor, dimensions: [Int]? = nil) -> ProtoMessage {
     var message = ProtoMessage()
     for dimension in dimensions ?? tensor.dimensions { message.integer(1, dimension) }
-    let types: [ElementType: Int] = [.f32: 1, .u8: 2, .i8: 3, .i32: 6, .i64: 7, .bool: 9, .f16: 10, .f64: 11, .bf16: 16, .string: 8]
-    message.integer(2, types[tensor.element] ?? 0)
+    message.integer(2, dataType(tensor.element))
     message.string(8, name)
-    if tensor.element == .string { for text in tensor.texts { message.string(6, text.string) } } else { message.data(9, tensor.withBytes { Array($0) }) }
+    if tensor.element == .string { for text in tensor.texts { message.string(6, text.string) } } else { message.data(9, tensor.packedBytes) }
     return message
+  }
+
+  /// The number of an element type in `TensorProto.DataType`.
+  static func dataType(_ element: ElementType) -> Int {
+    let types: [ElementType: Int] = [
+      .f32: 1, .u8: 2, .i8: 3, .u16: 4, .i16: 5, .i32: 6, .i64: 7, .string: 8, .bool: 9, .f16: 10, .f64: 11, .u32: 12, .u64: 13, .bf16: 16, .f8e4m3fn: 17,
+      .f8e4m3fnuz: 18, .f8e5m2: 19, .f8e5m2fnuz: 20, .u4: 21, .i4: 22, .f4e2m1: 23, .f8e8m0: 24, .u2: 25, .i2: 26,
+    ]
+    return types[element] ?? 0
   }
 
   static func node(_ type: String, _ inputs: [String], _ outputs: [String], _ attributes: [(String, Attribute)] = [], domain: String = "") -> ProtoMessage {

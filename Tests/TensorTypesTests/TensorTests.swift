@@ -3,7 +3,16 @@ import TensorTypes
 
 @Suite("Tensor") struct TensorTests {
   @Test(arguments: ElementType.allCases) func numbersReadBack(_ element: ElementType) {
-    let values: [Double] = element == .bool ? [0, 1, 1] : element.isUnsignedInteger ? [0, 1, 100] : [-3, 0, 100]
+    let values: [Double] =
+      switch element {
+      case .bool, .u2: [0, 1, 1]
+      case .i2: [-2, 0, 1]
+      case .f8e8m0: [0.25, 1, 64]
+      case _ where element.bitCount <= 8 && element.isFloatingPoint: [-3, 0, 6]
+      case .i4: [-3, 0, 7]
+      case .u4: [0, 1, 15]
+      default: element.isUnsignedInteger ? [0, 1, 100] : [-3, 0, 100]
+      }
     #expect(Tensor(element, [3], values).doubles == values)
     #expect(Tensor(element, [3], values).byteCount == 3 * element.byteCount)
     #expect(ElementType(name: element.name) == element)

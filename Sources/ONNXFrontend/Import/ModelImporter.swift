@@ -205,6 +205,7 @@ struct ModelImporter {
       }
       var call = OperatorCall(
         name: node.operatorName, opset: origin.opset, inputs: values, outputs: node.outputs, attributes: attributes, origin: origin, decoder: decoder)
+      try OperatorSignatures.check(call, domain: domain, builder)
       if domain.isEmpty, origin.opset <= LegacyForms.lastVersion { call = try LegacyForms.modernized(call, &builder) }
       return try importer(call, &builder).map { .value($0) }
     }

@@ -7,10 +7,10 @@ enum OperatorTable {
 
   private static let table: [String: OperatorImporter] = {
     let families = [
-      ElementwiseOperators.table, ActivationOperators.table, ConvolutionOperators.table, PoolingOperators.table, MatrixOperators.table,
+      ElementwiseOperators.table, CastOperators.table, ActivationOperators.table, ConvolutionOperators.table, PoolingOperators.table, MatrixOperators.table,
       NormalizationOperators.table, ReductionOperators.table, ShapeOperators.table, MovementOperators.table, SliceOperators.table,
-      IndexingOperators.table, ResizeOperators.table, RecurrentOperators.table, QuantizationOperators.table, AttentionOperators.table,
-      TextOperators.table, EncoderOperators.table, TermFrequency.table,
+      IndexingOperators.table, ResizeOperators.table, RecurrentOperators.table, QuantizationOperators.table, QuantizedOperators.table,
+      MicrosoftOperators.table, AttentionOperators.table, TextOperators.table, EncoderOperators.table, TermFrequency.table,
       LossOperators.table, StatefulOperators.table, SignalOperators.table, GridOperators.table, SelectionOperators.table, MachineLearningOperators.table,
       RandomOperators.table, RegionOperators.table, UnpoolingOperators.table, DeformableConvolution.table, Determinant.table,
       PlacementOperators.table, OptimizerOperators.table,

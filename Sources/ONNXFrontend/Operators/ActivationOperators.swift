@@ -11,16 +11,23 @@ enum ActivationOperators {
       return [try b.select(b.compare(.less, x, 0), b.binary(.multiply, x, slope), x)]
     },
     "PRelu": parametricRelu,
-    "Elu": { call, b throws(CompileError) in [try elu(call.input(0), alpha: call.number("alpha", default: 1), &b)] },
+    "Elu": { call, b throws(CompileError) in
+      let alpha = try call.number("alpha", default: 1)
+      return [try inWide(call.input(0), &b) { x, b throws(CompileError) in try elu(x, alpha: alpha, &b) }]
+    },
     "Selu": { call, b throws(CompileError) in
       let alpha = try call.number("alpha", default: 1.67326319217681884765625)
-      return [try b.binary(.multiply, elu(call.input(0), alpha: alpha, &b), call.number("gamma", default: 1.05070102214813232421875))]
+      let gamma = try call.number("gamma", default: 1.05070102214813232421875)
+      return [try inWide(call.input(0), &b) { x, b throws(CompileError) in try b.binary(.multiply, elu(x, alpha: alpha, &b), gamma) }]
     },
     "Celu": { call, b throws(CompileError) in
-      let x = try call.input(0)
       let alpha = try call.number("alpha", default: 1)
-      let low = try b.binary(.multiply, b.binary(.subtract, b.unary(.exponential, b.binary(.divide, x, alpha)), 1), alpha)
-      return [try b.binary(.add, relu(x, &b), b.binary(.minimum, low, 0))]
+      return [
+        try inWide(call.input(0), &b) { x, b throws(CompileError) in
+          let low = try b.binary(.multiply, b.binary(.subtract, b.unary(.exponential, b.binary(.divide, x, alpha)), 1), alpha)
+          return try b.binary(.add, relu(x, &b), b.binary(.minimum, low, 0))
+        }
+      ]
     },
     "ThresholdedRelu": { call, b throws(CompileError) in
       let x = try call.input(0)
@@ -45,21 +52,32 @@ enum ActivationOperators {
       let gate = try b.binary(.multiply, x, b.unary(.logistic, alpha == 1 ? x : b.binary(.multiply, x, alpha)))
       return [try b.binary(.multiply, gate, call.input(1))]
     },
-    "Softplus": { call, b throws(CompileError) in [try softplus(call.input(0), &b)] },
+    "Softplus": { call, b throws(CompileError) in [try inWide(call.input(0), &b) { x, b throws(CompileError) in try softplus(x, &b) }] },
     "Softsign": { call, b throws(CompileError) in
       let x = try call.input(0)
       return [try b.binary(.divide, x, b.binary(.add, b.unary(.absolute, x), 1))]
     },
     "Mish": { call, b throws(CompileError) in
       // x * tanh(log(1 + e^x)) without the logarithm: with e = e^x it is x * (e^2 + 2e) / (e^2 + 2e + 2).
-      let x = try call.input(0)
-      let e = try b.unary(.exponential, b.binary(.minimum, x, 20))
-      let numerator = try b.binary(.multiply, e, b.binary(.add, e, 2))
-      return [try b.binary(.multiply, x, b.binary(.divide, numerator, b.binary(.add, numerator, 2)))]
+      [
+        try inWide(call.input(0), &b) { x, b throws(CompileError) in
+          let e = try b.unary(.exponential, b.binary(.minimum, x, 20))
+          let numerator = try b.binary(.multiply, e, b.binary(.add, e, 2))
+          return try b.binary(.multiply, x, b.binary(.divide, numerator, b.binary(.add, numerator, 2)))
+        }
+      ]
     },
     "Gelu": gelu,
     "Clip": clip,
   ]
+
+  /// Several steps in the type that sums are taken in: in f16 they could overflow where the result does not.
+  static func inWide(
+    _ x: ValueID, _ b: inout GraphBuilder, _ body: (ValueID, inout GraphBuilder) throws(CompileError) -> ValueID
+  ) throws(CompileError) -> ValueID {
+    let element = b.element(x)
+    return try b.convert(body(b.convert(x, to: b.accumulator(element)), &b), to: element)
+  }
 
   static func relu(_ x: ValueID, _ b: inout GraphBuilder) throws(CompileError) -> ValueID { try b.binary(.maximum, x, 0) }
 
@@ -104,16 +122,17 @@ enum ActivationOperators {
   static func gelu(_ x: ValueID, isTanh: Bool, _ b: inout GraphBuilder) throws(CompileError) -> [ValueID] {
     var details = Attributes()
     details.set("approximate", .word(isTanh ? "tanh" : "none"))
+    let element = b.element(x)
     return try b.composite("gelu", [x], details: details) { b, inputs throws(CompileError) in
-      let x = inputs[0]
+      let x = try b.convert(inputs[0], to: b.accumulator(element))
       let half = try b.binary(.multiply, x, 0.5)
       if isTanh {
         let cube = try b.binary(.multiply, b.binary(.multiply, x, x), x)
         let inner = try b.binary(.multiply, b.binary(.add, x, b.binary(.multiply, cube, 0.044715)), 0.7978845608028654)
-        return [try b.binary(.multiply, half, b.binary(.add, b.unary(.hyperbolicTangent, inner), 1))]
+        return [try b.convert(b.binary(.multiply, half, b.binary(.add, b.unary(.hyperbolicTangent, inner), 1)), to: element)]
       }
       let error = try b.unary(.errorFunction, b.binary(.multiply, x, 0.7071067811865476))
-      return [try b.binary(.multiply, half, b.binary(.add, error, 1))]
+      return [try b.convert(b.binary(.multiply, half, b.binary(.add, error, 1)), to: element)]
     }
   }
 

@@ -7,14 +7,8 @@ import TensorTypes
 enum ElementwiseOperators {
   static let table: [String: OperatorImporter] = {
     var table: [String: OperatorImporter] = [
-      "Pow": power, "Mod": modulo, "BitShift": shift, "Where": select, "Cast": cast, "CastLike": castLike, "IsInf": isInfinite, "Mean": mean,
+      "Pow": power, "Mod": modulo, "BitShift": shift, "Where": select, "IsInf": isInfinite, "Mean": mean,
       "Identity": { call, _ throws(CompileError) in [try call.input(0)] },
-      "BitCast": { call, builder throws(CompileError) in
-        let x = try call.input(0)
-        let element = try call.element("to")
-        guard element == builder.element(x) else { throw builder.unsupported("operator BitCast (opset \(call.opset)) is not supported yet") }
-        return [x]
-      },
     ]
     let unaries: [(String, UnaryFunction)] = [
       ("Abs", .absolute), ("Neg", .negate), ("Sign", .sign), ("Ceil", .ceiling), ("Floor", .floor), ("Round", .round), ("Exp", .exponential),
@@ -190,14 +184,6 @@ enum ElementwiseOperators {
     return try builder.settle(all(contents.elements.map { $0.converted(to: element, from: source) }, contents.dimensions), element) {
       builder throws(CompileError) in try builder.convert(x, to: element)
     }
-  }
-
-  private static func cast(_ call: OperatorCall, _ builder: inout GraphBuilder) throws(CompileError) -> [ValueID] {
-    [try convert(try call.input(0), to: try call.element("to"), &builder)]
-  }
-
-  private static func castLike(_ call: OperatorCall, _ builder: inout GraphBuilder) throws(CompileError) -> [ValueID] {
-    [try convert(try call.input(0), to: builder.element(try call.input(1)), &builder)]
   }
 
   private static func isInfinite(_ call: OperatorCall, _ builder: inout GraphBuilder) throws(CompileError) -> [ValueID] {

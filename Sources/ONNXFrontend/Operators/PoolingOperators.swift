@@ -62,13 +62,17 @@ enum PoolingOperators {
   }
 
   private static func averagePool(_ call: OperatorCall, _ b: inout GraphBuilder) throws(CompileError) -> [ValueID] {
-    let x = try spatialInput(call, b)
+    [try average(call, spatialInput(call, b), &b)]
+  }
+
+  /// The pooling that a call's attributes describe.
+  static func average(_ call: OperatorCall, _ x: ValueID, _ b: inout GraphBuilder) throws(CompileError) -> ValueID {
     let element = b.element(x)
     let geometry = try geometry(call, x, b)
     let wide = try b.convert(x, to: b.accumulator(element))
     let sum = try reduceWindow(.sum, wide, geometry, neutral: 0, &b)
     let counts = try counts(wide, geometry, includesPadding: call.flag("count_include_pad"), &b)
-    return [try b.convert(b.binary(.divide, sum, counts), to: element)]
+    return try b.convert(b.binary(.divide, sum, counts), to: element)
   }
 
   /// How many elements each window covers: one number where all windows cover as many, else a tensor over the

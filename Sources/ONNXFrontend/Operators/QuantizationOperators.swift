@@ -5,7 +5,8 @@ import TensorTypes
 enum QuantizationOperators {
   static let table: [String: OperatorImporter] = [
     "QuantizeLinear": quantizeLinear, "DequantizeLinear": dequantizeLinear, "DynamicQuantizeLinear": dynamicQuantizeLinear,
-    "MatMulInteger": matMulInteger, "QLinearMatMul": quantizedMatMul, "QLinearConv": quantizedConvolution,
+    // What exporters write where the standard's operators of the day lack 16 or 4 bits.
+    "com.microsoft::QuantizeLinear": quantizeLinear, "com.microsoft::DequantizeLinear": dequantizeLinear,
   ]
 
   /// A scale or zero point as one that lines up with `x`: a scalar, a vector along `axis`, or one per block of `axis`.
@@ -46,21 +47,57 @@ enum QuantizationOperators {
     let zero = call.optional(2)
     let named = try call.integer("output_dtype", default: 0)
     var element = ElementType.u8
-    if let zero { element = b.element(zero) } else if named != 0 { element = try TensorDecoder.element(named, of: "the result", origin: call.origin) }
-    return [try quantize(x, scale, zero, element, axis: axis(call, x, b), block: call.integer("block_size", default: 0), &b)]
+    if let zero { element = b.element(zero) }
+    if named != 0 {
+      let wanted = try TensorDecoder.element(named, of: "the result", origin: call.origin)
+      guard zero == nil || wanted == element else {
+        throw b.refusal("`output_dtype` of QuantizeLinear is \(wanted.name) but the zero point is \(element.name)", operands: [x, scale])
+      }
+      element = wanted
+    }
+    var precision: ElementType?
+    if try call.integer("precision", default: 0) != 0 {
+      let wanted = try call.element("precision")
+      guard wanted == .f32 || wanted == .f16 || wanted == .bf16 || wanted == .f64 else { throw b.refusal("QuantizeLinear cannot divide in \(wanted.name)", operands: [x, scale]) }
+      precision = wanted
+    }
+    return [
+      try quantize(
+        x, scale, zero, element, axis: axis(call, x, b), block: block(call, b), saturates: call.flag("saturate", default: true), precision: precision, &b)
+    ]
+  }
+
+  private static func block(_ call: OperatorCall, _ b: GraphBuilder) throws(CompileError) -> Int {
+    let block = try call.integer("block_size", default: 0)
+    guard block >= 0, block < 1 << 30 else { throw b.refusal("`block_size` of \(call.name) is \(block)") }
+    return block
+  }
+
+  /// The type that a number is divided by a scale in: that of the scale, where it is one to divide in.
+  private static func divisionType(_ x: ElementType, _ scale: ElementType) -> ElementType {
+    if scale.isFloatingPoint && scale.byteCount > 1 { return scale }
+    return x == .f64 || (x.isInteger && scale.isInteger) ? .f64 : .f32
   }
 
   static func quantize(
-    _ x: ValueID, _ scale: ValueID, _ zero: ValueID?, _ element: ElementType, axis: Int, block: Int = 0, _ b: inout GraphBuilder
+    _ x: ValueID, _ scale: ValueID, _ zero: ValueID?, _ element: ElementType, axis: Int, block: Int = 0, saturates: Bool = true,
+    precision: ElementType? = nil, _ b: inout GraphBuilder
   ) throws(CompileError) -> ValueID {
-    guard let range = element.integerRange, element != .bool else { throw b.refusal("quantisation to \(element.name)", operands: [x]) }
-    let results = try b.composite("quantize_linear", [x, scale] + (zero.map { [$0] } ?? []), details: details(axis)) { b, inputs throws(CompileError) in
-      // Integers are quantised in f32, and so are the 16-bit types.
-      let wide: ElementType = b.element(inputs[0]) == .f64 ? .f64 : .f32
-      let x = try b.convert(inputs[0], to: wide)
-      let scale = try aligned(b.convert(inputs[1], to: wide), to: x, axis: axis, block: block, &b)
-      var value = try b.unary(.round, b.binary(.divide, x, scale))
-      if inputs.count > 2 { value = try b.binary(.add, value, aligned(b.convert(inputs[2], to: wide), to: x, axis: axis, block: block, &b)) }
+    let range = element.integerRange
+    guard element != .bool, range != nil || element.smallFloat != nil else { throw b.refusal("quantisation to \(element.name)", operands: [x]) }
+    // Floating point has no use for a zero point, and adding one of 0 would lose the sign of -0.
+    let isShifted = zero.map { value in range != nil || !(b.contents(value)?.elements.allSatisfy { $0.constant == 0 } ?? false) } ?? false
+    let operands = [x, scale] + (isShifted ? zero.map { [$0] } ?? [] : [])
+    let results = try b.composite("quantize_linear", operands, details: details(axis)) { b, inputs throws(CompileError) in
+      let division = precision ?? divisionType(b.element(inputs[0]), b.element(inputs[1]))
+      let x = try b.convert(inputs[0], to: division)
+      let scale = try aligned(b.convert(inputs[1], to: division), to: x, axis: axis, block: block, &b)
+      var value = try b.binary(.divide, x, scale)
+      if range != nil { value = try b.unary(.round, value) }
+      // Integers of 16 bits and their sums are beyond f16.
+      value = try b.convert(value, to: b.accumulator(division))
+      if inputs.count > 2 { value = try b.binary(.add, value, aligned(b.convert(inputs[2], to: b.element(value)), to: x, axis: axis, block: block, &b)) }
+      guard let range else { return [try CastOperators.convert(value, to: element, saturates: saturates, &b)] }
       value = try b.binary(.minimum, b.binary(.maximum, value, Double(range.lowerBound)), Double(range.upperBound))
       return [try b.convert(value, to: element)]
     }
@@ -71,16 +108,21 @@ enum QuantizationOperators {
     let (x, scale) = (try call.input(0), try call.input(1))
     let named = try call.integer("output_dtype", default: 0)
     let element = named == 0 ? b.element(scale) : try TensorDecoder.element(named, of: "the result", origin: call.origin)
-    return [try dequantize(x, scale, call.optional(2), element, axis: axis(call, x, b), block: call.integer("block_size", default: 0), &b)]
+    guard element.isFloatingPoint, element.byteCount > 1 else {
+      throw b.refusal("DequantizeLinear to \(element.name)", operands: [x, scale], hint: "`output_dtype` names a type of floating point of 16 bits or more")
+    }
+    return [try dequantize(x, scale, call.optional(2), element, axis: axis(call, x, b), block: block(call, b), &b)]
   }
 
   static func dequantize(
     _ x: ValueID, _ scale: ValueID, _ zero: ValueID?, _ element: ElementType, axis: Int, block: Int = 0, _ b: inout GraphBuilder
   ) throws(CompileError) -> ValueID {
     let results = try b.composite("dequantize_linear", [x, scale] + (zero.map { [$0] } ?? []), details: details(axis)) { b, inputs throws(CompileError) in
-      var value = try b.convert(inputs[0], to: .i32)
-      if inputs.count > 2 { value = try b.binary(.subtract, value, aligned(b.convert(inputs[2], to: .i32), to: value, axis: axis, block: block, &b)) }
-      let wide = b.accumulator(b.element(inputs[1]))
+      // The difference of two integers of 16 bits is an i32 and exact in f32.
+      let exact: ElementType = b.element(inputs[0]).isFloatingPoint ? .f32 : .i32
+      var value = try b.convert(inputs[0], to: exact)
+      if inputs.count > 2 { value = try b.binary(.subtract, value, aligned(b.convert(inputs[2], to: exact), to: value, axis: axis, block: block, &b)) }
+      let wide: ElementType = element == .f64 || b.element(inputs[1]) == .f64 ? .f64 : .f32
       let scale = try aligned(b.convert(inputs[1], to: wide), to: value, axis: axis, block: block, &b)
       return [try b.convert(b.binary(.multiply, b.convert(value, to: wide), scale), to: element)]
     }
@@ -89,7 +131,11 @@ enum QuantizationOperators {
 
   /// Scale and zero point from the range of the data, which always contains 0.
   private static func dynamicQuantizeLinear(_ call: OperatorCall, _ b: inout GraphBuilder) throws(CompileError) -> [ValueID] {
-    let x = try call.input(0)
+    try dynamicallyQuantized(call.input(0), &b)
+  }
+
+  /// The data as u8, with its scale and zero point.
+  static func dynamicallyQuantized(_ x: ValueID, _ b: inout GraphBuilder) throws(CompileError) -> [ValueID] {
     let axes = Array(0..<b.rank(x))
     let low = try b.binary(.minimum, b.reduce(.minimum, x, axes: axes, keepsAxes: false), 0)
     let high = try b.binary(.maximum, b.reduce(.maximum, x, axes: axes, keepsAxes: false), 0)
@@ -99,57 +145,5 @@ enum QuantizationOperators {
     let shift = try b.unary(.round, b.binary(.divide, b.unary(.negate, low), safe))
     let zero = try b.convert(b.binary(.minimum, b.binary(.maximum, shift, 0), 255), to: .u8)
     return [try quantize(x, safe, zero, .u8, axis: 0, &b), scale, zero]
-  }
-
-  /// An integer operand less its zero point, in i32. A vector of zero points belongs to rows or columns.
-  private static func centered(_ x: ValueID, _ zero: ValueID?, isRows: Bool, _ b: inout GraphBuilder) throws(CompileError) -> ValueID {
-    let wide = try b.convert(x, to: .i32)
-    guard let zero else { return wide }
-    var shift = try b.convert(zero, to: .i32)
-    if b.rank(shift) == 1 && isRows && b.shape(shift) != [1] { shift = try b.unsqueeze(shift, axis: 1) }
-    return try b.binary(.subtract, wide, shift)
-  }
-
-  private static func matMulInteger(_ call: OperatorCall, _ b: inout GraphBuilder) throws(CompileError) -> [ValueID] {
-    let x = try centered(call.input(0), call.optional(2), isRows: true, &b)
-    let y = try centered(call.input(1), call.optional(3), isRows: false, &b)
-    return [try MatrixOperators.product(x, y, &b)]
-  }
-
-  /// The integer result times (scale of a * scale of b / scale of y), rounded, plus the zero point of y.
-  private static func requantized(
-    _ sum: ValueID, _ scales: [ValueID], _ zero: ValueID, _ b: inout GraphBuilder
-  ) throws(CompileError) -> ValueID {
-    let wide: ElementType = .f32
-    let factor = try b.binary(.divide, b.binary(.multiply, b.convert(scales[0], to: wide), b.convert(scales[1], to: wide)), b.convert(scales[2], to: wide))
-    let element = b.element(zero)
-    guard let range = element.integerRange else { throw b.refusal("a zero point of type \(element.name)") }
-    let scaled = try b.unary(.round, b.binary(.multiply, b.convert(sum, to: wide), factor))
-    let shifted = try b.binary(.add, scaled, b.convert(zero, to: wide))
-    return try b.convert(b.binary(.minimum, b.binary(.maximum, shifted, Double(range.lowerBound)), Double(range.upperBound)), to: element)
-  }
-
-  private static func quantizedMatMul(_ call: OperatorCall, _ b: inout GraphBuilder) throws(CompileError) -> [ValueID] {
-    let x = try centered(call.input(0), call.input(2), isRows: true, &b)
-    let y = try centered(call.input(3), call.input(5), isRows: false, &b)
-    let rowScale = try call.input(1)
-    let rows = b.rank(rowScale) == 1 && b.shape(rowScale) != [1] ? try b.unsqueeze(rowScale, axis: 1) : rowScale
-    return [try requantized(MatrixOperators.product(x, y, &b), [rows, call.input(4), call.input(6)], call.input(7), &b)]
-  }
-
-  private static func quantizedConvolution(_ call: OperatorCall, _ b: inout GraphBuilder) throws(CompileError) -> [ValueID] {
-    let (x, filter) = (try call.input(0), try call.input(3))
-    guard b.rank(x) >= 3, b.rank(filter) == b.rank(x) else { throw b.refusal("QLinearConv of operands of these ranks", operands: [x, filter]) }
-    func perFilter(_ value: ValueID, axis: Int, _ b: inout GraphBuilder) throws(CompileError) -> ValueID {
-      b.rank(value) == 1 && b.shape(value) != [1] ? try b.alignedVector(value, axis: axis, rank: b.rank(x)) : try b.reshape(value, to: [])
-    }
-    let input = try b.binary(.subtract, b.convert(x, to: .i32), b.convert(perFilter(call.input(2), axis: 1, &b), to: .i32))
-    let weights = try b.binary(.subtract, b.convert(filter, to: .i32), b.convert(perFilter(call.input(5), axis: 0, &b), to: .i32))
-    let groups = try call.integer("group", default: 1)
-    guard groups >= 1, groups < 1 << 30 else { throw b.refusal("QLinearConv has \(groups) groups", operands: [x, filter]) }
-    var sum = try ConvolutionOperators.convolve(call, input, weights, groups, &b)
-    if let bias = call.optional(8) { sum = try b.binary(.add, sum, b.alignedVector(b.convert(bias, to: .i32), axis: 1, rank: b.rank(x))) }
-    let scales = [try b.reshape(call.input(1), to: []), try perFilter(call.input(4), axis: 1, &b), try b.reshape(call.input(6), to: [])]
-    return [try requantized(sum, scales, b.reshape(call.input(7), to: []), &b)]
   }
 }

@@ -22,6 +22,8 @@ enum ShapeOperators {
   // MARK: Values
 
   private static func constant(_ call: OperatorCall, _ b: inout GraphBuilder) throws(CompileError) -> [ValueID] {
+    let given = ["value", "sparse_value", "value_float", "value_floats", "value_int", "value_ints", "value_string", "value_strings"].filter { call.has($0) }
+    guard given.count <= 1 else { throw b.refusal("Constant has \(given.count) values: \(given.joined(separator: ", "))") }
     if let tensor = try call.tensor("value") { return [try b.constant(tensor)] }
     if call.has("value_float") { return [try b.scalar(call.number("value_float"), .f32)] }
     if call.has("value_int") { return [try b.constant(Tensor([try call.integer("value_int")], dimensions: []))] }
