@@ -182,6 +182,9 @@ enum ResizeOperators {
       x = try repeating(x, repeated, &b)
       rest.removeAll { target in repeated.contains { $0.axis == target.axis } }
     }
+    // Between elements the axes follow each other in floating point, and the last result is rounded once.
+    let element = b.element(input)
+    if resampling.mode != .nearest { x = try b.convert(x, to: element.isFloatingPoint ? b.accumulator(element) : .f32) }
     for target in rest {
       if let length = b.shape(x)[target.axis].constant, let output = target.output.constant, let scale = target.scale {
         guard length > 0, output < 1 << 24 else { throw b.refusal("Resize of \(length) to \(output) elements", operands: [x]) }
@@ -192,7 +195,8 @@ enum ResizeOperators {
         x = try dynamic(resampling, x, target, extrapolation, &b)
       }
     }
-    return x
+    if element.isInteger && b.element(x) != element { x = try b.unary(.round, x) }
+    return try b.convert(x, to: element)
   }
 
   /// True if output element i is input element i / s for a whole number s.
