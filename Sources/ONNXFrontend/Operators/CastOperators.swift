@@ -22,10 +22,9 @@ enum CastOperators {
 
   private static func cast(_ call: OperatorCall, to element: ElementType, _ b: inout GraphBuilder) throws(CompileError) -> ValueID {
     let (saturates, rounding) = (try call.flag("saturate", default: true), try call.word("round_mode", default: PowerRounding.up))
-    let x = try call.input(0)
-    if (element == .string) != (b.element(x) == .string) {
-      throw b.unsupported("\(call.name) of \(b.element(x).name) to \(element.name) is not supported yet", operands: [x])
-    }
+    var x = try call.input(0)
+    // Texts are read as numbers first.
+    if b.element(x) == .string, element.isFloatingPoint, element.byteCount == 1 { x = try ElementwiseOperators.convert(x, to: .f32, &b) }
     return try convert(x, to: element, saturates: saturates, rounding: rounding, &b)
   }
 
