@@ -9,6 +9,8 @@ extension Manifest {
       .init("outputs", .array(outputs.map(\.json))),
       .init("symbols", .array(symbols.map { .string($0) })),
     ]
+    if !inputStructures.isEmpty { members.append(.init("inputStructures", .array(inputStructures.map(\.json)))) }
+    if !outputStructures.isEmpty { members.append(.init("outputStructures", .array(outputStructures.map(\.json)))) }
     if !fixedInputs.isEmpty { members.append(.init("fixedInputs", .array(fixedInputs.map(\.json)))) }
     if !computedSymbols.isEmpty { members.append(.init("computedSymbols", .array(computedSymbols.map { .string($0) }))) }
     if !conditions.isEmpty {
@@ -46,6 +48,8 @@ extension Manifest {
       target: Target(name: try target.string("name"), requiredFeatures: try target.strings("requiredFeatures")))
     modelVersion = try model.string("version")
     symbols = try root.strings("symbols")
+    inputStructures = try root.objects("inputStructures", isOptional: true).map { structure throws(ManifestError) in try Structure(structure) }
+    outputStructures = try root.objects("outputStructures", isOptional: true).map { structure throws(ManifestError) in try Structure(structure) }
     fixedInputs = try root.objects("fixedInputs", isOptional: true).map { input throws(ManifestError) in try FixedInput(input) }
     computedSymbols = try root.strings("computedSymbols", isOptional: true)
     conditions = try root.objects("conditions", isOptional: true).map { condition throws(ManifestError) in
@@ -114,6 +118,20 @@ extension Manifest.Step {
     self.init(
       name: try object.string("name"), origin: try object.string("origin"), flops: try object.extent("flops"),
       bytes: try object.extent("bytes"))
+  }
+}
+
+extension Manifest.Structure {
+  fileprivate var json: JSON {
+    ["name": .string(name), "kind": .string(kind.rawValue), "firstPort": .integer(ports.lowerBound), "ports": .integer(ports.count)]
+  }
+
+  fileprivate init(_ object: JSONObject) throws(ManifestError) {
+    guard let kind = Kind(rawValue: try object.string("kind")) else { throw object.failure("unknown kind of structure") }
+    let first = try object.integer("firstPort")
+    let (end, overflowed) = first.addingReportingOverflow(try object.integer("ports"))
+    guard first >= 0, end >= first, !overflowed else { throw object.failure("a range of ports that does not exist") }
+    self.init(name: try object.string("name"), kind: kind, ports: first..<end)
   }
 }
 

@@ -42,6 +42,25 @@ public struct Manifest: Sendable, Hashable {
     }
   }
 
+  /// An input or output of the model that is a sequence or an optional: its elements are ports of their own, whose number is fixed.
+  public struct Structure: Sendable, Hashable {
+    public enum Kind: String, Sendable, Hashable { case sequence, optional }
+    public var name: String
+    public var kind: Kind
+    /// Positions among all inputs, those that are fixed included, or among the outputs.
+    public var ports: Range<Int>
+
+    public init(name: String, kind: Kind, ports: Range<Int>) { (self.name, self.kind, self.ports) = (name, kind, ports) }
+
+    /// Such as `x (sequence of 3)`.
+    public var text: String {
+      switch kind {
+      case .sequence: "\(name)  sequence of \(ports.count)"
+      case .optional: "\(name)  optional" + (ports.isEmpty ? " without a value" : ports.count == 1 ? "" : " of \(ports.count)")
+      }
+    }
+  }
+
   /// What the code takes for granted about the symbols; checked before each run.
   public struct Condition: Sendable, Hashable {
     /// What the value of the extent has to be.
@@ -119,6 +138,9 @@ public struct Manifest: Sendable, Hashable {
   public var outputs: [Port]
   /// By position.
   public var fixedInputs: [FixedInput] = []
+  /// Inputs and outputs that are no tensors, by position.
+  public var inputStructures: [Structure] = []
+  public var outputStructures: [Structure] = []
   /// Every symbol, in the order in which the code wants their values.
   public var symbols: [String] = []
   /// Those of `symbols` whose values only the code can find, such as the number of boxes that survive non-maximum suppression. An output
@@ -206,6 +228,13 @@ public struct Manifest: Sendable, Hashable {
     for (earlier, fixed) in zip([nil] + fixedInputs.map { Optional($0.position) }, fixedInputs) {
       if fixed.position <= earlier ?? -1 || fixed.position >= inputs.count + fixedInputs.count { return "fixed input `\(fixed.name)` has an impossible position" }
       if !fixed.type.shape.isStatic { return "fixed input `\(fixed.name)` has no fixed shape" }
+    }
+    for (structures, count) in [(inputStructures, inputs.count + fixedInputs.count), (outputStructures, outputs.count)] {
+      var end = 0
+      for structure in structures {
+        if structure.ports.lowerBound < end || structure.ports.upperBound > count { return "`\(structure.name)` has elements that do not exist" }
+        end = structure.ports.upperBound
+      }
     }
     if let threads, threads < 1 { return "threads is below 1" }
     return nil

@@ -1,9 +1,11 @@
 import GraphIR
 public import Lowering
+public import ONNXFrontend
 public import Passes
 public import TensorTypes
 
 public typealias WinogradUse = Lowering.WinogradUse
+public typealias OptionalForm = ONNXFrontend.OptionalForm
 
 /// What a compilation is asked for.
 public struct CompileOptions: Sendable {
@@ -16,6 +18,12 @@ public struct CompileOptions: Sendable {
   public var shapes: [String: [Int]] = [:]
   /// Inputs that are constants of the compiled model, by name (`--fix axes=axes.npy`). They are no part of its interface.
   public var fixed: [String: Tensor] = [:]
+  /// The shapes of the elements of inputs that are sequences, by name (`--sequence x=2x3,4x3`).
+  public var sequences: [String: [[Int]]] = [:]
+  /// What inputs that are optionals hold, by name (`--optional x=absent`).
+  public var optionals: [String: OptionalForm] = [:]
+  /// Rounds of a loop whose number is not known before, and whose results are stacked: room is kept for so many.
+  public var maximumTrips = LoweringTarget.usualMaximumRounds
   /// `native`, a level such as `x86-64-v3`, or an LLVM CPU name.
   public var target = "native"
   /// Threads the program should be able to use; nil means as many as this process may. With 1 there are no parallel loops.

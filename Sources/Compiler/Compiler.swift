@@ -41,23 +41,37 @@ public struct Compiler: Sendable {
   /// Reads a model: ONNX, or the text form if the name ends in `.ingot`.
   ///
   /// - Returns: A verified graph with `options.dimensions` and `options.shapes` bound.
-  public func load(_ path: String) throws(CompileError) -> Graph { try load(path, for: options) }
+  public func load(_ path: String) throws(CompileError) -> Graph { try load(path, for: options).graph }
 
-  private func load(_ path: String, for options: CompileOptions) throws(CompileError) -> Graph {
+  /// A graph and which of its inputs and outputs are elements of sequences and optionals.
+  private struct Source {
+    var graph: Graph
+    var inputs: [Manifest.Structure] = []
+    var outputs: [Manifest.Structure] = []
+  }
+
+  private func load(_ path: String, for options: CompileOptions) throws(CompileError) -> Source {
     let file = ModelSource(path: path)
-    if file.isText { return try file.readText(options) }
-    var model = try loadONNX(path: path, options: ImportOptions(dimensions: options.dimensions, shapes: options.shapes, values: options.fixed))
+    if file.isText { return Source(graph: try file.readText(options)) }
+    var wanted = ImportOptions(dimensions: options.dimensions, shapes: options.shapes, values: options.fixed)
+    (wanted.sequences, wanted.optionals) = (options.sequences, options.optionals)
+    var model = try loadONNX(path: path, options: wanted)
     model.graph.name = file.name
     try model.graph.verify(stage: .load)
-    return model.graph
+    func structures(_ list: [PortStructure]) -> [Manifest.Structure] {
+      list.compactMap { structure in Manifest.Structure.Kind(rawValue: structure.kind.rawValue).map { Manifest.Structure(name: structure.name, kind: $0, ports: structure.ports) } }
+    }
+    return Source(graph: model.graph, inputs: structures(model.inputStructures), outputs: structures(model.outputStructures))
   }
 
   /// The inputs that `options.fixed` makes constants, for a manifest.
   public func fixedInputs(_ path: String) throws(CompileError) -> [Manifest.FixedInput] {
     if options.fixed.isEmpty { return [] }
-    return try ModelSource(path: path).inputs().enumerated().compactMap { position, input in
-      options.fixed[input.name].map { Manifest.FixedInput(position: position, name: input.name, value: $0) }
+    var names: [String] = []
+    for input in try ModelSource(path: path).inputs() {
+      if let shapes = options.sequences[input.name] { names += shapes.indices.map { "\(input.name).\($0)" } } else if options.optionals[input.name] != .absent { names.append(input.name) }
     }
+    return names.enumerated().compactMap { position, name in options.fixed[name].map { Manifest.FixedInput(position: position, name: name, value: $0) } }
   }
 
   /// A refusal that names everything a model needs and Ingot does not have; nil if loading it meets no unknown operator.
@@ -93,6 +107,8 @@ public struct Compiler: Sendable {
     /// What `--tune` did; nil without it.
     public var tuning: TuningReport?
     var clock: StageClock
+    /// Which inputs and outputs are elements of sequences and optionals.
+    var structures: (inputs: [Manifest.Structure], outputs: [Manifest.Structure]) = ([], [])
     /// Bytes of constants that only the variants read.
     public var variantConstantBytes = 0
   }
@@ -160,7 +176,8 @@ public struct Compiler: Sendable {
     _ path: String, for options: CompileOptions, _ target: Target, packings: [String: String], clock: inout StageClock
   ) throws(CompileError) -> Plan {
     progress(Progress(stage: "load"))
-    let source = try load(path, for: options)
+    let loaded = try load(path, for: options)
+    let source = loaded.graph
     clock.finish("load")
 
     var check: PassRunner<Graph>.Check?
@@ -184,12 +201,11 @@ public struct Compiler: Sendable {
 
     let threads = max(1, options.threads ?? Allowance.cpus)
     let lanes = target.vectorBytes / 4
-    let machine = LoweringTarget(lanes: lanes, registers: target.registerCount, threads: threads, winograd: options.winograd)
+    let machine = LoweringTarget(lanes: lanes, registers: target.registerCount, threads: threads, winograd: options.winograd, maximumRounds: options.maximumTrips)
     var (answers, tuning) = try self.answers(path, graph, target, machine)
     answers.packings = packings
     if tuning != nil { clock.finish("tune") }
-    let conditions = graph.computedSymbols.isEmpty ? [] : source.conditions()
-    var program = try lower(graph, for: machine, answers: answers, conditions: conditions) { done, count in
+    var program = try lower(graph, for: machine, answers: answers) { done, count in
       progress(Progress(stage: "lower", done: done, of: count))
     }
     var programRunner = PassRunner<KernelProgram>(options: options.passes, write: print)
@@ -198,7 +214,9 @@ public struct Compiler: Sendable {
     graph = graph.withoutWeights()
     source.releaseMappedWeights()
     clock.finish("lower")
-    return Plan(source: source, graph: graph, program: program, target: target, records: runner.records + programRunner.records, tuning: tuning, clock: clock)
+    var plan = Plan(source: source, graph: graph, program: program, target: target, records: runner.records + programRunner.records, tuning: tuning, clock: clock)
+    plan.structures = (loaded.inputs, loaded.outputs)
+    return plan
   }
 
   /// What the tuning file says for the target, measured before if that is asked for.
@@ -237,7 +255,7 @@ public struct Compiler: Sendable {
     plan.clock.finish("generate")
     return CompiledModel(
       source: plan.source, graph: plan.graph, program: plan.program, code: code, target: plan.target,
-      manifest: try manifest(path, plan.program, plan.source.conditions(), code, plan.target), records: plan.records, tuning: plan.tuning,
+      manifest: try manifest(path, plan, plan.source.conditions() + plan.graph.requirements, code), records: plan.records, tuning: plan.tuning,
       variantConstantBytes: plan.variantConstantBytes, stageSeconds: plan.clock.stages, cachedObjects: cache?.statistics.hits ?? 0,
       compiledObjects: cache?.statistics.misses ?? 0)
   }
@@ -247,8 +265,9 @@ public struct Compiler: Sendable {
   }
 
   private func manifest(
-    _ path: String, _ program: KernelProgram, _ conditions: [ShapeCondition], _ code: CompiledProgram, _ target: Target
+    _ path: String, _ plan: Plan, _ conditions: [ShapeCondition], _ code: CompiledProgram
   ) throws(CompileError) -> Manifest {
+    let (program, target) = (plan.program, plan.target)
     func ports(_ ports: [KernelProgram.Port]) -> [Manifest.Port] { ports.map { Manifest.Port(name: $0.name, type: $0.type) } }
     let source = ModelSource(path: path)
     var manifest = Manifest(
@@ -259,8 +278,11 @@ public struct Compiler: Sendable {
     manifest.computedSymbols = program.computedSymbols
     manifest.failures = program.failures
     manifest.fixedInputs = try fixedInputs(path)
+    (manifest.inputStructures, manifest.outputStructures) = plan.structures
     manifest.arenaBytes = program.arenaBytes
+    var stated: Set<String> = []
     manifest.conditions = conditions.compactMap { condition in
+      guard stated.insert("\(condition.kind) \(condition.extent)").inserted else { return nil }
       // A symbol that no kernel reads is not bound at run time; nothing then depends on it. Conditions on computed ones are steps of the program.
       guard condition.extent.symbols.allSatisfy(program.symbols.contains) else { return nil }
       return Manifest.Condition(condition.kind == .zero ? .zero : .nonNegative, condition.extent, violation: condition.violation)

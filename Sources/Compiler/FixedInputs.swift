@@ -1,5 +1,6 @@
 import Artifact
 public import GraphIR
+public import ONNXFrontend
 public import TensorTypes
 
 // Some models need a value before they run: an axis, say, decides the rank of a result. Such an input can be made a constant.
@@ -58,6 +59,13 @@ extension Compiler {
   /// A model's inputs in their order, fixed or not. A type is as far as the file states it; nil for what is no tensor.
   public static func inputs(of path: String) throws(CompileError) -> [(name: String, type: TensorType?)] { try ModelSource(path: path).inputs() }
 }
+
+extension Compiler {
+  /// Which inputs and outputs of a model are sequences or optionals, in the order of the file; those beyond are tensors.
+  public static func kinds(of path: String) throws(CompileError) -> (inputs: [PortKind], outputs: [PortKind]) { try ModelSource(path: path).kinds() }
+}
+
+public typealias PortKind = ONNXFrontend.PortStructure.Kind
 
 extension Graph {
   /// The same graph with some inputs as constants.

@@ -37,6 +37,13 @@ struct ModelSource {
     return graph.inputs.map { (graph.value($0).name, graph.type(of: $0)) }
   }
 
+  /// Which inputs and outputs are sequences or optionals.
+  func kinds() throws(CompileError) -> (inputs: [PortStructure.Kind], outputs: [PortStructure.Kind]) {
+    if isText { return ([], []) }
+    let ports = try loadPorts(path: path)
+    return (ports.inputs.map(\.kind), ports.outputs.map(\.kind))
+  }
+
   private func parsedText() throws(CompileError) -> Graph {
     let text = try map().withBytes { String(decoding: $0, as: UTF8.self) }
     return try Graph(text: text, file: path.split(separator: "/").last.map(String.init) ?? path)

@@ -145,23 +145,23 @@ extension GraphLowering {
   mutating func lower(_ scan: Scan, _ node: Node, _ scope: inout Scope) throws(CompileError) -> [KernelProgram.Step] {
     let body = scan.body
     loopCount += 1
-    let symbol = "%step\(loopCount)"
+    let symbol = scan.round ?? "%step\(loopCount)"
     let time = scan.isReversed ? scan.extent - 1 - Extent(symbol: symbol) : Extent(symbol: symbol)
     var inner = Scope(graph: body)
+    inner.require(body.requirements, &self)
     var before: [KernelProgram.Step] = []
 
-    // The carried values live in buffers of their own, read and replaced by every step.
-    var states: [KernelProgram.View] = []
+    // Each carried value has two places that take turns.
+    let step = Extent(symbol: symbol)
+    var turns: [Turns] = []
     for position in 0..<scan.carried {
-      let input = body.inputs[position]
-      let state: KernelProgram.View
-      if let place = scope.destinations[node.results[position]] { state = place } else {
-        state = buffer("state", body.type(of: input), .arena(offset: nil))
-      }
-      states.append(state)
-      inner.views[input] = state
-      scope.views[node.results[position]] = state
-      before.append(try copy(try view(node.operands[position], scope, node), to: state, body.type(of: input), node.origin))
+      let type = body.type(of: body.inputs[position])
+      let turn = self.turns(type)
+      turns.append(turn)
+      inner.views[body.inputs[position]] = turn.place(step)
+      let next = body.outputs[position]
+      if inner.destinations[next] == nil { inner.destinations[next] = turn.place(step + 1) }
+      before.append(try copy(try view(node.operands[position], scope, node), to: turn.place(0), type, node))
     }
     for position in scan.carried..<body.inputs.count {
       let input = body.inputs[position]
@@ -182,35 +182,20 @@ extension GraphLowering {
       var slice = whole
       slice.elementOffset = slice.elementOffset + time * body.type(of: body.outputs[position]).shape.elementCount
       slices.append((body.outputs[position], slice))
-      let isCarried = body.outputs[..<scan.carried].contains(body.outputs[position])
-      if inner.destinations[body.outputs[position]] == nil, !isCarried { inner.destinations[body.outputs[position]] = slice }
+      if inner.destinations[body.outputs[position]] == nil { inner.destinations[body.outputs[position]] = slice }
     }
     var steps = try steps(&inner)
     for (value, place) in slices {
       let computed = try view(value, inner, node)
-      if computed != place { steps.append(try copy(computed, to: place, body.type(of: value), node.origin)) }
+      if computed != place { steps.append(try copy(computed, to: place, body.type(of: value), node)) }
     }
-    // All next values are computed before the first state is replaced.
     for position in 0..<scan.carried {
       let next = try view(body.outputs[position], inner, node)
-      if next != states[position] { steps.append(try copy(next, to: states[position], body.type(of: body.outputs[position]), node.origin)) }
+      if next != turns[position].place(step + 1) { steps.append(try copy(next, to: turns[position].place(step + 1), body.type(of: body.outputs[position]), node)) }
     }
-    return before + [.loop(symbol: symbol, count: scan.extent, body: steps)]
-  }
-
-  /// A call that copies a whole tensor.
-  mutating func copy(_ source: KernelProgram.View, to place: KernelProgram.View, _ type: TensorType, _ origin: NodeOrigin) throws(CompileError) -> KernelProgram.Step {
-    var emitter = ElementEmitter(graph: Graph())
-    let from = emitter.builder.buffer("x", type.element, .read)
-    let to = emitter.builder.buffer("y", type.element, .write)
-    let loop = try emitter.loop("i", to: type.shape.elementCount, .vectorized) { _, index throws(CompileError) in
-      [.store(to, index: index, value: .load(from, index))]
-    }
-    let kernel = emitter.builder.kernel("copy", [loop])
-    return .call(
-      .init(
-        kernel: program.add(kernel), arguments: [source, place], symbols: kernel.symbols.map { Extent(symbol: $0) }, origin: "\(origin.node) (copy)",
-        bytes: type.byteCount * 2, note: "copy"))
+    var after: [KernelProgram.Step] = []
+    for position in 0..<scan.carried { after += try settle(node.results[position], in: turns[position].place(scan.extent), node, &scope) }
+    return before + [.loop(symbol: symbol, count: scan.extent, body: steps)] + after
   }
 }
 

@@ -7,18 +7,15 @@ import TensorTypes
 /// - Parameters:
 ///   - graph: What `form-fusion-groups` left: constants, fusions, plain reshapes, scans.
 ///   - answers: Which candidates to take where measurements say so.
-///   - conditions: What the model takes for granted beside what `graph` itself does. Those that mention computed symbols become steps; the others
-///     are for whoever binds inputs.
 ///   - progress: Told about each node before it is lowered: its number and how many there are.
 /// - Returns: A program whose arena is not planned yet.
 /// - Throws: `CompileError` at stage `.lower`, naming the node.
 public func lower(
-  _ graph: Graph, for target: LoweringTarget, answers: KernelAnswers = KernelAnswers(), conditions: [ShapeCondition] = [],
-  progress: @escaping (Int, Int) -> Void = { _, _ in }
+  _ graph: Graph, for target: LoweringTarget, answers: KernelAnswers = KernelAnswers(), progress: @escaping (Int, Int) -> Void = { _, _ in }
 ) throws(CompileError) -> KernelProgram {
   var lowering = GraphLowering(graph, target, answers, progress)
   try lowering.run()
-  if !lowering.program.computedSymbols.isEmpty { lowering.require(conditions + graph.conditions()) }
+  if !lowering.program.computedSymbols.isEmpty { lowering.require(graph.conditions()) }
   return lowering.program
 }
 
@@ -46,6 +43,12 @@ struct GraphLowering {
     var destinations: [ValueID: KernelProgram.View] = [:]
     /// Inputs of a loop's body that are constants outside.
     var constants: [ValueID: Tensor] = [:]
+    /// Symbols that the graph computes and that no step has bound so far.
+    var unbound: Set<String>
+    /// Steps that wait for some of them.
+    var pending: [Pending] = []
+
+    init(graph: Graph) { (self.graph, unbound) = (graph, Set(graph.definitions.keys)) }
 
     func constant(_ value: ValueID) -> Tensor? { graph.constant(value) ?? constants[value] }
   }
@@ -77,14 +80,14 @@ struct GraphLowering {
       scope.destinations[output] = buffer(graph.outputNames[number], graph.type(of: output), .output(number))
     }
     program.steps = try steps(&scope)
-    for (number, output) in graph.outputs.enumerated() {
-      guard let place = scope.views[output] else {
+    for (number, output) in graph.outputs.enumerated() where isPlacedLate(output) || scope.views[output] != scope.destinations[output] {
+      guard let producer = graph.producer(of: output), let place = scope.views[output] else {
         throw CompileError(.unsupported, "the output `\(graph.outputNames[number])` was left out of every fusion", stage: .lower, origin: NodeOrigin(file: graph.name))
       }
-      if isPlacedLate(output) {
+      if let destination = scope.destinations[output] {
+        program.steps.append(try copy(place, to: destination, graph.type(of: output), producer))
+      } else {
         program.steps.append(.export(place, output: number))
-      } else if let destination = scope.destinations[output], place != destination {
-        program.steps.append(try copy(place, to: destination, graph.type(of: output), graph.producer(of: output)?.origin ?? NodeOrigin(file: graph.name)))
       }
     }
   }
@@ -99,6 +102,7 @@ struct GraphLowering {
     var steps: [KernelProgram.Step] = []
     var order = scope.graph.topologicalOrder()
     let groups = scanGroups(&order, scope)
+    steps += scope.takeReady()
     for (number, id) in order.enumerated() {
       progress(number, order.count)
       if let group = groups[id] {
@@ -115,10 +119,16 @@ struct GraphLowering {
         steps.append(.define(symbols: measure.symbols, from: place, failure: program.addFailure(Self.describe(measure, node))))
       case let fusion as Fusion: steps += try lower(fusion, node, &scope)
       case let scan as Scan: steps += try lower(scan, node, &scope)
+      case let branch as If: steps += try lower(branch, node, &scope)
+      case let loop as While: steps += try lower(loop, node, &scope)
       default:
         throw CompileError(
           .unsupported, "`\(node.operation.mnemonic)` was left out of every fusion", stage: .lower, origin: node.origin,
           operands: scope.graph.types(of: node.operands))
+      }
+      if !node.operation.definedSymbols.isEmpty {
+        scope.unbound.subtract(node.operation.definedSymbols)
+        steps += scope.takeReady()
       }
     }
     return steps

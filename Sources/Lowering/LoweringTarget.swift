@@ -8,9 +8,13 @@ public struct LoweringTarget: Sendable, Hashable {
   public var threads: Int
   /// Whether convolutions may be done by Winograd's method.
   public var winograd: WinogradUse
-  public init(lanes: Int, registers: Int, threads: Int, winograd: WinogradUse = .automatic) {
-    (self.lanes, self.registers, self.threads, self.winograd) = (lanes, registers, threads, winograd)
+  /// Rounds of a loop whose number is not known before, and whose results are stacked: room is kept for so many.
+  public var maximumRounds: Int
+  public init(lanes: Int, registers: Int, threads: Int, winograd: WinogradUse = .automatic, maximumRounds: Int = Self.usualMaximumRounds) {
+    (self.lanes, self.registers, self.threads, self.winograd, self.maximumRounds) = (lanes, registers, threads, winograd, maximumRounds)
   }
+
+  public static let usualMaximumRounds = 65_536
 
   /// Fewer element operations than this are not worth a hand-off to other threads (about 2 µs).
   var parallelThreshold: Int { 16_384 }

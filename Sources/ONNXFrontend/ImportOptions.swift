@@ -9,6 +9,10 @@ public struct ImportOptions: Sendable {
   /// Contents of inputs, by the name of the input, for a model whose shapes depend on them (an axis or a size as an
   /// input). Such an input becomes a constant of the graph and is no part of its interface.
   public var values: [String: Tensor]
+  /// The shapes of the elements of inputs that are sequences, by the name of the input.
+  public var sequences: [String: [[Int]]] = [:]
+  /// What inputs that are optionals hold, by the name of the input.
+  public var optionals: [String: OptionalForm] = [:]
   public var limits: ImportLimits
 
   public init(
@@ -19,6 +23,14 @@ public struct ImportOptions: Sendable {
     self.values = values
     self.limits = limits
   }
+}
+
+/// What is known of an input that is an optional.
+public enum OptionalForm: Sendable, Hashable {
+  case absent
+  /// It holds a tensor of the declared shape.
+  case present
+  case shape([Int])
 }
 
 /// What a model file may ask for before it is refused. The defaults are far above any model we have seen.

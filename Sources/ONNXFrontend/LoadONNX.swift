@@ -42,22 +42,36 @@ private func decode<Message>(
   }
 }
 
-/// An input as a model file declares it.
+/// An input or output as a model file declares it.
 public struct DeclaredInput: Sendable, Hashable {
   public var name: String
+  public var kind = PortStructure.Kind.tensor
   /// Nil for what is no tensor, and for element types that tensors do not have here. Lengths that the file leaves open are
   /// symbols of no particular name; so is the only axis of an input without any shape.
   public var type: TensorType?
+
+  init(_ value: ValueInfoProto) {
+    name = value.name
+    switch value.type {
+    case .sequence: kind = .sequence
+    case .optional: kind = .optional
+    case .tensor(let number, let shape):
+      guard let element = TensorDecoder.element(number) else { return }
+      let extents = shape?.map { dimension in if case .value(let length) = dimension { Extent(length) } else { Extent(symbol: "length") } }
+      type = TensorType(element, Shape(extents ?? [Extent(symbol: "length")]))
+    case .none, .map, .sparseTensor: break
+    }
+  }
 }
 
 /// A model's inputs, in their order; initializers that are listed among them are not inputs.
-public func loadInputs(path: String, limits: ImportLimits = ImportLimits()) throws(CompileError) -> [DeclaredInput] {
+public func loadInputs(path: String, limits: ImportLimits = ImportLimits()) throws(CompileError) -> [DeclaredInput] { try loadPorts(path: path, limits: limits).inputs }
+
+/// A model's inputs and outputs, in their order.
+public func loadPorts(path: String, limits: ImportLimits = ImportLimits()) throws(CompileError) -> (inputs: [DeclaredInput], outputs: [DeclaredInput]) {
   let file = try ModelFile(path: path)
   let proto = try decodeModel(file, limits: limits)
   let constants = Set(proto.graph?.initializers.map(\.name) ?? [])
-  return (proto.graph?.inputs ?? []).filter { !constants.contains($0.name) }.map { input in
-    guard case .tensor(let number, let shape) = input.type, let element = TensorDecoder.element(number) else { return DeclaredInput(name: input.name) }
-    let extents = shape?.map { dimension in if case .value(let length) = dimension { Extent(length) } else { Extent(symbol: "length") } }
-    return DeclaredInput(name: input.name, type: TensorType(element, Shape(extents ?? [Extent(symbol: "length")])))
-  }
+  let inputs = (proto.graph?.inputs ?? []).filter { !constants.contains($0.name) }
+  return (inputs.map { DeclaredInput($0) }, (proto.graph?.outputs ?? []).map { DeclaredInput($0) })
 }

@@ -3,6 +3,9 @@ import GraphIR
 /// A model file as a graph of core operations.
 public struct Model: Sendable {
   public var graph: Graph
+  /// Inputs and outputs of the model that are sequences or optionals.
+  public var inputStructures: [PortStructure] = []
+  public var outputStructures: [PortStructure] = []
   /// The name of the graph in the file.
   public var name: String
   /// Versions of the operator sets that the model names, by domain; the standard's own domain is "".

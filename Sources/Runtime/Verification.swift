@@ -6,11 +6,14 @@ public import TensorTypes
 public struct Verification: Sendable {
   public var tolerance: Tolerance
   public var outputNames: [String]
+  /// What the files hold; those beyond it are tensors.
+  public var layout: DataSetLayout
 
   /// - Parameter outputNames: For messages; outputs beyond them are called by their number.
-  public init(tolerance: Tolerance = .onnxBackendTest, outputNames: [String] = []) {
+  public init(tolerance: Tolerance = .onnxBackendTest, outputNames: [String] = [], layout: DataSetLayout = DataSetLayout()) {
     self.tolerance = tolerance
     self.outputNames = outputNames
+    self.layout = layout
   }
 
   /// What came of it.
@@ -33,12 +36,18 @@ public struct Verification: Sendable {
     }
   }
 
-  /// - Parameter model: Runs the model; what it throws counts as a failed data set.
+  /// - Parameter model: Runs the model on the tensors of all inputs; what it throws counts as a failed data set.
   /// - Throws: Only for data that cannot be read.
   public func run(_ folders: [String], model: ([Tensor]) throws -> [Tensor]) throws(TensorFileError) -> Report {
+    try run(folders, values: { try model($0.flatMap(\.tensors)) })
+  }
+
+  /// - Parameter values: Runs the model on what each file holds.
+  public func run(_ folders: [String], values model: ([DataSetValue]) throws -> [Tensor]) throws(TensorFileError) -> Report {
     var report = Report()
     for folder in folders {
-      let (inputs, wanted) = (try Self.tensors("input", in: folder), try Self.tensors("output", in: folder))
+      let inputs = try DataSetLayout.values("input", layout.inputs, in: folder)
+      let wanted = try DataSetLayout.values("output", layout.outputs, in: folder).flatMap(\.tensors)
       do {
         let results = try model(inputs)
         compare(results, wanted, folder, &report)
@@ -74,17 +83,6 @@ public struct Verification: Sendable {
     }
     report.passed = report.passed && facts.isEmpty
     report.lines.append("\(folder): " + (facts.isEmpty ? "matches (largest absolute error \(largest))" : "differs: " + facts.joined(separator: "; ")))
-  }
-
-  /// The tensors of `prefix_0.pb`, `prefix_1.pb`, … in numeric order.
-  public static func tensors(_ prefix: String, in folder: String) throws(TensorFileError) -> [Tensor] {
-    var numbered: [(number: Int, name: String)] = []
-    for name in try FileSystem.names(in: folder) where name.hasPrefix(prefix + "_") && name.hasSuffix(".pb") {
-      if let number = Int(name.dropFirst(prefix.count + 1).dropLast(3)) { numbered.append((number, name)) }
-    }
-    var tensors: [Tensor] = []
-    for (_, name) in numbered.sorted(by: { $0.number < $1.number }) { tensors.append(try TensorProto.read("\(folder)/\(name)").tensor) }
-    return tensors
   }
 
   /// The tolerance in `data.json` beside the model, where the backend tests need another one than usual.

@@ -22,7 +22,7 @@ enum VerifyVerb {
     let model = try OwnModel.load()
     let session: Session
     do throws(RunError) { session = try model.makeSession(threads: threads, maximumBytes: limit) } catch { throw .failed("\(error)") }
-    let verification = Verification(tolerance: tolerance, outputNames: model.manifest.outputs.map(\.name))
+    let verification = Verification(tolerance: tolerance, outputNames: model.manifest.outputs.map(\.name), layout: DataSetLayout(model.manifest))
     do throws(TensorFileError) {
       let manifest = model.manifest
       let report = try verification.run(arguments.operands) { try session.run(manifest.fixedInputs.removed(from: $0, leaving: manifest.inputs.count)) }

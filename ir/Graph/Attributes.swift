@@ -71,6 +71,16 @@ public struct Attributes: Sendable, Hashable {
     throw TypeError("attribute `\(name)` must be a list of extents")
   }
 
+  /// A list of extents that are nothing but symbols, by name.
+  public func symbols(_ name: String) throws(TypeError) -> [String] {
+    var names: [String] = []
+    for extent in try extents(name) {
+      guard let symbol = extent.symbol else { throw TypeError("attribute `\(name)` lists symbols, not \(extent)") }
+      names.append(symbol)
+    }
+    return names
+  }
+
   public func number(_ name: String, default usual: Double? = nil) throws(TypeError) -> Double {
     switch self[name] {
     case .number(let value): return value

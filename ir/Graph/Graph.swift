@@ -10,6 +10,8 @@ public struct Graph: Sendable {
   public private(set) var outputs: [ValueID] = []
   /// The outputs' names in the model's interface; one for each output.
   public private(set) var outputNames: [String] = []
+  /// What the graph takes for granted of its symbols beside what its nodes say; see `statingConditions`.
+  public var requirements: [ShapeCondition] = []
   private var nodes: [Node] = []
   private var values: [Value] = []
   private var users: [[Use]] = []
@@ -182,7 +184,7 @@ public struct Graph: Sendable {
 
   /// The same graph with symbols bound or replaced, in every type and attribute. A `measure` whose symbols are all replaced is its operand.
   public func substituting(_ bindings: [String: Extent]) throws(CompileError) -> Graph {
-    try rebuilt(inputType: { TensorType($0.element, $0.shape.substituting(bindings)) }) { graph, node, operands throws(CompileError) in
+    var result = try rebuilt(inputType: { TensorType($0.element, $0.shape.substituting(bindings)) }) { graph, node, operands throws(CompileError) in
       if let measure = node.operation as? Measure, measure.symbols.allSatisfy({ bindings[$0] != nil }) { return operands }
       do throws(TypeError) {
         return try graph.add(node.operation.substituting(bindings), operands, origin: node.origin, name: value(node.results[0]).name)
@@ -190,6 +192,8 @@ public struct Graph: Sendable {
         throw CompileError(error, stage: .load, origin: node.origin, operands: graph.types(of: operands))
       }
     }
+    result.requirements = requirements.map { $0.substituting(bindings) }
+    return result
   }
 
   /// The same graph with large constants hollow: types and shapes without the memory, for when only the structure
@@ -223,6 +227,7 @@ public struct Graph: Sendable {
     _ emit: (inout Graph, Node, [ValueID]) throws(Failure) -> [ValueID]
   ) throws(Failure) -> Graph {
     var graph = Graph(name: name)
+    graph.requirements = requirements
     var renamed = [ValueID?](repeating: nil, count: values.count)
     for input in inputs { renamed[input.index] = graph.addInput(value(input).name, inputType(type(of: input))) }
     for id in topologicalOrder() {

@@ -89,6 +89,11 @@ struct GraphParser {
     try cursor.expect("{", "before the nodes")
     cursor.skip()
     while !cursor.take(word: "return") {
+      if cursor.take(word: "require") {
+        graph.requirements.append(try condition())
+        cursor.skip()
+        continue
+      }
       guard cursor.byte == UInt8(ascii: "%") else {
         throw cursor.fail("expected a node or `return`, found \(cursor.found)", hint: "a node is written: %result = operation %operand, ...")
       }
@@ -99,6 +104,20 @@ struct GraphParser {
     cursor.skip()
     try cursor.expect("}", "behind `return`")
     return graph
+  }
+
+  /// `zero [a - b] "what would be wrong otherwise"`.
+  private mutating func condition() throws(GraphTextError) -> ShapeCondition {
+    cursor.skipInLine()
+    let start = cursor.position
+    let word = cursor.takeWord()
+    guard let kind = ShapeCondition.Kind.allCases.first(where: { GraphPrinter.word($0) == word }) else {
+      throw GraphTextError("`require` is followed by `zero` or `nonnegative`", at: start)
+    }
+    cursor.skipInLine()
+    guard let extent = try cursor.extents().first else { throw GraphTextError("`require` needs an extent", at: start) }
+    cursor.skipInLine()
+    return ShapeCondition(kind, extent, violation: try cursor.takeQuoted() ?? "")
   }
 
   private mutating func outputs(of graph: inout Graph, _ values: [String: ValueID], depth: Int) throws(GraphTextError) {

@@ -37,6 +37,14 @@ struct GraphPrinter {
     return !["true", "false", "inf", "nan"].contains(text) && ElementType(name: text) == nil
   }
 
+  /// How a kind of condition is spelled.
+  static func word(_ kind: ShapeCondition.Kind) -> String {
+    switch kind {
+    case .zero: "zero"
+    case .nonNegative: "nonnegative"
+    }
+  }
+
   static func quote(_ text: String) -> String {
     var quoted = "\""
     for scalar in text.unicodeScalars {
@@ -69,6 +77,9 @@ struct GraphPrinter {
   mutating func print(indent: String) {
     let inputs = graph.inputs.map { "\(name($0)): \(graph.type(of: $0))" }
     text += "\(indent)graph @\(Self.isPlain(graph.name) ? graph.name : Self.quote(graph.name))(\(inputs.joined(separator: ", "))) {\n"
+    for condition in graph.requirements {
+      text += "\(indent)  require \(Self.word(condition.kind)) [\(condition.extent)] \(Self.quote(condition.violation))\n"
+    }
     for id in graph.topologicalOrder() { print(graph.node(id), indent: indent + "  ") }
     let returns = zip(graph.outputNames, graph.outputs).map { outputName, value in
       outputName.isEmpty ? name(value) : "\(name(value)) as \(Self.quote(outputName))"

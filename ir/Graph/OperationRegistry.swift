@@ -8,7 +8,7 @@ public enum OperationRegistry {
     Reduce.self, ArgReduce.self, Cumulative.self, TopK.self, ReduceWindow.self,
     Dot.self, Convolution.self,
     Measure.self, Compact.self,
-    Scan.self, Composite.self, Fusion.self,
+    Scan.self, If.self, While.self, Composite.self, Fusion.self,
   ]
 
   private static let byMnemonic: [String: any Operation.Type] = {

@@ -23,6 +23,10 @@ public struct ShapeCondition: Sendable, Hashable {
   /// The first extent is at most the second.
   static func atMost(_ a: Extent, _ b: Extent, _ violation: String) -> ShapeCondition { ShapeCondition(.nonNegative, b - a, violation: violation) }
 
+  public func substituting(_ bindings: [String: Extent]) -> ShapeCondition {
+    ShapeCondition(kind, extent.substituting(bindings), violation: violation)
+  }
+
   /// True if no value of the symbols breaks it.
   var isCertain: Bool {
     if let value = extent.constant { return kind == .zero ? value == 0 : value >= 0 }
@@ -33,6 +37,8 @@ public struct ShapeCondition: Sendable, Hashable {
 
 extension Graph {
   /// What the graph takes for granted about its symbols, each condition once, with the node it comes from.
+  ///
+  /// Graphs inside branches and loops are left out where only they know whether, or of which lengths, something holds.
   public func conditions() -> [ShapeCondition] {
     var found: [ShapeCondition] = []
     var seen: Set<String> = []
@@ -47,9 +53,41 @@ extension Graph {
       for type in types(of: node.results) {
         for extent in type.shape { note(.atMost(0, extent, "`\(node.operation.mnemonic)` would give \(type), with a negative length \(extent)"), node.origin) }
       }
-      for region in node.operation.regions { for condition in region.conditions() { note(condition, node.origin) } }
+      if node.operation is If || node.operation is While { continue }
+      for region in node.operation.regions {
+        let own = (node.operation as? Scan)?.symbolsInside ?? []
+        for condition in region.conditions() where own.isDisjoint(with: condition.extent.symbols) { note(condition, node.origin) }
+      }
     }
+    for condition in requirements { note(condition, NodeOrigin()) }
     return found
+  }
+
+  /// The same graph with `conditions()` as its requirements, and those of the graphs inside branches and loops as theirs.
+  ///
+  /// Passes may take away the nodes that the conditions come from.
+  public func statingConditions() throws(CompileError) -> Graph {
+    var graph = try rebuilt { graph, node, operands throws(CompileError) in
+      var operation = node.operation
+      if let control = operation as? any ControlOperation {
+        var regions: [Graph] = []
+        for region in control.regions {
+          var stated = try region.statingConditions()
+          // What a scan's body says of lengths from around is said there.
+          if let scan = control as? Scan {
+            let own = scan.symbolsInside
+            stated.requirements.removeAll { own.isDisjoint(with: $0.extent.symbols) }
+          }
+          regions.append(stated)
+        }
+        operation = control.replacing(regions: regions)
+      }
+      do throws(TypeError) { return try graph.add(operation, operands, origin: node.origin) } catch {
+        throw CompileError(error, stage: .load, origin: node.origin, operands: graph.types(of: operands))
+      }
+    }
+    graph.requirements = conditions()
+    return graph
   }
 }
 
@@ -169,4 +207,9 @@ extension Operation {
   fileprivate func tupleConditions(_ x: TensorType, depth: Int, after skipped: Int) -> [ShapeCondition] {
     (skipped..<min(skipped + depth, x.rank)).map { .atMost(1, x.shape[$0], "`\(mnemonic)` needs an element on axis \($0) of \(x)") }
   }
+}
+
+extension Scan {
+  /// Symbols that change from step to step.
+  fileprivate var symbolsInside: Set<String> { Set(body.computedSymbols + [round].compactMap { $0 }) }
 }

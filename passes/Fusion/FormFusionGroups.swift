@@ -2,7 +2,7 @@ import GraphIR
 import TensorTypes
 
 extension Graph {
-  /// The graph with every node inside a `Fusion`, but for constants, plain reshapes and scans.
+  /// The graph with every node inside a `Fusion`, but for constants, plain reshapes, loops and branches.
   ///
   /// Three decisions, in this order: each anchor (contraction, reduction, window, special) takes along what its
   /// template can compute behind it; each remaining value gets memory only if it must, or if computing it again for
@@ -65,9 +65,9 @@ private struct FusionFormer {
     for region in regions { materialized.formUnion(region.template == .special ? region.anchor.results : [region.root]) }
     for id in sequence {
       let node = graph.node(id)
-      if node.operation is Scan {
+      if node.operation is any ControlOperation {
         materialized.formUnion(node.results)
-        for operand in node.operands { keep(operand, "a loop reads it") }
+        for operand in node.operands { keep(operand, node.operation is If ? "a branch reads it" : "a loop reads it") }
       }
       if !node.operation.definedSymbols.isEmpty {
         materialized.formUnion(node.results)
@@ -228,9 +228,10 @@ private struct FusionFormer {
     var builder = FusedGraph(graph)
     for id in sequence {
       let node = graph.node(id)
-      if let scan = node.operation as? Scan {
-        let body = try scan.body.formingFusionGroups()
-        try builder.add(Scan(carried: scan.carried, scanned: scan.scanned, extent: scan.extent, isReversed: scan.isReversed, body: body), like: node)
+      if let control = node.operation as? any ControlOperation {
+        var regions = control.regions
+        for position in regions.indices { regions[position] = try regions[position].formingFusionGroups() }
+        try builder.add(control.replacing(regions: regions), like: node)
       } else if node.operation is Constant {
         continue
       } else if node.operation is Fusion || node.operation is Measure {
@@ -262,6 +263,7 @@ private struct FusedGraph {
   init(_ old: Graph) {
     self.old = old
     new = Graph(name: old.name)
+    new.requirements = old.requirements
     for input in old.inputs { renamed[input] = new.addInput(old.value(input).name, old.type(of: input)) }
   }
 
@@ -328,13 +330,14 @@ private struct FusedGraph {
     for (before, after) in zip(results, added) { renamed[before] = after }
   }
 
-  /// Sets the outputs. Each is written by a fusion of its own, so that no two share memory with each other or an input.
+  /// Sets the outputs. Each is written by a fusion, a loop or a branch of its own, so that no two share memory with each other or an input.
   mutating func finished() throws(CompileError) -> Graph {
     var outputs: [(name: String, value: ValueID)] = []
     var taken: Set<ValueID> = []
     for (name, output) in zip(old.outputNames, old.outputs) {
       var place = try value(output)
-      if !(new.producer(of: place)?.operation is Fusion) || !taken.insert(place).inserted {
+      let producer = new.producer(of: place)?.operation
+      if !(producer is Fusion || producer is any ControlOperation) || !taken.insert(place).inserted {
         var body = Graph(name: "copy")
         let input = body.addInput("x", new.type(of: place))
         body.setOutputs([("y", input)])

@@ -23,7 +23,7 @@ public let fuseAttention = Pass<Graph>(
   }
   if isChanged { graph.removeDeadNodes() }
   return isChanged
-}
+}.insideRegions()
 
 /// Whether one kernel is faster than three, and why.
 private enum AttentionCost {

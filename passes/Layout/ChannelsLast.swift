@@ -29,7 +29,7 @@ public let channelsLast = Pass<Graph>(
   guard isConvolutional else { return false }
   graph = try graph.holdingChannelsLast()
   return true
-}
+}.insideRegions()
 
 extension Graph {
   fileprivate func holdingChannelsLast() throws(CompileError) -> Graph {
@@ -60,6 +60,7 @@ extension Graph {
     builder.setOutputs(returned)
     var result = builder.graph
     result.removeDeadNodes()
+    result.requirements = requirements
     return result
   }
 

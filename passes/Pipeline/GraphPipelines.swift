@@ -3,6 +3,7 @@ import GraphIR
 extension Pipeline<Graph> {
   /// Rewrites that hold on every machine; the result prints, reloads and names no target. Composites stay.
   public static let portable = Pipeline("portable") {
+    stateConditions
     eliminateDeadNodes
     eliminateCommonSubexpressions
     simplifying
@@ -12,6 +13,7 @@ extension Pipeline<Graph> {
   public static let simplifying = Pipeline("simplifying") {
     fixpoint(atMost: 8) {
       foldConstants
+      simplifyControl
       bindLengths
       removeIdentities
       simplifyMovement

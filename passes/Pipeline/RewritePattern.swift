@@ -49,7 +49,7 @@ public func rewrite<Op: Operation>(
   rewrite(name, summary, [.on(type, body)])
 }
 
-/// A pass of several rules, applied until none fires. Bodies of scans are rewritten as well.
+/// A pass of several rules, applied until none fires. Graphs inside loops and branches are rewritten as well.
 ///
 /// Each node is visited once, and again whenever an operand or a reader changed; so the work is linear in
 /// the nodes as long as rules move toward the canonical form. A pass whose rules undo each other stops
@@ -110,20 +110,21 @@ private struct RewriteDriver: Sendable {
       let outcome = try pattern.apply(node, &rewriter)
       if case .replacedAll = outcome { return outcome }
     }
-    if let scan = node.operation as? Scan { return try rewriteBody(of: scan, node, &rewriter, &context) }
+    if let control = node.operation as? any ControlOperation { return try rewriteRegions(of: control, node, &rewriter, &context) }
     return .unchanged
   }
 
-  private func rewriteBody(
-    of scan: Scan, _ node: Node, _ rewriter: inout Rewriter, _ context: inout PassContext
+  private func rewriteRegions(
+    of control: any ControlOperation, _ node: Node, _ rewriter: inout Rewriter, _ context: inout PassContext
   ) throws(TypeError) -> Rewrite {
-    var body = scan.body
+    var regions = control.regions
+    var hasChanged = false
     do throws(CompileError) {
-      guard try run(&body, &context) else { return .unchanged }
+      for position in regions.indices { if try run(&regions[position], &context) { hasChanged = true } }
     } catch {
-      throw TypeError("in the body of a scan: \(error.message)", hint: error.hint)
+      throw TypeError("inside `\(control.mnemonic)`: \(error.message)", hint: error.hint)
     }
-    let changed = Scan(carried: scan.carried, scanned: scan.scanned, extent: scan.extent, isReversed: scan.isReversed, body: body)
-    return .replacedAll(with: try rewriter.insertAll(changed, node.operands))
+    if !hasChanged { return .unchanged }
+    return .replacedAll(with: try rewriter.insertAll(control.replacing(regions: regions), node.operands))
   }
 }

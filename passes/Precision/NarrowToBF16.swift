@@ -22,7 +22,7 @@ public let narrowToBF16 = Pass<Graph>(
   var rewrite = Narrowing(graph, storage)
   graph = try rewrite.run()
   return true
-}
+}.insideRegions()
 
 /// The graph with narrow values while it grows.
 private struct Narrowing {
@@ -36,6 +36,7 @@ private struct Narrowing {
   init(_ graph: Graph, _ storage: NarrowStorage) {
     (old, self.storage) = (graph, storage)
     new = Graph(name: graph.name)
+    new.requirements = graph.requirements
     for input in graph.inputs { renamed[input] = new.addInput(graph.value(input).name, graph.type(of: input)) }
   }
 

@@ -36,7 +36,7 @@ public let eliminateCommonSubexpressions = Pass<Graph>(
   guard merged > 0 else { return false }
   graph = result
   return true
-}
+}.insideRegions()
 
 /// Expressions seen so far, by operation and operands.
 private struct ExpressionTable {

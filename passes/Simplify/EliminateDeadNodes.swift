@@ -7,4 +7,4 @@ public let eliminateDeadNodes = Pass<Graph>("eliminate-dead-nodes", "Drops nodes
   let before = graph.valueCount
   graph.removeDeadNodes()
   return graph.valueCount != before
-}
+}.insideRegions()

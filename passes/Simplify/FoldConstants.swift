@@ -87,7 +87,7 @@ private struct ConstantFolder {
       let output = filter[convolution.filterAxes(rank: filter.rank).output]
       each = output.constant == 0 ? 1 : filter.elementCount.floorDivided(by: output)
     case let window as ReduceWindow: each = window.size.reduce(Extent(1)) { $0 * Extent($1) }
-    case is Scan: return .max
+    case is any ControlOperation: return .max
     default: return nil
     }
     return (result * each).constant ?? .max

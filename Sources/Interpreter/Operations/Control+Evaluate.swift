@@ -40,7 +40,7 @@ extension Scan: Evaluable {
     var state = Array(operands[..<carried])
     var stacked = [[Tensor]](repeating: [], count: results.count - carried)
     do {
-      let plan = try EvaluationPlan(body, inputs: body.inputs.map { body.type(of: $0) }, binding: [:], limits: limits)
+      let plan = try EvaluationPlan(body, inputs: body.inputs.map { body.type(of: $0) }, binding: [round ?? "": 0], limits: limits)
       for number in 0..<steps {
         let step = isReversed ? steps - 1 - number : number
         var inputs = state
@@ -52,6 +52,8 @@ extension Scan: Evaluable {
           }
           inputs.append(slice)
         }
+        var plan = plan
+        if let round { plan = try EvaluationPlan(body, inputs: inputs.map(\.type) + operands[slices.upperBound...].map(\.type), binding: [round: Extent(number)], limits: limits) }
         let outputs = try plan.run(inputs + operands[slices.upperBound...])
         state = Array(outputs[..<carried])
         for (position, slice) in outputs[carried...].enumerated() { stacked[position].append(slice) }
@@ -64,6 +66,69 @@ extension Scan: Evaluable {
       throw EvaluationError("`scan` fails: \(error)")
     }
     return state + zip(stacked, results[carried...]).map { Tensor(stacking: isReversed ? $0.reversed() : $0, as: $1) }
+  }
+}
+
+extension If: SymbolDefining {
+  public func evaluate(_ operands: [Tensor], as results: [ConcreteType], limits: EvaluationLimits) throws(EvaluationError) -> [Tensor] {
+    let branch = operands[0].integers.first == 0 ? otherwise : then
+    return try branch.evaluate(Array(operands.dropFirst()), limits, "a branch of `if`")
+  }
+
+  public func evaluateDefining(_ operands: [Tensor], limits: EvaluationLimits) throws(EvaluationError) -> (results: [Tensor], symbols: [String: Int]) {
+    let results = try evaluate(operands, as: [], limits: limits)
+    var found: [String: Int] = [:]
+    for (shape, result) in zip(shapes, results) {
+      for (extent, dimension) in zip(shape, result.dimensions) { if let symbol = extent.symbol, symbols.contains(symbol) { found[symbol] = dimension } }
+    }
+    return (results, found)
+  }
+}
+
+extension While: SymbolDefining {
+  public func evaluate(_ operands: [Tensor], as results: [ConcreteType], limits: EvaluationLimits) throws(EvaluationError) -> [Tensor] {
+    try evaluateDefining(operands, limits: limits).results
+  }
+
+  public func evaluateDefining(_ operands: [Tensor], limits: EvaluationLimits) throws(EvaluationError) -> (results: [Tensor], symbols: [String: Int]) {
+    var goesOn = operands[0].integers.first != 0
+    var state = Array(operands[1...].prefix(carried))
+    let captured = Array(operands[(1 + carried)...])
+    var slices = [[Tensor]](repeating: [], count: stacked)
+    var found = lengths(of: state)
+    found[round] = 0
+    var rounds = 0
+    do throws(CompileError) {
+      while goesOn {
+        guard rounds < limits.scanSteps else { throw CompileError(.badInput, "it takes more than \(limits.scanSteps) rounds", stage: .run) }
+        let inputs = state + captured
+        let outputs = try EvaluationPlan(body, inputs: inputs.map(\.type), binding: found.mapValues { Extent($0) }, limits: limits).run(inputs)
+        goesOn = outputs[0].integers.first != 0
+        state = Array(outputs[1...].prefix(carried))
+        for (position, slice) in outputs[(1 + carried)...].enumerated() { slices[position].append(slice) }
+        rounds += 1
+        found = lengths(of: state)
+        found[round] = rounds
+      }
+    } catch { throw EvaluationError("in the body of `while`: \(error.message)", hint: error.hint) }
+    var results = state
+    for (position, parts) in slices.enumerated() {
+      let type = body.type(of: body.outputs[1 + carried + position])
+      guard let whole = ConcreteType(TensorType(type.element, Shape([Extent(rounds)] + type.shape.extents))) else { throw EvaluationError("the size of \(type) is not known") }
+      try limits.check(whole)
+      results.append(Tensor(stacking: parts, as: whole))
+    }
+    return (results, found)
+  }
+
+  private func lengths(of state: [Tensor]) -> [String: Int] {
+    var found: [String: Int] = [:]
+    for (input, tensor) in zip(body.inputs, state) {
+      for (extent, dimension) in zip(body.type(of: input).shape, tensor.dimensions) {
+        if let symbol = extent.symbol, lengths.contains(symbol) { found[symbol] = dimension }
+      }
+    }
+    return found
   }
 }
 

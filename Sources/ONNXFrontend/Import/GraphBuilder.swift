@@ -10,11 +10,17 @@ struct GraphBuilder {
   var origin: NodeOrigin
   let limits: ImportLimits
   private var known: [ValueID: KnownContents] = [:]
+  /// The elements of vectors that lengths were read from.
+  var knownLengths: [ValueID: [Length]] = [:]
+  /// What i64 scalars are called after they were measured.
+  private(set) var measuredScalars: [ValueID: Extent] = [:]
+  let symbolNames: SymbolNames
 
-  init(name: String, origin: NodeOrigin, limits: ImportLimits) {
+  init(name: String, origin: NodeOrigin, limits: ImportLimits, symbolNames: SymbolNames = SymbolNames()) {
     graph = Graph(name: name)
     self.origin = origin
     self.limits = limits
+    self.symbolNames = symbolNames
   }
 
   // MARK: Failures
@@ -49,7 +55,8 @@ struct GraphBuilder {
         found.insert(value)
         continue
       }
-      for operand in node.operands where seen.insert(operand).inserted { pending.append(operand) }
+      let definers = graph.symbolDependencies(of: node).flatMap { graph.node($0).operands }
+      for operand in node.operands + definers where seen.insert(operand).inserted { pending.append(operand) }
     }
     return graph.inputs.filter(found.contains).map { graph.value($0).name }
   }
@@ -63,9 +70,11 @@ struct GraphBuilder {
   }
 
   mutating func setOutputs(_ outputs: [(name: String, value: ValueID)]) { graph.setOutputs(outputs) }
+  /// Demands something of lengths: the run checks it.
+  mutating func require(_ condition: ShapeCondition) { graph.requirements.append(condition) }
   mutating func setName(_ name: String, of value: ValueID) { graph.setName(name, of: value) }
   mutating func removeDeadNodes() {
-    known = [:]
+    (known, knownLengths, measuredScalars) = ([:], [:], [:])
     graph.removeDeadNodes()
   }
 
@@ -107,7 +116,7 @@ struct GraphBuilder {
   func region(
     _ name: String, types: [TensorType], body: (inout GraphBuilder, [ValueID]) throws(CompileError) -> [ValueID]
   ) throws(CompileError) -> Graph {
-    var inner = GraphBuilder(name: name, origin: origin, limits: limits)
+    var inner = GraphBuilder(name: name, origin: origin, limits: limits, symbolNames: symbolNames)
     var inputs: [ValueID] = []
     for (position, type) in types.enumerated() { inputs.append(try inner.addInput("x\(position)", type)) }
     let outputs = try body(&inner, inputs)
@@ -130,6 +139,12 @@ struct GraphBuilder {
     if let found = known[value] { return found }
     guard let tensor = graph.constant(value) else { return nil }
     return KnownContents(tensor)
+  }
+
+  /// Remembers the symbol that stands for an i64 scalar.
+  mutating func noteMeasured(_ value: ValueID, _ extent: Extent) {
+    measuredScalars[value] = extent
+    known[value] = KnownContents(scalar: extent)
   }
 
   /// Remembers what a value computed at run time holds.

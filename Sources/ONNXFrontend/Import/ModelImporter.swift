@@ -9,6 +9,7 @@ struct ModelImporter {
   private let functions: [String: FunctionProto]
   private let opsets: [String: Int]
   private var nodeCount = 0
+  var assumptions = ShapeAssumptions()
   /// The newest version of the standard's operator set whose definitions were read.
   static let newestOpset = 28
 
@@ -48,54 +49,59 @@ struct ModelImporter {
   // MARK: The model
 
   mutating func run() throws(CompileError) -> Model {
+    var first: CompileError?
+    for _ in 0..<ShapeAssumptions.mostAttempts {
+      do throws(CompileError) {
+        nodeCount = 0
+        return try importModel()
+      } catch {
+        let known = first ?? error
+        first = known
+        guard assumptions.retry() else { throw known }
+      }
+    }
+    throw first ?? CompileError(.unsupported, "too many branches whose conditions on lengths decide ranks", stage: .load, origin: NodeOrigin(file: decoder.file.name))
+  }
+
+  private mutating func importModel() throws(CompileError) -> Model {
     let file = decoder.file.name
     guard let graph = proto.graph else { throw CompileError(.badInput, "the file holds no graph", stage: .load, origin: NodeOrigin(file: file)) }
     var builder = GraphBuilder(name: "main", origin: NodeOrigin(file: file), limits: options.limits)
     var scope = Scope()
     let constants = Set(graph.initializers.map(\.name))
     // Until IR version 3 every initializer was listed as an input, too; those are constants.
-    let inputs = graph.inputs.filter { !constants.contains($0.name) }
+    let interface = try ModelInterface(graph.inputs.filter { !constants.contains($0.name) }, options, builder.origin)
     var types = try InputTypes(options: options, origin: builder.origin)
-    for (input, type) in zip(inputs, try types.resolve(inputs)) {
+    let ports = interface.inputs.flatMap(\.ports)
+    var values: [ValueID] = []
+    for (input, type) in zip(ports, try types.resolve(ports)) {
       guard !input.name.isEmpty else { throw builder.refusal("an input has no name") }
-      let value: ValueID
-      if let tensor = options.values[input.name] {
-        guard tensor.type == type else {
-          throw CompileError(
-            .usage, "input `\(printable(input.name))` is \(type), but the value given for it is \(tensor.type)", stage: .load, origin: builder.origin)
-        }
-        value = try builder.constant(tensor)
-        builder.setName(input.name, of: value)
-      } else {
-        value = try builder.addInput(input.name, type)
+      guard let tensor = options.values[input.name] else {
+        values.append(try builder.addInput(input.name, type))
+        continue
       }
-      guard scope.define(input.name, .value(value)) else {
-        throw builder.refusal("input `\(printable(input.name))` is defined twice")
+      guard tensor.type == type else {
+        throw CompileError(
+          .usage, "input `\(printable(input.name))` is \(type), but the value given for it is \(tensor.type)", stage: .load, origin: builder.origin)
       }
+      values.append(try builder.constant(tensor))
+      builder.setName(input.name, of: values[values.count - 1])
+    }
+    var rest = values[...]
+    for input in interface.inputs where !scope.define(input.name, input.structure.binding(taking: &rest)) {
+      throw builder.refusal("input `\(printable(input.name))` is defined twice")
     }
     let results = try importGraph(graph, scope: &scope, context: BlockContext(opsets: opsets), builder: &builder)
-    var outputs: [(name: String, value: ValueID)] = []
-    var outputNames: Set<String> = []
     builder.origin = NodeOrigin(file: file)
-    for (output, binding) in zip(graph.outputs, results) {
-      guard outputNames.insert(output.name).inserted else { throw builder.refusal("output `\(printable(output.name))` is given twice") }
-      guard case .value(let value) = binding else {
-        throw CompileError(
-          .unsupported, "output `\(printable(output.name))` is \(binding.kind); only tensors are supported as outputs", stage: .load,
-          origin: NodeOrigin(file: file))
-      }
-      let type = builder.graph.type(of: value)
-      if case .tensor(let number, _) = output.type, let declared = TensorDecoder.element(number), declared != type.element {
-        throw builder.refusal("output `\(printable(output.name))` is declared as \(declared.name), but the graph makes it \(type)")
-      }
-      outputs.append((output.name, value))
-    }
-    builder.setOutputs(outputs)
+    let outputs = try OutputPorts(graph.outputs, results, builder, checksRanks: !assumptions.isEmpty)
+    builder.setOutputs(outputs.values)
     builder.removeDeadNodes()
     try builder.graph.verify(stage: .load)
-    return Model(
+    var model = Model(
       graph: builder.graph, name: graph.name, opsets: opsets, irVersion: proto.irVersion, modelVersion: proto.modelVersion,
       producerName: proto.producerName, producerVersion: proto.producerVersion, metadata: proto.metadata)
+    (model.inputStructures, model.outputStructures) = (interface.structures, outputs.structures)
+    return model
   }
 
   // MARK: Graphs

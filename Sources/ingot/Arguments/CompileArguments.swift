@@ -27,6 +27,23 @@ struct CompileArguments: ParsableArguments {
       valueName: "name=file"))
   var fixes: [InputArgument] = []
 
+  @Option(
+    name: .customLong("sequence"),
+    help: ArgumentHelp(
+      "The shapes of an input that is a sequence, such as parts=2x3,4x3: its elements become the inputs parts.0 and parts.1. An empty sequence is parts=, one of scalars parts=scalar,scalar. May be repeated; verify takes it from the data.",
+      valueName: "name=2x3,..."))
+  var sequences: [SequenceArgument] = []
+
+  @Option(
+    name: .customLong("optional"),
+    help: ArgumentHelp(
+      "What an input that is an optional holds: nothing (absent), a tensor of the declared shape (present), or one of this shape. May be repeated; verify takes it from the data.",
+      valueName: "name=absent|present|2x3"))
+  var optionals: [OptionalArgument] = []
+
+  @Option(help: ArgumentHelp("Rounds for which the stacked results of a loop have room, where it is only known in the end how many there are (65536).", valueName: "n"))
+  var maxTrips: Int?
+
   @Option(help: ArgumentHelp("Threads of one run (all cores that the process may use).", valueName: "n"))
   var threads: Int?
 
@@ -75,6 +92,9 @@ struct CompileArguments: ParsableArguments {
     if let name = Self.duplicate(shapes.map(\.name)) { throw ValidationError("--shape is given twice for '\(name)'") }
     if let name = Self.duplicate(dimensions.map(\.name)) { throw ValidationError("--dim is given twice for '\(name)'") }
     if let name = Self.duplicate(fixes.map(\.name)) { throw ValidationError("--fix is given twice for '\(name)'") }
+    if let name = Self.duplicate(sequences.map(\.name)) { throw ValidationError("--sequence is given twice for '\(name)'") }
+    if let name = Self.duplicate(optionals.map(\.name)) { throw ValidationError("--optional is given twice for '\(name)'") }
+    if let maxTrips, !(1...1 << 32).contains(maxTrips) { throw ValidationError("--max-trips takes a number from 1 to 4294967296, got \(maxTrips)") }
     for fix in fixes where !fix.isTensorFile { throw ValidationError("--fix takes a file that ends in .npy, .pb or .json, got '\(fix.source)'") }
   }
 
@@ -94,6 +114,9 @@ struct CompileArguments: ParsableArguments {
     for dimension in dimensions {
       if dimension.lengths.count == 1 { options.dimensions[dimension.name] = dimension.lengths[0] } else { options.variants[dimension.name] = dimension.lengths }
     }
+    for sequence in sequences { options.sequences[sequence.name] = sequence.shapes }
+    for optional in optionals { options.optionals[optional.name] = optional.form }
+    if let maxTrips { options.maximumTrips = maxTrips }
     options.target = target
     options.threads = threads
     options.winograd = winograd

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Artifact
+import Compiler
 import Runtime
 import TensorTypes
 
@@ -33,6 +34,50 @@ struct ShapeArgument: ExpressibleByArgument {
       dimensions.append(length)
     }
     (self.name, self.dimensions) = (name, dimensions)
+  }
+}
+
+/// `NAME=2x3,4x3`: a shape for each element of a sequence. `NAME=` is an empty one; a scalar is `scalar`.
+struct SequenceArgument: ExpressibleByArgument {
+  var name: String
+  var shapes: [[Int]]
+
+  init?(argument: String) {
+    guard let (name, value) = split(argument) else { return nil }
+    var shapes: [[Int]] = []
+    for part in value.isEmpty ? [] : value.split(separator: ",", omittingEmptySubsequences: false) {
+      guard let shape = Self.shape(part) else { return nil }
+      shapes.append(shape)
+    }
+    (self.name, self.shapes) = (name, shapes)
+  }
+
+  static func shape(_ text: Substring) -> [Int]? {
+    if text == "scalar" { return [] }
+    var dimensions: [Int] = []
+    for part in text.split(separator: "x", omittingEmptySubsequences: false) {
+      guard let length = Int(part), length >= 0 else { return nil }
+      dimensions.append(length)
+    }
+    return dimensions
+  }
+}
+
+/// `NAME=absent`, `NAME=present` or `NAME=2x3`.
+struct OptionalArgument: ExpressibleByArgument {
+  var name: String
+  var form: OptionalForm
+
+  init?(argument: String) {
+    guard let (name, value) = split(argument) else { return nil }
+    self.name = name
+    switch value {
+    case "absent": form = .absent
+    case "present": form = .present
+    default:
+      guard let shape = SequenceArgument.shape(value[...]) else { return nil }
+      form = .shape(shape)
+    }
   }
 }
 

@@ -9,6 +9,7 @@ import TensorTypes
 /// value of those.
 struct VerifiedForms {
   private struct Form {
+    var structure: Structure
     /// Those that the model was not compiled without.
     var fixed: [String: Tensor]
     var shapes: [String: [Int]]
@@ -18,11 +19,21 @@ struct VerifiedForms {
     var run: ([Tensor]) throws -> [Tensor]
   }
 
+  /// What sequences and optionals are made of in one data set.
+  private struct Structure: Equatable {
+    var sequences: [String: [[Int]]] = [:]
+    var optionals: [String: OptionalForm] = [:]
+    /// The names of all tensors, in the order of the graph's inputs.
+    var names: [String] = []
+  }
+
   private let path: String
   private let arguments: CompileArguments
   private let usesInterpreter: Bool
   /// Of the model file; empty for an artifact.
   private let inputs: [String]
+  /// What the files of a data set hold.
+  let layout: DataSetLayout
   private let options: CompileOptions
   private var forms: [Form] = []
   private var reference: PrecisionReference?
@@ -32,15 +43,21 @@ struct VerifiedForms {
     if ArtifactFile.isNamed(path) {
       (inputs, options) = ([], CompileOptions())
       let model = try Runtime.Model(artifact: ArtifactReader(path: path))
-      forms = [try Self.form(model, arguments, fixed: [:], shapes: [:])]
+      layout = DataSetLayout(model.manifest)
+      forms = [try Self.form(model, arguments, Structure(), fixed: [:], shapes: [:])]
     } else {
       inputs = try Compiler.inputs(of: path).map(\.name)
+      let kinds = try Compiler.kinds(of: path)
+      layout = DataSetLayout(inputs: kinds.inputs.map(\.inDataSet), outputs: kinds.outputs.map(\.inDataSet))
       options = try arguments.options(for: path)
     }
   }
 
   /// The names of the inputs that had to be fixed in any form, in the model's order.
-  var fixedNames: [String] { inputs.filter { name in forms.contains { $0.fixed[name] != nil } } }
+  var fixedNames: [String] {
+    var seen: Set<String> = []
+    return forms.flatMap { form in form.structure.names.filter { form.fixed[$0] != nil } }.filter { seen.insert($0).inserted }
+  }
   var outputNames: [String] { forms.first?.outputNames ?? [] }
 
   /// How far results in a lower precision are from fp32.
@@ -50,34 +67,59 @@ struct VerifiedForms {
   }
 
   /// Compiles the model, for these inputs if it depends on their values.
-  mutating func prepare(for tensors: [Tensor]) throws { _ = try form(for: tensors) }
+  mutating func prepare(for values: [DataSetValue]) throws { _ = try form(for: values) }
 
-  mutating func run(_ tensors: [Tensor]) throws -> [Tensor] {
-    let form = try form(for: tensors)
+  mutating func run(_ values: [DataSetValue]) throws -> [Tensor] {
+    let form = try form(for: values)
+    let tensors = values.flatMap(\.tensors)
     let rest = try form.fixedInputs.removed(from: tensors, leaving: form.inputCount)
     let results = try form.run(rest)
     try reference?.compare(results, for: rest)
     return results
   }
 
-  private mutating func form(for tensors: [Tensor]) throws -> Form {
-    let known = Dictionary(zip(inputs, tensors), uniquingKeysWith: { first, _ in first })
+  private func structure(of values: [DataSetValue]) -> Structure {
+    var structure = Structure()
+    for (name, value) in zip(inputs, values) {
+      switch value.kind {
+      case .tensor: structure.names.append(name)
+      case .sequence, .optional:
+        if value.isSequence {
+          structure.sequences[name] = value.tensors.map(\.dimensions)
+          structure.names += value.tensors.indices.map { "\(name).\($0)" }
+        } else if let tensor = value.tensors.first {
+          structure.optionals[name] = .shape(tensor.dimensions)
+          structure.names.append(name)
+        } else {
+          structure.optionals[name] = .absent
+        }
+      }
+    }
+    return structure
+  }
+
+  private mutating func form(for values: [DataSetValue]) throws -> Form {
+    let structure = structure(of: values)
+    let inputs = structure.names
+    let known = Dictionary(zip(inputs, values.flatMap(\.tensors)), uniquingKeysWith: { first, _ in first })
     let fitting = forms.first { form in
-      form.fixed.allSatisfy { known[$0.key]?.isIdentical(to: $0.value) == true } && form.shapes.allSatisfy { known[$0.key]?.dimensions == $0.value }
+      form.structure == structure && form.fixed.allSatisfy { known[$0.key]?.isIdentical(to: $0.value) == true } && form.shapes.allSatisfy { known[$0.key]?.dimensions == $0.value }
     }
     if let fitting { return fitting }
-    if inputs.isEmpty, let only = forms.first { return only }
+    if self.inputs.isEmpty, let only = forms.first { return only }
     var options = self.options
+    options.sequences.merge(structure.sequences) { given, _ in given }
+    options.optionals.merge(structure.optionals) { given, _ in given }
     let form: Form
     if usesInterpreter {
       let graph = try options.fixing(inputs: inputs, known: { known[$0] }) { options throws(CompileError) in try arguments.compiler(options).load(path) }
       ProgressLine.clear()
       form = Form(
-        fixed: new(options), shapes: newShapes(options), fixedInputs: try arguments.compiler(options).fixedInputs(path), outputNames: graph.outputNames,
+        structure: structure, fixed: new(options), shapes: newShapes(options), fixedInputs: try arguments.compiler(options).fixedInputs(path), outputNames: graph.outputNames,
         inputCount: graph.inputs.count, run: { try Interpreter.evaluate(graph, inputs: $0) })
     } else {
       let compiled = try options.fixing(inputs: inputs, known: { known[$0] }) { options throws(CompileError) in try arguments.compile(path, options: options) }
-      form = try Self.form(compiled.makeModel(), arguments, fixed: new(options), shapes: newShapes(options))
+      form = try Self.form(compiled.makeModel(), arguments, structure, fixed: new(options), shapes: newShapes(options))
       // Another form starts the comparison anew: its code is another one, too.
       if arguments.precision != .fp32 { reference = try PrecisionReference(path, options: options) }
     }
@@ -88,11 +130,21 @@ struct VerifiedForms {
   private func new(_ options: CompileOptions) -> [String: Tensor] { options.fixed.filter { self.options.fixed[$0.key] == nil } }
   private func newShapes(_ options: CompileOptions) -> [String: [Int]] { options.shapes.filter { self.options.shapes[$0.key] == nil } }
 
-  private static func form(_ model: Runtime.Model, _ arguments: CompileArguments, fixed: [String: Tensor], shapes: [String: [Int]]) throws -> Form {
+  private static func form(_ model: Runtime.Model, _ arguments: CompileArguments, _ structure: Structure, fixed: [String: Tensor], shapes: [String: [Int]]) throws -> Form {
     let session = try model.makeSession(threads: arguments.threads, maximumBytes: arguments.memoryLimit?.bytes)
     let manifest = model.manifest
     return Form(
-      fixed: fixed, shapes: shapes, fixedInputs: manifest.fixedInputs, outputNames: manifest.outputs.map(\.name), inputCount: manifest.inputs.count,
+      structure: structure, fixed: fixed, shapes: shapes, fixedInputs: manifest.fixedInputs, outputNames: manifest.outputs.map(\.name), inputCount: manifest.inputs.count,
       run: { try session.run($0) })
+  }
+}
+
+extension PortKind {
+  fileprivate var inDataSet: DataSetValue.Kind {
+    switch self {
+    case .tensor: .tensor
+    case .sequence: .sequence
+    case .optional: .optional
+    }
   }
 }

@@ -53,8 +53,8 @@ struct VerifyCommand: ParsableCommand {
     if isArtifact, !arguments.fixes.isEmpty { throw ValidationError("--fix needs a model file; an artifact is compiled already") }
     var forms = try VerifiedForms(path, arguments, usesInterpreter: interpreter)
     // Refusals of the model come before those of the data; a model may depend on what the first data set holds.
-    try forms.prepare(for: (try? Verification.tensors("input", in: folders[0])) ?? [])
-    var report = try Verification(tolerance: tolerance, outputNames: forms.outputNames).run(folders) { try forms.run($0) }
+    try forms.prepare(for: (try? DataSetLayout.values("input", forms.layout.inputs, in: folders[0])) ?? [])
+    var report = try Verification(tolerance: tolerance, outputNames: forms.outputNames, layout: forms.layout).run(folders, values: { try forms.run($0) })
     report.fixedInputs = forms.fixedNames
     for line in forms.deviationLines { print(line) }
     for line in report.lines { print(line) }

@@ -147,8 +147,10 @@ struct ArtifactSummary {
   init(_ manifest: Manifest) {
     var lines = ["\(manifest.modelName), version \(manifest.modelVersion) (a compiled artifact)"]
     for port in manifest.inputs { lines.append("  input       \(port.name)  \(port.type)") }
+    for structure in manifest.inputStructures { lines.append("  input       \(structure.text)") }
     for input in manifest.fixedInputs { lines.append("  fixed       \(input.name)  \(input.type) \(input.text)") }
     for port in manifest.outputs { lines.append("  output      \(port.name)  \(port.type)") }
+    for structure in manifest.outputStructures { lines.append("  output      \(structure.text)") }
     lines.append("  target      \(manifest.target.name)" + (manifest.target.requiredFeatures.isEmpty ? "" : ": " + manifest.target.requiredFeatures.joined(separator: ", ")))
     lines.append("  scratch     \(manifest.arenaBytes) bytes" + (manifest.computedSymbols.isEmpty ? "" : ", and what the lengths need that a run finds"))
     let general = manifest.steps[manifest.generalSteps]

@@ -1,5 +1,13 @@
 import TensorTypes
 
+/// An operation that runs graphs inside it: loops and branches.
+///
+/// Passes work on those graphs as on the one around them, and put the results back with `replacing`.
+public protocol ControlOperation: Operation {
+  /// The same operation with other graphs that take and return the same types.
+  func replacing(regions: [Graph]) -> Self
+}
+
 /// A loop over the leading axis of some tensors, with values carried from step to step.
 ///
 ///     %last, %all = scan %h0, %xs, %w {carried = 1, scanned = 1, extent = [64]} (
@@ -11,34 +19,43 @@ import TensorTypes
 ///   outputs are the next carried values (same types), then one slice for each stacked result.
 /// - Results: the last carried values; the stacked slices [extent, ...].
 /// - `reversed`: the first step takes the last slices, and its results are stacked last.
+/// - `round`: a symbol that is the number of steps before this one, in the body only.
 /// - Source: ONNX `Scan`; recurrent operators.
-public struct Scan: Operation {
+public struct Scan: ControlOperation {
   public var carried: Int
   public var scanned: Int
   /// The number of steps.
   public var extent: Extent
   public var isReversed: Bool
+  /// What the body calls the number of the step; nil if it does not ask.
+  public var round: String?
   public var body: Graph
-  public init(carried: Int, scanned: Int, extent: Extent, isReversed: Bool = false, body: Graph) {
-    (self.carried, self.scanned, self.extent, self.isReversed, self.body) = (carried, scanned, extent, isReversed, body)
+  public init(carried: Int, scanned: Int, extent: Extent, isReversed: Bool = false, round: String? = nil, body: Graph) {
+    (self.carried, self.scanned, self.extent, self.isReversed, self.round, self.body) = (carried, scanned, extent, isReversed, round, body)
   }
 
   public static let mnemonics = ["scan"]
   public var arity: ClosedRange<Int> { body.inputs.count...body.inputs.count }
   public var regions: [Graph] { [body] }
+  public func replacing(regions: [Graph]) -> Scan {
+    var copy = self
+    if let body = regions.first { copy.body = body }
+    return copy
+  }
   public var attributes: Attributes {
     var list = Attributes()
     list.set("carried", .integer(carried))
     list.set("scanned", .integer(scanned))
     list.set("extent", .extents([extent]))
     list.set("reversed", isReversed, unless: false) { .flag($0) }
+    if let round { list.set("round", .extents([Extent(symbol: round)])) }
     return list
   }
   public init(mnemonic: String, attributes: Attributes, regions: [Graph]) throws(TypeError) {
     guard regions.count == 1 else { throw TypeError("`scan` has one body") }
     guard let extent = try attributes.extents("extent").first else { throw TypeError("`scan` needs an extent") }
     self.init(carried: try attributes.integer("carried"), scanned: try attributes.integer("scanned"), extent: extent,
-      isReversed: try attributes.flag("reversed"), body: regions[0])
+      isReversed: try attributes.flag("reversed"), round: attributes["round"] == nil ? nil : try attributes.symbols("round").first, body: regions[0])
   }
   public func resultTypes(for operands: [TensorType]) throws(TypeError) -> [TensorType] {
     guard carried >= 0, scanned >= 0, carried <= operands.count, scanned <= operands.count - carried, carried <= body.outputs.count else {
@@ -56,6 +73,7 @@ public struct Scan: Operation {
         guard type == operands[position] else { throw TypeError("`scan` carries \(operands[position]) but its body returns \(type)") }
         results.append(type)
       } else {
+        if let round, type.shape.symbols.contains(round) { throw TypeError("`scan` stacks \(type), whose shape changes from step to step") }
         results.append(TensorType(type.element, Shape([extent] + type.shape.extents)))
       }
     }
@@ -63,7 +81,8 @@ public struct Scan: Operation {
   }
   public func substituting(_ bindings: [String: Extent]) -> Scan {
     // A body that no longer types after binding is caught by `resultTypes`.
-    Scan(carried: carried, scanned: scanned, extent: extent.substituting(bindings), isReversed: isReversed, body: (try? body.substituting(bindings)) ?? body)
+    Scan(
+      carried: carried, scanned: scanned, extent: extent.substituting(bindings), isReversed: isReversed, round: round, body: (try? body.substituting(bindings)) ?? body)
   }
   public static func == (a: Scan, b: Scan) -> Bool { a.attributes == b.attributes && a.body.text() == b.body.text() }
   public func hash(into hasher: inout Hasher) {
