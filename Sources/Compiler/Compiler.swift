@@ -55,6 +55,7 @@ public struct Compiler: Sendable {
     if file.isText { return Source(graph: try file.readText(options)) }
     var wanted = ImportOptions(dimensions: options.dimensions, shapes: options.shapes, values: options.fixed)
     (wanted.sequences, wanted.optionals) = (options.sequences, options.optionals)
+    wanted.differentiate = { graph, positions throws(CompileError) in try gradient(of: graph, withRespectTo: positions) }
     var model = try loadONNX(path: path, options: wanted)
     model.graph.name = file.name
     try model.graph.verify(stage: .load)

@@ -43,7 +43,7 @@ struct EvaluationPlan {
       for result in node.results { isComputed[result.index] = true }
       let operands = node.operands.compactMap { known[$0.index] }
       let isLate =
-        operands.count != node.operands.count || !node.operation.definedSymbols.isEmpty
+        operands.count != node.operands.count || !node.operation.definedSymbols.isEmpty || node.operation is any RegionEvaluable
         || (!computed.isEmpty && graph.mentionedSymbols(of: node).contains { computed[$0] != nil })
       var bound: Bound?
       if !isLate {
@@ -87,12 +87,13 @@ struct EvaluationPlan {
     var liveBytes = 0
     var binding = self.binding
     for (id, tensor) in zip(graph.inputs, tensors) { values[id.index] = tensor }
+    try checkRequirements(binding)
     for step in steps {
       let node = step.node
       let operands = node.operands.compactMap { values[$0.index] }
       do throws(EvaluationError) {
         let results: [Tensor]
-        if !node.operation.definedSymbols.isEmpty {
+        if !node.operation.definedSymbols.isEmpty || node.operation is any RegionEvaluable {
           results = try define(node, operands, &binding)
           for tensor in results { if let type = ConcreteType(tensor.type) { try limits.check(type) } }
         } else {
@@ -121,15 +122,30 @@ struct EvaluationPlan {
         liveBytes -= bytes[id.index]
       }
     }
+    try checkRequirements(binding)
     return graph.outputs.compactMap { values[$0.index] }
+  }
+
+  /// Checks what the graph takes for granted of symbols that are known by now.
+  private func checkRequirements(_ binding: [String: Extent]) throws(CompileError) {
+    for condition in graph.requirements {
+      guard let value = condition.extent.substituting(binding).constant else { continue }
+      let holds = condition.kind == .zero ? value == 0 : value >= 0
+      if !holds { throw CompileError(.badInput, condition.violation, stage: .run) }
+    }
   }
 
   /// Runs a node that finds symbols itself, and adds them to the binding.
   private func define(_ node: Node, _ operands: [Tensor], _ binding: inout [String: Extent]) throws(EvaluationError) -> [Tensor] {
-    let operation = binding.isEmpty ? node.operation : node.operation.substituting(binding)
-    guard let defining = operation as? any SymbolDefining else { throw EvaluationError("`\(operation.mnemonic)` cannot be evaluated") }
-    do { _ = try operation.checkedResultTypes(for: operands.map(\.type)) } catch { throw EvaluationError(error.message, hint: error.hint) }
-    let (results, symbols) = try defining.evaluateDefining(operands, limits: limits)
+    let (results, symbols): ([Tensor], [String: Int])
+    if let control = node.operation as? any RegionEvaluable {
+      (results, symbols) = try control.evaluate(operands, binding: binding, limits: limits)
+    } else {
+      let operation = binding.isEmpty ? node.operation : node.operation.substituting(binding)
+      guard let defining = operation as? any SymbolDefining else { throw EvaluationError("`\(operation.mnemonic)` cannot be evaluated") }
+      do { _ = try operation.checkedResultTypes(for: operands.map(\.type)) } catch { throw EvaluationError(error.message, hint: error.hint) }
+      (results, symbols) = try defining.evaluateDefining(operands, limits: limits)
+    }
     for (symbol, value) in symbols {
       guard value >= 0 else { throw EvaluationError("the length `\(symbol)` comes out as \(value)") }
       binding[symbol] = Extent(value)

@@ -25,7 +25,7 @@ extension GraphLowering {
       var steps = try steps(&inner)
       for (output, place) in zip(region.outputs, places) {
         let computed = try view(output, inner, node)
-        if computed != place { steps.append(try copy(computed, to: place, region.type(of: output), node)) }
+        if computed != place { steps.append(try copy(computed, to: place, region.type(of: output), node.origin)) }
       }
       arms.append(steps)
     }
@@ -47,7 +47,7 @@ extension GraphLowering {
     var inner = try Scope(body, reading: Array(node.operands.dropFirst()), of: node, around: scope, skipping: loop.carried, &self)
 
     let again = buffer("again", TensorType(.bool, []), .arena(offset: nil))
-    var before = [try copy(try view(node.operands[0], scope, node), to: again, TensorType(.bool, []), node)]
+    var before = [try copy(try view(node.operands[0], scope, node), to: again, TensorType(.bool, []), node.origin)]
     inner.destinations[body.outputs[0]] = again
 
     let changing = Set(loop.lengths)
@@ -55,7 +55,7 @@ extension GraphLowering {
     for position in 0..<loop.carried where changing.isDisjoint(with: body.type(of: body.inputs[position]).shape.symbols) {
       let turn = self.turns(body.type(of: body.inputs[position]))
       turns[position] = turn
-      before.append(try copy(try view(initial[position], scope, node), to: turn.place(0), body.type(of: body.inputs[position]), node))
+      before.append(try copy(try view(initial[position], scope, node), to: turn.place(0), body.type(of: body.inputs[position]), node.origin))
       inner.views[body.inputs[position]] = turn.place(round)
       let next = body.outputs[position + 1]
       if inner.destinations[next] == nil { inner.destinations[next] = turn.place(round + 1) }
@@ -65,7 +65,7 @@ extension GraphLowering {
       let input = body.inputs[position]
       let place = buffer("state", body.type(of: input), .arena(offset: nil))
       inner.views[input] = place
-      before.append(try copy(try view(initial[position], scope, node), to: place, scope.graph.type(of: initial[position]), node))
+      before.append(try copy(try view(initial[position], scope, node), to: place, scope.graph.type(of: initial[position]), node.origin))
     }
 
     var slices: [(value: ValueID, place: KernelProgram.View, whole: KernelProgram.View)] = []
@@ -85,16 +85,16 @@ extension GraphLowering {
     var steps = round0 + (try self.steps(&inner))
     for (value, place, _) in slices {
       let computed = try view(value, inner, node)
-      if computed != place { steps.append(try copy(computed, to: place, body.type(of: value), node)) }
+      if computed != place { steps.append(try copy(computed, to: place, body.type(of: value), node.origin)) }
     }
     let decision = try view(body.outputs[0], inner, node)
-    if decision != again { steps.append(try copy(decision, to: again, TensorType(.bool, []), node)) }
+    if decision != again { steps.append(try copy(decision, to: again, TensorType(.bool, []), node.origin)) }
     var moves: [KernelProgram.Advance.Move] = []
     for position in 0..<loop.carried {
       let next = body.outputs[position + 1]
       let computed = try view(next, inner, node)
       if let turn = turns[position] {
-        if computed != turn.place(round + 1) { steps.append(try copy(computed, to: turn.place(round + 1), body.type(of: next), node)) }
+        if computed != turn.place(round + 1) { steps.append(try copy(computed, to: turn.place(round + 1), body.type(of: next), node.origin)) }
       } else {
         moves.append(.init(from: computed, to: try view(body.inputs[position], inner, node), elementCount: body.type(of: next).shape.elementCount))
       }
@@ -142,14 +142,14 @@ extension GraphLowering {
       return []
     }
     scope.views[result] = wanted
-    return [try copy(place, to: wanted, scope.graph.type(of: result), node)]
+    return [try copy(place, to: wanted, scope.graph.type(of: result), node.origin)]
   }
 
   /// The number of a reason for a run to stop.
   mutating func failure(_ node: Node, _ what: String) -> Int { program.addFailure("\(node.origin): \(what)") }
 
   /// A call that copies a whole tensor.
-  mutating func copy(_ source: KernelProgram.View, to place: KernelProgram.View, _ type: TensorType, _ node: Node) throws(CompileError) -> KernelProgram.Step {
+  mutating func copy(_ source: KernelProgram.View, to place: KernelProgram.View, _ type: TensorType, _ origin: NodeOrigin) throws(CompileError) -> KernelProgram.Step {
     var emitter = ElementEmitter(graph: Graph())
     let from = emitter.builder.buffer("x", type.element, .read)
     let to = emitter.builder.buffer("y", type.element, .write)
@@ -159,7 +159,7 @@ extension GraphLowering {
     let kernel = emitter.builder.kernel("copy", [loop])
     return .call(
       .init(
-        kernel: program.add(kernel), arguments: [source, place], symbols: kernel.symbols.map { Extent(symbol: $0) }, origin: "\(node.origin.node) (copy)",
+        kernel: program.add(kernel), arguments: [source, place], symbols: kernel.symbols.map { Extent(symbol: $0) }, origin: "\(origin.node) (copy)",
         bytes: type.byteCount * 2, note: "copy"))
   }
 }
@@ -202,7 +202,9 @@ extension GraphLowering.Scope {
 
   /// Checks facts as soon as their symbols are bound.
   mutating func require(_ conditions: [ShapeCondition], _ lowering: inout GraphLowering) {
-    for condition in conditions {
+    // What nothing reads any more is not computed.
+    let known = Set(lowering.program.symbols + lowering.program.computedSymbols)
+    for condition in conditions where known.isSuperset(of: condition.extent.symbols) {
       pending.append(.require(condition.kind == .zero ? .zero : .nonNegative, condition.extent, failure: lowering.program.addFailure(condition.violation)))
     }
   }

@@ -145,9 +145,14 @@ extension GraphLowering {
   mutating func lower(_ scan: Scan, _ node: Node, _ scope: inout Scope) throws(CompileError) -> [KernelProgram.Step] {
     let body = scan.body
     loopCount += 1
-    let symbol = scan.round ?? "%step\(loopCount)"
+    let symbol = "%step\(loopCount)"
     let time = scan.isReversed ? scan.extent - 1 - Extent(symbol: symbol) : Extent(symbol: symbol)
     var inner = Scope(graph: body)
+    var first: [KernelProgram.Step] = []
+    if let round = scan.round {
+      program.computedSymbols.append(round)
+      first.append(.set(symbol: round, to: Extent(symbol: symbol), failure: failure(node, "the number of a step")))
+    }
     inner.require(body.requirements, &self)
     var before: [KernelProgram.Step] = []
 
@@ -161,7 +166,7 @@ extension GraphLowering {
       inner.views[body.inputs[position]] = turn.place(step)
       let next = body.outputs[position]
       if inner.destinations[next] == nil { inner.destinations[next] = turn.place(step + 1) }
-      before.append(try copy(try view(node.operands[position], scope, node), to: turn.place(0), type, node))
+      before.append(try copy(try view(node.operands[position], scope, node), to: turn.place(0), type, node.origin))
     }
     for position in scan.carried..<body.inputs.count {
       let input = body.inputs[position]
@@ -184,14 +189,14 @@ extension GraphLowering {
       slices.append((body.outputs[position], slice))
       if inner.destinations[body.outputs[position]] == nil { inner.destinations[body.outputs[position]] = slice }
     }
-    var steps = try steps(&inner)
+    var steps = first + (try self.steps(&inner))
     for (value, place) in slices {
       let computed = try view(value, inner, node)
-      if computed != place { steps.append(try copy(computed, to: place, body.type(of: value), node)) }
+      if computed != place { steps.append(try copy(computed, to: place, body.type(of: value), node.origin)) }
     }
     for position in 0..<scan.carried {
       let next = try view(body.outputs[position], inner, node)
-      if next != turns[position].place(step + 1) { steps.append(try copy(next, to: turns[position].place(step + 1), body.type(of: body.outputs[position]), node)) }
+      if next != turns[position].place(step + 1) { steps.append(try copy(next, to: turns[position].place(step + 1), body.type(of: body.outputs[position]), node.origin)) }
     }
     var after: [KernelProgram.Step] = []
     for position in 0..<scan.carried { after += try settle(node.results[position], in: turns[position].place(scan.extent), node, &scope) }

@@ -85,7 +85,7 @@ struct GraphLowering {
         throw CompileError(.unsupported, "the output `\(graph.outputNames[number])` was left out of every fusion", stage: .lower, origin: NodeOrigin(file: graph.name))
       }
       if let destination = scope.destinations[output] {
-        program.steps.append(try copy(place, to: destination, graph.type(of: output), producer))
+        program.steps.append(try copy(place, to: destination, graph.type(of: output), producer.origin))
       } else {
         program.steps.append(.export(place, output: number))
       }

@@ -23,6 +23,9 @@ struct SpecialTemplate {
     case let operation as ScatterND:
       try fusion.single("scatter_nd", access: .readWrite) { emitter, output throws(CompileError) in try template.scatterND(operation, node, &emitter, output) }
     case let operation as TopK: try topK(operation, node, &fusion)
+    case let operation as Suppress: try suppress(operation, node, &fusion)
+    case let operation as Compact:
+      try fusion.single("compact") { emitter, output throws(CompileError) in try template.compact(operation, node, &emitter, output) }
     default:
       throw CompileError(
         .unsupported, "`\(node.operation.mnemonic)` has no kernel yet", stage: .lower, origin: node.origin, operands: graph.types(of: node.operands))
@@ -30,7 +33,7 @@ struct SpecialTemplate {
   }
 
   /// Loops over every axis but one; `body` gets the index with that axis at 0.
-  private func lines(
+  func lines(
     _ shape: Shape, except axis: Int?, _ emitter: inout ElementEmitter, _ body: (inout ElementEmitter, [Expression]) throws(CompileError) -> [Statement]
   ) throws(CompileError) -> [Statement] {
     let axes = (0..<shape.rank).filter { $0 != axis && shape[$0] != 1 }
@@ -166,10 +169,6 @@ struct SpecialTemplate {
     let graph = fusion.body
     let type = graph.type(of: node.operands[0])
     let extent = type.shape[operation.axis]
-    var (emitter, arguments) = fusion.emitter()
-    let values = emitter.builder.buffer("values", type.element, .write)
-    let places = emitter.builder.buffer("places", .i64, .write)
-    let resultShape = graph.type(of: node.results[0]).shape
     func isBefore(_ a: Expression, _ i: Expression, _ b: Expression, _ j: Expression) -> Expression {
       let order: Comparison = operation.isAscending ? .less : .greater
       var better = Expression.compare(order, a, b)
@@ -182,6 +181,11 @@ struct SpecialTemplate {
       }
       return .binary(.or, better, .binary(.and, same, .compare(.less, i, j)))
     }
+    if Self.isSorted(operation, extent) { return try sorted(operation, node, &fusion, isBefore: isBefore) }
+    var (emitter, arguments) = fusion.emitter()
+    let values = emitter.builder.buffer("values", type.element, .write)
+    let places = emitter.builder.buffer("places", .i64, .write)
+    let resultShape = graph.type(of: node.results[0]).shape
     let statements = try lines(type.shape, except: operation.axis, &emitter) { emitter, index throws(CompileError) in
       let best = emitter.builder.local("best", type.element, count: 1), place = emitter.builder.local("place", .i64, count: 1)
       let last = emitter.builder.local("last", type.element, count: 1), lastPlace = emitter.builder.local("lastPlace", .i64, count: 1)

@@ -1,3 +1,4 @@
+public import GraphIR
 import TensorTypes
 
 /// How a model is read: what its symbolic axes are bound to, and how much a file may ask for.
@@ -14,6 +15,8 @@ public struct ImportOptions: Sendable {
   /// What inputs that are optionals hold, by the name of the input.
   public var optionals: [String: OptionalForm] = [:]
   public var limits: ImportLimits
+  /// Differentiates graphs, for the operator `Gradient`; nil refuses it.
+  public var differentiate: Differentiation?
 
   public init(
     dimensions: [String: Int] = [:], shapes: [String: [Int]] = [:], values: [String: Tensor] = [:], limits: ImportLimits = ImportLimits()
@@ -32,6 +35,10 @@ public enum OptionalForm: Sendable, Hashable {
   case present
   case shape([Int])
 }
+
+/// Turns a graph of one output into one that takes the same inputs and gives the derivatives of the output's sum with respect to
+/// the inputs at some positions. The frontend does not know how; a pass does.
+public typealias Differentiation = @Sendable (Graph, [Int]) throws(CompileError) -> Graph
 
 /// What a model file may ask for before it is refused. The defaults are far above any model we have seen.
 public struct ImportLimits: Sendable {

@@ -47,6 +47,14 @@ struct TensorDecoder {
     return names.indices.contains(dataType) ? names[dataType] : "number \(dataType)"
   }
 
+  /// The number for a name of `TensorProto.DataType`, such as `FLOAT`, which the first versions of `Cast` wrote.
+  static func number(named name: String) -> Int? {
+    let names = [
+      "FLOAT", "UINT8", "INT8", "UINT16", "INT16", "INT32", "INT64", "STRING", "BOOL", "FLOAT16", "DOUBLE", "UINT32", "UINT64", "COMPLEX64", "COMPLEX128",
+    ]
+    return names.firstIndex(of: name.uppercased()).map { $0 + 1 }
+  }
+
   static func element(_ dataType: Int, of what: String, origin: NodeOrigin) throws(CompileError) -> ElementType {
     if let element = element(dataType) { return element }
     guard (1...26).contains(dataType) else {

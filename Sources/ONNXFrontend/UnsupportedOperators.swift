@@ -39,7 +39,8 @@ private struct OperatorCensus {
     for node in nodes {
       for attribute in node.attributes { if case .graph(let graphs) = attribute.value { for graph in graphs { visit(graph.nodes, opsets: opsets) } } }
       let domain = ModelImporter.domain(node.domain)
-      let isKnown = domain.isEmpty && ModelImporter.structural.contains(node.operatorName) || OperatorTable.importer(domain: domain, name: node.operatorName) != nil
+      let isKnown = domain.isEmpty && ModelImporter.structural.contains(node.operatorName)
+        || ModelImporter.preview.contains("\(domain)::\(node.operatorName)") || OperatorTable.importer(domain: domain, name: node.operatorName) != nil
       if isKnown || functions.contains(ModelImporter.key(domain, node.operatorName, node.overload)) { continue }
       let name = printable(domain.isEmpty ? node.operatorName : "\(domain)::\(node.operatorName)")
       if let position = positions[name] {

@@ -23,7 +23,7 @@ func evaluate(
   }
   let results = (0..<outputs).map { "y\($0)" }
   file.node(type, names, results, attributes)
-  for result in results { file.output(result) }
+  for result in results { file.output(result, element: 0) }
   let model = try loadONNX(path: file.write(to: folder))
   return try Interpreter.evaluate(model.graph, inputs: inputs)
 }

@@ -107,7 +107,8 @@ struct ONNXFile {
   }
 
   mutating func input(_ name: String, _ dimensions: [String], element: Int = 1) { graph.message(11, Self.value(name, element, dimensions)) }
-  mutating func output(_ name: String) { graph.message(12, Self.value(name)) }
+  /// An output; the element type 0 declares none.
+  mutating func output(_ name: String, element: Int = 1) { graph.message(12, Self.value(name, element)) }
   mutating func initializer(_ name: String, _ tensor: Tensor) { graph.message(5, Self.tensor(name, tensor)) }
   mutating func node(_ type: String, _ inputs: [String], _ outputs: [String], _ attributes: [(String, Attribute)] = [], domain: String = "") {
     graph.message(1, Self.node(type, inputs, outputs, attributes, domain: domain))

@@ -7,7 +7,7 @@ public enum OperationRegistry {
     Gather.self, GatherElements.self, GatherND.self, ScatterElements.self, ScatterND.self,
     Reduce.self, ArgReduce.self, Cumulative.self, TopK.self, ReduceWindow.self,
     Dot.self, Convolution.self,
-    Measure.self, Compact.self,
+    Measure.self, Compact.self, Suppress.self,
     Scan.self, If.self, While.self, Composite.self, Fusion.self,
   ]
 

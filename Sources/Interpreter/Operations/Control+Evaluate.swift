@@ -23,60 +23,82 @@ extension Fusion: Evaluable {
 }
 
 extension Graph {
-  fileprivate func evaluate(_ operands: [Tensor], _ limits: EvaluationLimits, _ what: String) throws(EvaluationError) -> [Tensor] {
+  fileprivate func evaluate(
+    _ operands: [Tensor], _ limits: EvaluationLimits, _ what: String, binding: [String: Extent] = [:]
+  ) throws(EvaluationError) -> [Tensor] {
     do {
-      return try EvaluationPlan(self, inputs: operands.map(\.type), binding: [:], limits: limits).run(operands)
+      return try EvaluationPlan(self, inputs: operands.map(\.type), binding: binding, limits: limits).run(operands)
     } catch {
       throw EvaluationError("in \(what): \(error.message)", hint: error.hint)
     }
   }
 }
 
-extension Scan: Evaluable {
+/// An operation whose graphs inside see the symbols from around, of which only the run knows which one is evaluated, and how often.
+protocol RegionEvaluable: Evaluable {
+  /// - Parameter binding: Symbols from around.
+  /// - Returns: The results, and a value for each of `definedSymbols`.
+  func evaluate(_ operands: [Tensor], binding: [String: Extent], limits: EvaluationLimits) throws(EvaluationError) -> (results: [Tensor], symbols: [String: Int])
+}
+
+extension RegionEvaluable {
   public func evaluate(_ operands: [Tensor], as results: [ConcreteType], limits: EvaluationLimits) throws(EvaluationError) -> [Tensor] {
-    guard let steps = extent.constant else { throw EvaluationError("the number of steps of `scan` is not known: \(extent)") }
-    guard steps <= limits.scanSteps else { throw EvaluationError("`scan` takes \(steps) steps; the limit is \(limits.scanSteps)") }
-    let slices = carried..<carried + scanned
-    var state = Array(operands[..<carried])
-    var stacked = [[Tensor]](repeating: [], count: results.count - carried)
-    do {
-      let plan = try EvaluationPlan(body, inputs: body.inputs.map { body.type(of: $0) }, binding: [round ?? "": 0], limits: limits)
-      for number in 0..<steps {
-        let step = isReversed ? steps - 1 - number : number
-        var inputs = state
-        for operand in operands[slices] {
-          let dimensions = Array(operand.dimensions.dropFirst())
-          let bytes = (elementCount(of: dimensions) ?? 0) * operand.element.byteCount
-          guard let slice = Tensor(operand.element, dimensions, storage: operand.storage, byteOffset: operand.byteOffset + step * bytes) else {
-            throw EvaluationError("step \(step) of `scan` reaches beyond \(operand.type)")
-          }
-          inputs.append(slice)
-        }
-        var plan = plan
-        if let round { plan = try EvaluationPlan(body, inputs: inputs.map(\.type) + operands[slices.upperBound...].map(\.type), binding: [round: Extent(number)], limits: limits) }
-        let outputs = try plan.run(inputs + operands[slices.upperBound...])
-        state = Array(outputs[..<carried])
-        for (position, slice) in outputs[carried...].enumerated() { stacked[position].append(slice) }
-      }
-    } catch let error as CompileError {
-      throw EvaluationError("in the body of `scan`: \(error.message)", hint: error.hint)
-    } catch let error as EvaluationError {
-      throw error
-    } catch {
-      throw EvaluationError("`scan` fails: \(error)")
-    }
-    return state + zip(stacked, results[carried...]).map { Tensor(stacking: isReversed ? $0.reversed() : $0, as: $1) }
+    try evaluate(operands, binding: [:], limits: limits).results
   }
 }
 
-extension If: SymbolDefining {
-  public func evaluate(_ operands: [Tensor], as results: [ConcreteType], limits: EvaluationLimits) throws(EvaluationError) -> [Tensor] {
-    let branch = operands[0].integers.first == 0 ? otherwise : then
-    return try branch.evaluate(Array(operands.dropFirst()), limits, "a branch of `if`")
+extension Scan: RegionEvaluable {
+  func evaluate(_ operands: [Tensor], binding: [String: Extent], limits: EvaluationLimits) throws(EvaluationError) -> (results: [Tensor], symbols: [String: Int]) {
+    guard let steps = extent.substituting(binding).constant, steps >= 0 else { throw EvaluationError("the number of steps of `scan` is not known: \(extent)") }
+    guard steps <= limits.scanSteps else { throw EvaluationError("`scan` takes \(steps) steps; the limit is \(limits.scanSteps)") }
+    guard operands.count == body.inputs.count, operands[carried..<carried + scanned].allSatisfy({ $0.dimensions.first == steps }) else {
+      throw EvaluationError("`scan` of \(steps) steps over other tensors")
+    }
+    let slices = carried..<carried + scanned
+    var state = Array(operands[..<carried])
+    var stacked = [[Tensor]](repeating: [], count: body.outputs.count - carried)
+    var plan: EvaluationPlan?
+    for number in 0..<steps {
+      let step = isReversed ? steps - 1 - number : number
+      var inputs = state
+      for operand in operands[slices] {
+        let dimensions = Array(operand.dimensions.dropFirst())
+        let bytes = (elementCount(of: dimensions) ?? 0) * operand.element.byteCount
+        guard let slice = Tensor(operand.element, dimensions, storage: operand.storage, byteOffset: operand.byteOffset + step * bytes) else {
+          throw EvaluationError("step \(step) of `scan` reaches beyond \(operand.type)")
+        }
+        inputs.append(slice)
+      }
+      inputs += operands[slices.upperBound...]
+      let outputs: [Tensor]
+      do throws(CompileError) {
+        var known = binding
+        if let round { known[round] = Extent(number) }
+        let prepared = if let plan { plan } else { try EvaluationPlan(body, inputs: inputs.map(\.type), binding: known, limits: limits) }
+        // Lengths that depend on the step need a plan of their own.
+        if round == nil { plan = prepared }
+        outputs = try prepared.run(inputs)
+      } catch { throw EvaluationError("in the body of `scan`: \(error.message)", hint: error.hint) }
+      state = Array(outputs[..<carried])
+      for (position, slice) in outputs[carried...].enumerated() { stacked[position].append(slice) }
+    }
+    var results = state
+    for (position, parts) in stacked.enumerated() {
+      let type = body.type(of: body.outputs[carried + position])
+      guard let whole = ConcreteType(TensorType(type.element, Shape([Extent(steps)] + type.shape.substituting(binding).extents))) else {
+        throw EvaluationError("the size of \(type) is not known")
+      }
+      try limits.check(whole)
+      results.append(Tensor(stacking: isReversed ? parts.reversed() : parts, as: whole))
+    }
+    return (results, [:])
   }
+}
 
-  public func evaluateDefining(_ operands: [Tensor], limits: EvaluationLimits) throws(EvaluationError) -> (results: [Tensor], symbols: [String: Int]) {
-    let results = try evaluate(operands, as: [], limits: limits)
+extension If: RegionEvaluable {
+  func evaluate(_ operands: [Tensor], binding: [String: Extent], limits: EvaluationLimits) throws(EvaluationError) -> (results: [Tensor], symbols: [String: Int]) {
+    let branch = operands[0].integers.first == 0 ? otherwise : then
+    let results = try branch.evaluate(Array(operands.dropFirst()), limits, "a branch of `if`", binding: binding)
     var found: [String: Int] = [:]
     for (shape, result) in zip(shapes, results) {
       for (extent, dimension) in zip(shape, result.dimensions) { if let symbol = extent.symbol, symbols.contains(symbol) { found[symbol] = dimension } }
@@ -85,12 +107,8 @@ extension If: SymbolDefining {
   }
 }
 
-extension While: SymbolDefining {
-  public func evaluate(_ operands: [Tensor], as results: [ConcreteType], limits: EvaluationLimits) throws(EvaluationError) -> [Tensor] {
-    try evaluateDefining(operands, limits: limits).results
-  }
-
-  public func evaluateDefining(_ operands: [Tensor], limits: EvaluationLimits) throws(EvaluationError) -> (results: [Tensor], symbols: [String: Int]) {
+extension While: RegionEvaluable {
+  func evaluate(_ operands: [Tensor], binding: [String: Extent], limits: EvaluationLimits) throws(EvaluationError) -> (results: [Tensor], symbols: [String: Int]) {
     var goesOn = operands[0].integers.first != 0
     var state = Array(operands[1...].prefix(carried))
     let captured = Array(operands[(1 + carried)...])
@@ -98,23 +116,23 @@ extension While: SymbolDefining {
     var found = lengths(of: state)
     found[round] = 0
     var rounds = 0
-    do throws(CompileError) {
-      while goesOn {
-        guard rounds < limits.scanSteps else { throw CompileError(.badInput, "it takes more than \(limits.scanSteps) rounds", stage: .run) }
-        let inputs = state + captured
-        let outputs = try EvaluationPlan(body, inputs: inputs.map(\.type), binding: found.mapValues { Extent($0) }, limits: limits).run(inputs)
-        goesOn = outputs[0].integers.first != 0
-        state = Array(outputs[1...].prefix(carried))
-        for (position, slice) in outputs[(1 + carried)...].enumerated() { slices[position].append(slice) }
-        rounds += 1
-        found = lengths(of: state)
-        found[round] = rounds
-      }
-    } catch { throw EvaluationError("in the body of `while`: \(error.message)", hint: error.hint) }
+    while goesOn {
+      guard rounds < limits.scanSteps else { throw EvaluationError("`while` takes more than \(limits.scanSteps) rounds") }
+      let known = binding.merging(found.mapValues { Extent($0) }) { _, own in own }
+      let outputs = try body.evaluate(state + captured, limits, "the body of `while`", binding: known)
+      goesOn = outputs[0].integers.first != 0
+      state = Array(outputs[1...].prefix(carried))
+      for (position, slice) in outputs[(1 + carried)...].enumerated() { slices[position].append(slice) }
+      rounds += 1
+      found = lengths(of: state)
+      found[round] = rounds
+    }
     var results = state
     for (position, parts) in slices.enumerated() {
       let type = body.type(of: body.outputs[1 + carried + position])
-      guard let whole = ConcreteType(TensorType(type.element, Shape([Extent(rounds)] + type.shape.extents))) else { throw EvaluationError("the size of \(type) is not known") }
+      guard let whole = ConcreteType(TensorType(type.element, Shape([Extent(rounds)] + type.shape.substituting(binding).extents))) else {
+        throw EvaluationError("the size of \(type) is not known")
+      }
       try limits.check(whole)
       results.append(Tensor(stacking: parts, as: whole))
     }

@@ -38,11 +38,15 @@ struct GraphBuilder {
   /// Something needs the contents of values that are only known when the model runs.
   func unknownContents(_ message: String, of values: [ValueID]) -> CompileError {
     let names = inputs(behind: values)
-    let fixes = names.map { "--fix \(printable($0))=FILE" }.joined(separator: " ")
-    let hint = names.isEmpty ? "shapes may depend on the shapes of inputs, but not on their contents" : "compile the model for one value, in a .npy, .pb or .json file: \(fixes)"
-    var error = unsupported(message, operands: values, hint: hint)
+    var error = unsupported(message, operands: values, hint: Self.hint(fixing: names))
     error.dependsOn = names
     return error
+  }
+
+  /// What helps where the values of some inputs have to be known.
+  static func hint(fixing names: [String]) -> String {
+    let fixes = names.map { "--fix \(printable($0))=FILE" }.joined(separator: " ")
+    return names.isEmpty ? "shapes may depend on the shapes of inputs, but not on their contents" : "compile the model for one value, in a .npy, .pb or .json file: \(fixes)"
   }
 
   /// The names of the inputs from which values are computed, in the order of the interface.

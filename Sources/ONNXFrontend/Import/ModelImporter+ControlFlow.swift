@@ -43,14 +43,18 @@ extension ModelImporter {
     let captured = Captured(branches, scope, builder)
     let fact = ShapePredicate(condition, builder)
     var regions: [Region] = []
-    do throws(CompileError) {
-      for branch in branches {
+    var failures: [CompileError?] = []
+    for branch in branches {
+      do throws(CompileError) {
         regions.append(try region(branch, formals: [], capturing: captured, call, context: context, around: builder))
-      }
-    } catch {
+        failures.append(nil)
+      } catch { failures.append(error) }
+    }
+    if let failure = failures.compactMap({ $0 }).first {
       // With a condition on lengths one branch may be for ranks and lengths that the model does not have here.
-      guard let fact else { throw error }
-      return try assume(fact, branches, call, scope: scope, context: context, builder: &builder)
+      if let fact { return try assume(fact, branches, call, scope: scope, context: context, builder: &builder) }
+      guard regions.count == 1, failure.problem == .badInput else { throw failure }
+      regions.insert(try Self.impossible(regions[0], failure, captured, call, builder), at: failures[0] == nil ? 1 : 0)
     }
     guard let operation = Self.joined(regions[0].graph, regions[1].graph, builder), regions[0].outputs == regions[1].outputs else {
       if let fact { return try assume(fact, branches, call, scope: scope, context: context, builder: &builder) }
@@ -59,6 +63,18 @@ extension ModelImporter {
     let flag = try builder.reshape(condition, to: [])
     let results = operation.shapes.isEmpty ? [] : try builder.addAll(operation, [flag] + captured.values)
     return BindingStructure.bindings(regions[0].outputs, of: results)
+  }
+
+  /// In place of a branch that the shapes here make wrong.
+  private static func impossible(_ other: Region, _ failure: CompileError, _ captured: Captured, _ call: OperatorCall, _ builder: GraphBuilder) throws(CompileError) -> Region {
+    let computed = Set(other.graph.computedSymbols)
+    let types = other.graph.types(of: other.graph.outputs)
+    let results = types.map { type in TensorType(type.element, Shape(type.shape.map { computed.isDisjoint(with: $0.symbols) ? $0 : 0 })) }
+    let graph: Graph
+    do throws(TypeError) {
+      graph = try If.impossible(inputs: captured.values.map { builder.type($0) }, results: results, violation: "\(call.origin): \(failure.message)")
+    } catch { throw failure }
+    return Region(graph: graph, outputs: other.outputs)
   }
 
   /// The branches as one operation; nil if they do not give results of the same element types and ranks.

@@ -122,7 +122,7 @@ extension ModelImporter {
     let outputs = body.graph.types(of: body.graph.outputs)
     guard Array(outputs.prefix(types.count)) == types else { return nil }
     let results = try builder.addAll(
-      Scan(carried: types.count, scanned: 0, extent: steps, round: round, body: body.graph), loop.values + loop.captured.values)
+      Scan(carried: types.count, scanned: 0, extent: steps, round: body.graph.mentionedSymbols.contains(round) ? round : nil, body: body.graph), loop.values + loop.captured.values)
     return BindingStructure.bindings(body.outputs, of: results)
   }
 

@@ -157,13 +157,14 @@ extension ModelImporter {
       found.formUnion(builder.inputs(behind: sources[position]))
     }
     translated.dependsOn = builder.graph.inputs.map { builder.graph.value($0).name }.filter(found.contains)
+    translated.hint = GraphBuilder.hint(fixing: translated.dependsOn)
     return translated
   }
 
   /// That some inputs decide something which has to be known before the model runs.
   func dependent(_ message: String, on values: [ValueID], _ call: OperatorCall, _ builder: GraphBuilder) -> CompileError {
-    var error = call.unsupported(message)
-    error.dependsOn = builder.inputs(behind: values)
+    var error = builder.unknownContents(message, of: values)
+    error.origin = call.origin
     return error
   }
 }

@@ -22,9 +22,9 @@ struct ModelImporter {
     let origin = NodeOrigin(file: file.name)
     opsets = Self.versions(proto.opsets)
     if let version = opsets[""] {
-      guard version >= 6, version <= Self.newestOpset else {
+      guard version >= 1, version <= Self.newestOpset else {
         throw CompileError(
-          version < 1 ? .badInput : .unsupported, "the model uses version \(version) of the operator set; 6 to \(Self.newestOpset) are supported",
+          version < 1 ? .badInput : .unsupported, "the model uses version \(version) of the operator set; 1 to \(Self.newestOpset) are supported",
           stage: .load, origin: origin, hint: "onnx.version_converter can change the version")
       }
     }
@@ -112,8 +112,11 @@ struct ModelImporter {
   mutating func importGraph(
     _ graph: GraphProto, scope: inout Scope, context: BlockContext, builder: inout GraphBuilder
   ) throws(CompileError) -> [Binding] {
-    if let sparse = graph.sparseInitializerNames.first {
-      throw CompileError(.unsupported, "tensor `\(printable(sparse))` is sparse", stage: .load, origin: NodeOrigin(file: decoder.file.name))
+    for sparse in graph.sparseInitializers {
+      builder.origin = NodeOrigin(file: decoder.file.name, node: printable(sparse.values.name))
+      let value = try builder.constant(sparse, decoder)
+      builder.setName(sparse.values.name, of: value)
+      guard scope.define(sparse.values.name, .value(value)) else { throw builder.refusal("value `\(printable(sparse.values.name))` is defined twice") }
     }
     for initializer in graph.initializers {
       let origin = NodeOrigin(file: decoder.file.name, node: initializer.name)
@@ -138,9 +141,12 @@ struct ModelImporter {
     return results
   }
 
-  private mutating func importNodes(
-    _ nodes: [NodeProto], outputs: [String], strings: Set<String>, scope: inout Scope, context: BlockContext, builder: inout GraphBuilder
+  /// Imports those of some nodes that the outputs need, and adds what they compute to the scope.
+  mutating func importNodes(
+    _ nodes: [NodeProto], outputs: [String], strings: Set<String>, scope: inout Scope, context outer: BlockContext, builder: inout GraphBuilder
   ) throws(CompileError) {
+    var context = outer
+    context.nodes = nodes
     guard context.depth <= options.limits.nesting else {
       throw builder.refusal("graphs and functions are nested more than \(options.limits.nesting) deep")
     }
@@ -188,6 +194,7 @@ struct ModelImporter {
     }
     let attributes = try self.attributes(node, context)
     if domain.isEmpty, let results = try importControlFlow(node, operands, attributes, scope: scope, context: context, builder: &builder) { return results }
+    if let results = try importPreview(node, domain, operands, attributes, scope: scope, context: context, builder: &builder) { return results }
     let origin = builder.origin
     if let importer = OperatorTable.importer(domain: domain, name: node.operatorName) {
       guard domain != "" || context.opsets[""] != nil else { throw builder.refusal("the model names no version of the operator set that \(node.operatorName) is from") }
@@ -199,8 +206,9 @@ struct ModelImporter {
         case .sequence?: throw builder.refusal("\(node.operatorName) does not take a sequence")
         }
       }
-      let call = OperatorCall(
+      var call = OperatorCall(
         name: node.operatorName, opset: origin.opset, inputs: values, outputs: node.outputs, attributes: attributes, origin: origin, decoder: decoder)
+      if domain.isEmpty, origin.opset <= LegacyForms.lastVersion { call = try LegacyForms.modernized(call, &builder) }
       return try importer(call, &builder).map { .value($0) }
     }
     if let function = functions[Self.key(domain, node.operatorName, node.overload)] {

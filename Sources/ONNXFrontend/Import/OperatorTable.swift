@@ -11,6 +11,8 @@ enum OperatorTable {
       NormalizationOperators.table, ReductionOperators.table, ShapeOperators.table, MovementOperators.table, SliceOperators.table,
       IndexingOperators.table, ResizeOperators.table, RecurrentOperators.table, QuantizationOperators.table, AttentionOperators.table,
       LossOperators.table, StatefulOperators.table, SignalOperators.table, GridOperators.table, MachineLearningOperators.table,
+      RandomOperators.table, RegionOperators.table, UnpoolingOperators.table, DeformableConvolution.table, Determinant.table,
+      PlacementOperators.table, OptimizerOperators.table,
     ]
     var table: [String: OperatorImporter] = [:]
     for family in families { table.merge(family) { first, _ in first } }

@@ -46,4 +46,6 @@ struct BlockContext {
   var depth = 0
   /// Put before node names: the names of the calls that lead here.
   var prefix = ""
+  /// The nodes of the graph or function; `Gradient` names values that they compute.
+  var nodes: [NodeProto] = []
 }

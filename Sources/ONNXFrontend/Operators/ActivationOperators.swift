@@ -59,7 +59,6 @@ enum ActivationOperators {
     },
     "Gelu": gelu,
     "Clip": clip,
-    "Dropout": dropout,
   ]
 
   static func relu(_ x: ValueID, _ b: inout GraphBuilder) throws(CompileError) -> ValueID { try b.binary(.maximum, x, 0) }
@@ -132,20 +131,5 @@ enum ActivationOperators {
       x = try ElementwiseOperators.binary(function, x, scalar, &b)
     }
     return [x]
-  }
-
-  /// The identity at inference; the mask is all true.
-  private static func dropout(_ call: OperatorCall, _ b: inout GraphBuilder) throws(CompileError) -> [ValueID] {
-    let x = try call.input(0)
-    if let training = call.optional(2) {
-      guard let flag = b.contents(training)?.elements.first?.integer else { throw b.unsupported("Dropout with a training mode only known when the model runs") }
-      if flag != 0 {
-        let ratio = try call.optional(1).map { value throws(CompileError) in try b.requireNumbers(value, "the ratio").first ?? 0.5 } ?? 0.5
-        guard ratio == 0 else { throw b.unsupported("Dropout in training mode", hint: "export the model for inference") }
-      }
-    }
-    guard call.wantsOutput(1) else { return [x] }
-    let element: ElementType = call.opset < 10 ? b.element(x) : .bool
-    return [x, try b.broadcast(b.scalar(1, element), to: b.shape(x))]
   }
 }

@@ -148,7 +148,7 @@ enum AttentionOperators {
   }
 
   /// Keys or values for every query head: each one serves as many neighbouring query heads.
-  private static func repeated(_ x: ValueID, heads: Extent, _ b: inout GraphBuilder) throws(CompileError) -> ValueID {
+  static func repeated(_ x: ValueID, heads: Extent, _ b: inout GraphBuilder) throws(CompileError) -> ValueID {
     let shape = b.shape(x)
     if shape[1] == heads { return x }
     guard let count = heads.dividedExactly(by: shape[1]) else { throw b.refusal("\(heads) query heads on \(shape[1]) heads of keys", operands: [x]) }

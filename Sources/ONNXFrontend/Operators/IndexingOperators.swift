@@ -126,10 +126,9 @@ enum IndexingOperators {
     let (given, values) = (try call.input(0), try call.input(2))
     let depthValue = try call.input(1)
     let depth: Extent
-    if b.element(depthValue).isFloatingPoint {
-      depth = Extent(Int(clamping: try b.requireNumbers(depthValue, "`depth`").first ?? 0))
-    } else {
-      depth = try b.requireExtents(depthValue, "`depth`").first ?? 0
+    if b.element(depthValue).isFloatingPoint, let known = b.contents(depthValue)?.elements.first?.constant { depth = Extent(Int(clamping: known)) } else {
+      let whole = try b.element(depthValue).isFloatingPoint ? b.convert(depthValue, to: .i64) : depthValue
+      depth = try b.measured(b.length(whole, "`depth`"))
     }
     guard b.shape(values) == [2] else { throw b.refusal("the values of OneHot must be two", operands: [given, values]) }
     let axis = try call.axis(call.integer("axis", default: -1), rank: b.rank(given) + 1)

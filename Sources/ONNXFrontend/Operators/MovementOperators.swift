@@ -66,7 +66,7 @@ enum MovementOperators {
     let count = call.outputs.count
     var sizes: [Extent]
     if let given = try call.integers("split") { sizes = given.map { Extent($0) } } else if let given = call.optional(1) {
-      sizes = try b.requireExtents(given, "the sizes of the parts")
+      sizes = try b.measured(given, "the sizes of the parts")
     } else {
       guard count >= 1, try call.integer("num_outputs", default: count) == count else { throw b.refusal("Split into \(count) outputs", operands: [x]) }
       let size = extent.ceilDivided(by: Extent(count))
@@ -100,7 +100,7 @@ enum MovementOperators {
   private static func tile(_ call: OperatorCall, _ b: inout GraphBuilder) throws(CompileError) -> [ValueID] {
     let x = try call.input(0)
     let shape = b.shape(x).extents
-    let repeats = try b.requireExtents(call.input(1), "the number of repeats")
+    let repeats = try b.measured(call.input(1), "the number of repeats")
     guard repeats.count == shape.count, repeats.allSatisfy({ ($0.constant ?? 0) >= 0 }) else { throw b.refusal("Tile by \(Shape(repeats))", operands: [x]) }
     var (spread, full): ([Extent], [Extent]) = ([], [])
     for (extent, count) in zip(shape, repeats) {
@@ -155,9 +155,9 @@ enum MovementOperators {
     var x = try call.input(0)
     let rank = b.rank(x)
     let mode = try call.word("mode", default: Pad.Mode.constant)
-    let amounts: [Extent]
-    if call.opset < 11 { amounts = (try call.integers("pads") ?? []).map { Extent($0) } } else {
-      amounts = try b.requireExtents(call.input(1), "the padding")
+    let amounts: [Length]
+    if call.opset < 11 { amounts = (try call.integers("pads") ?? []).map { .constant($0) } } else {
+      amounts = try b.lengths(call.input(1), "the padding")
     }
     var axes = Array(0..<rank)
     if let given = call.optional(3) {
@@ -168,14 +168,12 @@ enum MovementOperators {
       throw b.refusal("Pad has \(amounts.count) amounts for \(axes.count) axes", operands: [x])
     }
     var (low, high) = ([Extent](repeating: 0, count: rank), [Extent](repeating: 0, count: rank))
-    for (position, axis) in axes.enumerated() { (low[axis], high[axis]) = (amounts[position], amounts[position + axes.count]) }
-    // A negative amount takes elements away.
-    for axis in 0..<rank {
-      let (cutLow, cutHigh) = (max(0, -(low[axis].constant ?? 0)), max(0, -(high[axis].constant ?? 0)))
-      if cutLow == 0 && cutHigh == 0 { continue }
-      x = try b.slice(x, axis: axis, start: Extent(cutLow), size: b.shape(x)[axis] - Extent(cutLow) - Extent(cutHigh))
-      if cutLow > 0 { low[axis] = 0 }
-      if cutHigh > 0 { high[axis] = 0 }
+    for (position, axis) in axes.enumerated() {
+      // A negative amount takes elements away.
+      let (before, after) = (try amount(amounts[position], &b), try amount(amounts[position + axes.count], &b))
+      (low[axis], high[axis]) = (before.added, after.added)
+      if before.cut == 0 && after.cut == 0 { continue }
+      x = try b.slice(x, axis: axis, start: before.cut, size: b.shape(x)[axis] - before.cut - after.cut)
     }
     if (low + high).allSatisfy({ $0 == 0 }) { return [x] }
     guard mode == .constant else { return [try b.add(Pad(low: low, high: high, mode: mode), x)] }
@@ -186,6 +184,17 @@ enum MovementOperators {
       value = try b.scalar(0, b.element(x))
     }
     return [try b.add(Pad(low: low, high: high), x, value)]
+  }
+
+  /// How many elements an amount of padding adds, and how many it takes away.
+  private static func amount(_ length: Length, _ b: inout GraphBuilder) throws(CompileError) -> (added: Extent, cut: Extent) {
+    if let extent = length.extent {
+      let cut = max(0, -(extent.constant ?? 0))
+      return cut > 0 ? (0, Extent(cut)) : (extent, 0)
+    }
+    let zero = Length.constant(0)
+    let found = try b.measured([b.apply(.maximum, length, zero), b.apply(.maximum, b.apply(.subtract, zero, length), zero)])
+    return (found[0], found[1])
   }
 
   private static func triangle(_ call: OperatorCall, _ b: inout GraphBuilder) throws(CompileError) -> [ValueID] {

@@ -187,7 +187,12 @@ enum NormalizationOperators {
     } else if call.opset < 7, !(try call.flag("is_test")), call.wantsOutput(1) {
       throw b.unsupported("BatchNormalization in training mode", hint: "export the model for inference")
     }
-    guard try call.flag("spatial", default: true) else { throw b.unsupported("BatchNormalization with `spatial` 0") }
+    if call.opset < 9, !(try call.flag("spatial", default: true)) {
+      // A scale, a shift, a mean and a variance for each element of an image.
+      let inverse = try b.unary(.reciprocal, b.unary(.squareRoot, b.binary(.add, variance, epsilon)))
+      let normal = try b.binary(.multiply, b.binary(.subtract, b.convert(x, to: accumulator), mean), inverse)
+      return [try b.convert(b.binary(.add, b.binary(.multiply, normal, scale), shift), to: element)]
+    }
     scale = try b.binary(.divide, scale, b.unary(.squareRoot, b.binary(.add, variance, epsilon)))
     shift = try b.binary(.subtract, shift, b.binary(.multiply, mean, scale))
     let result = try perChannel(x, b.convert(scale, to: element), b.convert(shift, to: element), &b)

@@ -54,7 +54,11 @@ enum PoolingOperators {
     let x = try spatialInput(call, b)
     let geometry = try geometry(call, x, b)
     let lowest = b.element(x).integerRange.map { Double($0.lowerBound) } ?? -.infinity
-    return [try reduceWindow(.maximum, x, geometry, neutral: lowest, &b)]
+    var results = [try reduceWindow(.maximum, x, geometry, neutral: lowest, &b)]
+    if call.wantsOutput(1) {
+      results.append(try UnpoolingOperators.maximumIndices(x, geometry, isColumnMajor: call.flag("storage_order"), &b))
+    }
+    return results
   }
 
   private static func averagePool(_ call: OperatorCall, _ b: inout GraphBuilder) throws(CompileError) -> [ValueID] {

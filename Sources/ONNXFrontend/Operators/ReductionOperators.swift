@@ -102,9 +102,7 @@ enum ReductionOperators {
     let axis = try call.axis(call.integer("axis", default: -1), rank: b.rank(x))
     let k: Extent
     if call.opset < 10 { k = Extent(try call.integer("k")) } else {
-      let given = try b.requireExtents(call.input(1), "`k`")
-      guard given.count == 1 else { throw b.refusal("`k` of TopK must be one number") }
-      k = given[0]
+      k = try b.measured(b.length(call.input(1), "`k`"))
     }
     return try b.addAll(TopK(k: k, axis: axis, isAscending: !call.flag("largest", default: true)), [x])
   }

@@ -3,7 +3,14 @@ import TensorTypes
 
 /// `Resize` and `Upsample`, axis by axis: whole-number repeats as broadcasts, everything else as weighted gathers.
 enum ResizeOperators {
-  static let table: [String: OperatorImporter] = ["Resize": resize, "Upsample": upsample]
+  static let table: [String: OperatorImporter] = [
+    "Resize": resize, "Upsample": upsample,
+    "ImageDecoder": { call, b throws(CompileError) in
+      throw b.unsupported(
+        "ImageDecoder is left out: image formats are read before the graph, not in it",
+        hint: "cut the model behind ImageDecoder and give it pixels; `ingot run` and artifacts read JPEG and PNG files as inputs")
+    },
+  ]
 
   /// What one axis becomes.
   private struct Target {

@@ -28,13 +28,13 @@ enum ShapeOperators {
     if let values = try call.numbers("value_floats") { return [try b.constant(Tensor(.f32, [values.count], values))] }
     if let values = try call.integers("value_ints") { return [try b.constant(Tensor(values))] }
     if call.has("value_string") || call.has("value_strings") { throw b.unsupported("a Constant of strings", hint: "strings are not supported yet") }
-    if call.has("sparse_value") { throw b.unsupported("a sparse Constant") }
+    if case .sparseTensor(let sparse)? = call.attributes["sparse_value"] { return [try b.constant(sparse, call.decoder)] }
     throw b.refusal("Constant has no value")
   }
 
   /// A scalar, repeated: however large the shape is, it takes no memory here.
   private static func constantOfShape(_ call: OperatorCall, _ b: inout GraphBuilder) throws(CompileError) -> [ValueID] {
-    let extents = try b.requireExtents(call.input(0), "a shape")
+    let extents = try b.measured(call.input(0), "a shape")
     let value = try call.tensor("value") ?? Tensor(scalar: 0, .f32)
     guard value.count == 1, let scalar = value.reshaped([]) else { throw b.refusal("`value` of ConstantOfShape has \(value.count) elements") }
     return [try repeated(b.constant(scalar), to: Shape(extents), &b)]
@@ -68,6 +68,9 @@ enum ShapeOperators {
       throw b.refusal("Range takes start, limit and delta of one type", operands: operands)
     }
     let element = b.element(operands[0])
+    if operands.contains(where: { b.contents($0) == nil }) {
+      return [try ComputedShapes.range(b.reshape(operands[0], to: []), b.reshape(operands[1], to: []), b.reshape(operands[2], to: []), &b)]
+    }
     let count: Extent
     if element.isFloatingPoint {
       var numbers: [Double] = []
@@ -106,7 +109,9 @@ enum ShapeOperators {
 
   private static func expand(_ call: OperatorCall, _ b: inout GraphBuilder) throws(CompileError) -> [ValueID] {
     let x = try call.input(0)
-    let wanted = Shape(try b.requireExtents(call.input(1), "a shape"))
+    let lengths = try b.lengths(call.input(1), "a shape")
+    if lengths.contains(where: \.isComputed) { return [try ComputedShapes.expand(x, to: lengths, &b)] }
+    let wanted = Shape(lengths.compactMap(\.extent))
     guard let target = b.shape(x).broadcast(with: wanted) else { throw b.refusal("Expand to \(wanted)", operands: [x]) }
     return [try repeated(x, to: target, &b)]
   }
@@ -122,8 +127,12 @@ enum ShapeOperators {
   private static func reshape(_ call: OperatorCall, _ b: inout GraphBuilder) throws(CompileError) -> [ValueID] {
     let x = try call.input(0)
     let source = b.shape(x)
-    var wanted = try b.requireExtents(call.input(1), "a shape")
+    let lengths = try b.lengths(call.input(1), "a shape")
     let keepsZeros = try call.flag("allowzero")
+    if lengths.contains(where: \.isComputed) {
+      return [try reshaped(x, to: ComputedShapes.reshaped(source, to: lengths, keepsZeros: keepsZeros, x, &b), &b)]
+    }
+    var wanted = lengths.compactMap(\.extent)
     for axis in wanted.indices where wanted[axis] == 0 && !keepsZeros {
       guard axis < source.rank else { throw b.refusal("Reshape copies axis \(axis), which is not there", operands: [x]) }
       wanted[axis] = source[axis]

@@ -5,13 +5,14 @@ import TensorTypes
 import Glibc
 #endif
 
-/// Windows of signal processing, and Fourier transforms as products with constant matrices.
+/// Windows of signal processing, Fourier transforms, mel filters.
 enum SignalOperators {
   static let table: [String: OperatorImporter] = [
     "HannWindow": { call, b throws(CompileError) in [try window(call, [0.5, 0.5], &b)] },
     "HammingWindow": { call, b throws(CompileError) in [try window(call, [25.0 / 46, 21.0 / 46], &b)] },
     "BlackmanWindow": { call, b throws(CompileError) in [try window(call, [0.42, 0.5, 0.08], &b)] },
     "DFT": fourierTransform,
+    "STFT": shortTimeTransform,
     "MelWeightMatrix": melWeights,
   ]
 
@@ -39,7 +40,7 @@ enum SignalOperators {
   private static func fourierTransform(_ call: OperatorCall, _ b: inout GraphBuilder) throws(CompileError) -> [ValueID] {
     let x = try call.input(0)
     let rank = b.rank(x)
-    guard rank >= 2, let parts = b.shape(x)[rank - 1].constant, parts == 1 || parts == 2 else {
+    guard rank >= 2, let count = b.shape(x)[rank - 1].constant, count == 1 || count == 2 else {
       throw b.refusal("DFT takes a last axis of 1 or 2", operands: [x])
     }
     let isInverse = try call.flag("inverse"), isOneSided = try call.flag("onesided")
@@ -52,31 +53,81 @@ enum SignalOperators {
     // A one-sided spectrum is turned back with its mirrored half.
     let mirrors = isInverse && isOneSided
     if mirrors && call.optional(1) == nil { length = 2 * (length - 1) }
-    guard length >= 1, length <= 1 << 13 else {
-      throw length < 1 ? b.refusal("DFT of \(length) elements", operands: [x]) : b.unsupported("DFT of \(length) elements", operands: [x], hint: "up to 8192 are supported")
+    guard length >= 1, length <= FourierTransform.longest else {
+      throw length < 1 ? b.refusal("DFT of \(length) elements", operands: [x]) : b.unsupported("DFT of \(length) elements", operands: [x], hint: "up to \(FourierTransform.longest) are supported")
     }
-    let taken = mirrors ? length / 2 + 1 : length
-    let element = b.element(x)
-    var signal = try b.convert(x, to: .f64)
-    signal = try fitted(signal, axis: axis, length: taken, &b)
-    // [..., n, parts] with the axis moved behind the others.
+    let signal = try fitted(b.convert(x, to: .f64), axis: axis, length: mirrors ? length / 2 + 1 : length, &b)
+    // The real and imaginary parts with the axis behind the others.
     let others = (0..<rank - 1).filter { $0 != axis }
     let moved = try b.transpose(signal, others + [axis, rank - 1])
-    let real = try b.select(moved, axis: rank - 1, at: 0)
-    let imaginary = parts == 2 ? try b.select(moved, axis: rank - 1, at: 1) : nil
-    let produced = isOneSided && !isInverse ? length / 2 + 1 : length
-    let (cosines, sines) = matrices(taken: taken, produced: produced, length: length, isInverse: isInverse, mirrors: mirrors)
-    let c = try b.constant(Tensor(.f64, [taken, produced], cosines)), s = try b.constant(Tensor(.f64, [taken, produced], sines))
-    var outReal = try MatrixOperators.product(real, c, &b)
-    var outImaginary = try MatrixOperators.product(real, s, &b)
-    if let imaginary {
-      outReal = try b.binary(.subtract, outReal, MatrixOperators.product(imaginary, s, &b))
-      outImaginary = try b.binary(.add, outImaginary, MatrixOperators.product(imaginary, c, &b))
-    }
-    let last = rank - 1
-    let joined = mirrors ? try b.unsqueeze(outReal, axis: last) : try b.concatenate([b.unsqueeze(outReal, axis: last), b.unsqueeze(outImaginary, axis: last)], axis: last)
+    var parts: FourierTransform.Signal = (try b.select(moved, axis: rank - 1, at: 0), nil)
+    if count == 2 { parts.imaginary = try b.select(moved, axis: rank - 1, at: 1) }
+    if mirrors { parts = try mirrored(parts, length: length, &b) }
+    let joined = try spectrum(parts, length: length, isInverse: isInverse, isOneSided: isOneSided, &b)
     let back = Array(0..<axis) + [rank - 2] + Array(axis..<rank - 2) + [rank - 1]
-    return [try b.convert(b.transpose(joined, back), to: element)]
+    return [try b.convert(b.transpose(joined, back), to: b.element(x))]
+  }
+
+  /// The transform of the last axis as [..., bins, 2]; of a one-sided spectrum the real signal, [..., length, 1].
+  private static func spectrum(
+    _ parts: FourierTransform.Signal, length: Int, isInverse: Bool, isOneSided: Bool, _ b: inout GraphBuilder
+  ) throws(CompileError) -> ValueID {
+    let result = try FourierTransform(isInverse: isInverse).apply(parts, length: length, &b)
+    let axis = b.rank(result.real) - 1
+    func finished(_ value: ValueID, _ b: inout GraphBuilder) throws(CompileError) -> ValueID {
+      var value = value
+      if isInverse { value = try b.binary(.multiply, value, 1 / Double(length)) }
+      if isOneSided && !isInverse { value = try b.slice(value, axis: axis, start: 0, size: Extent(length / 2 + 1)) }
+      return try b.unsqueeze(value, axis: axis + 1)
+    }
+    let real = try finished(result.real, &b)
+    if isInverse && isOneSided { return real }
+    guard let imaginary = result.imaginary else { return try b.pad(real, low: b.shape(real).map { _ in 0 }, high: b.shape(real).dropLast().map { _ in 0 } + [1], value: 0) }
+    return try b.concatenate([real, finished(imaginary, &b)], axis: axis + 1)
+  }
+
+  /// The whole spectrum of a real signal from its first half: each other element is the conjugate of its mirror image.
+  private static func mirrored(_ half: FourierTransform.Signal, length: Int, _ b: inout GraphBuilder) throws(CompileError) -> FourierTransform.Signal {
+    let missing = length - length / 2 - 1
+    guard missing > 0 else { return half }
+    func whole(_ value: ValueID, isConjugate: Bool, _ b: inout GraphBuilder) throws(CompileError) -> ValueID {
+      let axis = b.rank(value) - 1
+      let rest = try b.add(Reverse(axes: [axis]), b.slice(value, axis: axis, start: 1, size: Extent(missing)))
+      return try b.concatenate([value, isConjugate ? b.unary(.negate, rest) : rest], axis: axis)
+    }
+    return (try whole(half.real, isConjugate: false, &b), try half.imaginary.map { value throws(CompileError) in try whole(value, isConjugate: true, &b) })
+  }
+
+  // MARK: Short-time Fourier transform
+
+  /// Spectra of overlapping parts of a signal [batch, length, 1 or 2], each weighted by a window.
+  private static func shortTimeTransform(_ call: OperatorCall, _ b: inout GraphBuilder) throws(CompileError) -> [ValueID] {
+    let x = try call.input(0)
+    let rank = b.rank(x)
+    let count = rank == 3 ? b.shape(x)[2].constant ?? 0 : 1
+    guard rank == 2 || rank == 3, count == 1 || count == 2 else { throw b.refusal("STFT takes a signal [batch, length, 1 or 2]", operands: [x]) }
+    let step = try b.requireInteger(call.input(1), "the frame step")
+    let window = call.optional(2)
+    var length: Int?
+    if let value = call.optional(3) { length = try b.requireInteger(value, "the frame length") }
+    guard let size = length ?? window.flatMap({ b.shape($0).first?.constant }) ?? b.shape(x)[1].constant, step >= 1, size >= 1,
+      size <= FourierTransform.longest
+    else { throw b.refusal("STFT of frames without a known length, or by steps of \(step)", operands: [x]) }
+    let isOneSided = try call.flag("onesided", default: count == 1)
+    guard !isOneSided || count == 1 else { throw b.refusal("STFT of a complex signal cannot be one-sided", operands: [x]) }
+    if let window, b.rank(window) != 1 || b.shape(window)[0] != Extent(size) { throw b.refusal("a window for frames of \(size) elements", operands: [x, window]) }
+    let frames = (b.shape(x)[1] - Extent(size)).floorDivided(by: Extent(step)) + 1
+    if let number = frames.constant, number < 1 { throw b.refusal("STFT of frames of \(size) elements", operands: [x]) }
+    let index = try b.binary(
+      .add, b.binary(.multiply, b.add(Iota(.i64, [frames, Extent(size)], axis: 0)), Double(step)), b.add(Iota(.i64, [frames, Extent(size)], axis: 1)))
+    let weights = try window.map { value throws(CompileError) in try b.convert(value, to: .f64) }
+    func part(_ position: Int, _ b: inout GraphBuilder) throws(CompileError) -> ValueID {
+      let samples = try b.convert(rank == 2 ? x : b.select(x, axis: 2, at: Extent(position)), to: .f64)
+      let spread = try b.add(Gather(axis: 1), samples, index)
+      return try weights.map { weights throws(CompileError) in try b.binary(.multiply, spread, weights) } ?? spread
+    }
+    let parts: FourierTransform.Signal = (try part(0, &b), count == 2 ? try part(1, &b) : nil)
+    return [try b.convert(spectrum(parts, length: size, isInverse: false, isOneSided: isOneSided, &b), to: b.element(x))]
   }
 
   /// The axis cut or padded with zeros to a length.
@@ -86,22 +137,6 @@ enum SignalOperators {
     var high = [Extent](repeating: 0, count: b.rank(x))
     high[axis] = Extent(length - extent)
     return try b.pad(x, low: high.map { _ in 0 }, high: high, value: 0)
-  }
-
-  /// e^(-2 pi i n k / length), row n, column k; conjugate and divided by the length for the inverse.
-  private static func matrices(taken: Int, produced: Int, length: Int, isInverse: Bool, mirrors: Bool) -> (cosines: [Double], sines: [Double]) {
-    var (cosines, sines): ([Double], [Double]) = ([], [])
-    for n in 0..<taken {
-      // A mirrored element counts twice: once as itself and once as its conjugate, whose imaginary parts cancel.
-      let weight = mirrors && n != 0 && 2 * n != length ? 2.0 : 1.0
-      for k in 0..<produced {
-        let angle = 2 * Double.pi * Double((n * k) % length) / Double(length)
-        let scale = isInverse ? weight / Double(length) : 1
-        cosines.append(cos(angle) * scale)
-        sines.append((isInverse ? sin(angle) : -sin(angle)) * scale)
-      }
-    }
-    return (cosines, sines)
   }
 
   // MARK: Mel filters

@@ -16,17 +16,17 @@ enum SliceOperators {
   private static func slice(_ call: OperatorCall, _ b: inout GraphBuilder) throws(CompileError) -> [ValueID] {
     let x = try call.input(0)
     let shape = b.shape(x)
-    let (starts, ends, axes, steps): ([Extent], [Extent], [Int], [Int])
+    let (starts, ends, axes, steps): ([Length], [Length], [Int], [Length])
     if call.opset < 10 {
-      starts = (try call.integers("starts") ?? []).map { Extent($0) }
-      ends = (try call.integers("ends") ?? []).map { Extent($0) }
+      starts = (try call.integers("starts") ?? []).map { .constant($0) }
+      ends = (try call.integers("ends") ?? []).map { .constant($0) }
       axes = try call.integers("axes") ?? Array(starts.indices)
-      steps = starts.map { _ in 1 }
+      steps = starts.map { _ in .constant(1) }
     } else {
-      starts = try b.requireExtents(call.input(1), "the starts")
-      ends = try b.requireExtents(call.input(2), "the ends")
+      starts = try b.lengths(call.input(1), "the starts")
+      ends = try b.lengths(call.input(2), "the ends")
       axes = try call.optional(3).map { value throws(CompileError) in try b.requireIntegers(value, "the axes") } ?? Array(starts.indices)
-      steps = try call.optional(4).map { value throws(CompileError) in try b.requireIntegers(value, "the steps") } ?? starts.map { _ in 1 }
+      steps = try call.optional(4).map { value throws(CompileError) in try b.lengths(value, "the steps") } ?? starts.map { _ in .constant(1) }
     }
     guard starts.count == ends.count, axes.count == starts.count, steps.count == starts.count, axes.count <= shape.rank else {
       throw b.refusal("Slice has \(starts.count) starts, \(ends.count) ends, \(axes.count) axes, \(steps.count) steps", operands: [x])
@@ -36,18 +36,49 @@ enum SliceOperators {
     func within(_ bound: Extent) -> Extent? { (bound.lowerBound ?? -1) >= 0 ? bound : nil }
     var parts = shape.map { Part(start: 0, size: $0, step: 1) }
     var seen: Set<Int> = []
+    var stepped: [Int] = []
     for position in axes.indices {
       let axis = try call.axis(axes[position], rank: shape.rank)
       guard seen.insert(axis).inserted else { throw b.refusal("Slice names axis \(axis) twice", operands: [x]) }
-      let step = steps[position]
+      guard let step = steps[position].constant else {
+        stepped.append(position)
+        continue
+      }
       guard step != 0, step > -(1 << 40) else { throw b.refusal("Slice with step \(step)", operands: [x]) }
-      let end = isTable && !ends[position].isConstant && step > 0 ? within(ends[position]) : nil
-      parts[axis] = part(shape[axis], starts[position], ends[position], min(step, 1 << 40), trusted: end)
+      guard let start = starts[position].extent, let end = ends[position].extent else {
+        parts[axis] = try computedPart(shape[axis], starts[position], ends[position], min(step, 1 << 40), &b)
+        continue
+      }
+      let trusted = isTable && !end.isConstant && step > 0 ? within(end) : nil
+      parts[axis] = part(shape[axis], start, end, min(step, 1 << 40), trusted: trusted)
     }
-    if let contents = b.contents(x), let known = known(contents, parts) {
+    if stepped.isEmpty, let contents = b.contents(x), let known = known(contents, parts) {
       return [try b.settle(known, b.element(x)) { b throws(CompileError) in try emit(x, parts, &b) }]
     }
-    return [try emit(x, parts, &b)]
+    var result = try emit(x, parts, &b)
+    for position in stepped {
+      let axis = try call.axis(axes[position], rank: shape.rank)
+      result = try ComputedShapes.stepped(result, axis: axis, from: starts[position], to: ends[position], by: steps[position], &b)
+    }
+    return [result]
+  }
+
+  /// The part between bounds that the model computes.
+  private static func computedPart(_ extent: Extent, _ start: Length, _ end: Length, _ step: Int, _ b: inout GraphBuilder) throws(CompileError) -> Part {
+    let isForward = step > 0
+    let (low, high) = isForward ? (Extent(0), extent) : (Extent(-1), extent - 1)
+    let (first, last) = (try b.resolved(start, extent: extent, within: low, high), try b.resolved(end, extent: extent, within: low, high))
+    let span = try b.apply(.maximum, isForward ? b.apply(.subtract, last, first) : b.apply(.subtract, first, last), .constant(0))
+    let stride = Length.constant(isForward ? step : -step)
+    let size = try b.ceilDivided(span, by: stride)
+    if isForward {
+      let found = try b.measured([first, size])
+      return Part(start: found[0], size: found[1], step: step)
+    }
+    let reach = try b.apply(.multiply, b.apply(.subtract, size, .constant(1)), stride)
+    let begin = try b.choose(.equal, size, .constant(0), .constant(0), else: b.apply(.subtract, first, reach))
+    let found = try b.measured([begin, size])
+    return Part(start: found[0], size: found[1], step: -step, isReversed: true)
   }
 
   private static func emit(_ x: ValueID, _ parts: [Part], _ b: inout GraphBuilder) throws(CompileError) -> ValueID {

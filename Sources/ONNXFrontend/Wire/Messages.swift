@@ -32,7 +32,7 @@ struct GraphProto {
   var name = ""
   var nodes: [NodeProto] = []
   var initializers: [TensorProto] = []
-  var sparseInitializerNames: [String] = []
+  var sparseInitializers: [SparseTensorProto] = []
   var inputs: [ValueInfoProto] = []
   var outputs: [ValueInfoProto] = []
 }
@@ -60,7 +60,7 @@ struct AttributeProto {
     case integers([Int])
     case strings([String])
     case type(TypeProto)
-    case sparseTensor
+    case sparseTensor(SparseTensorProto)
     /// Graphs, tensors, types in lists: no operator that we import has one.
     case other
     /// The attribute of the enclosing function that gives the value.
@@ -99,6 +99,15 @@ struct TensorProto {
   /// The whole message; typed data is decoded from it when it is needed.
   var message: Range<Int>
   var strings: [String] = []
+}
+
+/// A tensor of which only the elements that are not zero are written.
+struct SparseTensorProto {
+  /// [n], with the tensor's name.
+  var values: TensorProto
+  /// int64 [n], row-major positions, or [n, rank], index tuples.
+  var indices: TensorProto
+  var dimensions: [Int] = []
 }
 
 struct ValueInfoProto {

@@ -115,7 +115,7 @@ struct ModelDecoder {
       case 5: graph.initializers.append(try tensor(field.range()))
       case 11: graph.inputs.append(try valueInfo(field.range()))
       case 12: graph.outputs.append(try valueInfo(field.range()))
-      case 15: graph.sparseInitializerNames.append(try sparseName(field.range()))
+      case 15: graph.sparseInitializers.append(try sparseTensor(field.range()))
       default: break
       }
     }
@@ -163,7 +163,7 @@ struct ModelDecoder {
       case 14: attribute.value = .type(try self.type(field.range(), depth: depth + 1))
       case 20: type = try field.integer()
       case 21: reference = try string(field)
-      case 22: attribute.value = .sparseTensor
+      case 22: attribute.value = .sparseTensor(try sparseTensor(field.range()))
       default: break
       }
     }
@@ -206,10 +206,19 @@ struct ModelDecoder {
     return tensor
   }
 
-  private mutating func sparseName(_ range: Range<Int>) throws(WireError) -> String {
+  private mutating func sparseTensor(_ range: Range<Int>) throws(WireError) -> SparseTensorProto {
+    let nothing = TensorProto(message: range.lowerBound..<range.lowerBound)
+    var sparse = SparseTensorProto(values: nothing, indices: nothing)
     var reader = try reader(range)
-    while let field = try reader.next() { if field.number == 1 { return try tensor(field.range()).name } }
-    return ""
+    while let field = try reader.next() {
+      switch field.number {
+      case 1: sparse.values = try tensor(field.range())
+      case 2: sparse.indices = try tensor(field.range())
+      case 3: try appendIntegers(field, to: &sparse.dimensions)
+      default: break
+      }
+    }
+    return sparse
   }
 
   private mutating func valueInfo(_ range: Range<Int>) throws(WireError) -> ValueInfoProto {

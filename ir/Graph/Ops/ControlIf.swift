@@ -104,9 +104,31 @@ public struct If: ControlOperation {
   }
 
   public func substituting(_ bindings: [String: Extent]) -> If {
-    If(
-      then: (try? then.substituting(bindings)) ?? then, otherwise: (try? otherwise.substituting(bindings)) ?? otherwise,
-      symbols: symbols.filter { bindings[$0] == nil }, shapes: shapes.map { $0.substituting(bindings) })
+    func bound(_ branch: Graph) -> Graph {
+      do throws(CompileError) { return try branch.substituting(bindings) } catch {
+        // With these lengths only the other branch makes sense.
+        func types(_ values: [ValueID]) -> [TensorType] { branch.types(of: values).map { TensorType($0.element, $0.shape.substituting(bindings)) } }
+        let results = zip(branch.types(of: branch.outputs), shapes).map { type, shape in
+          TensorType(type.element, Shape(shape.substituting(bindings).map { isOwn($0) ? 0 : $0 }))
+        }
+        return (try? Self.impossible(inputs: types(branch.inputs), results: results, violation: error.message)) ?? branch
+      }
+    }
+    return If(then: bound(then), otherwise: bound(otherwise), symbols: symbols.filter { bindings[$0] == nil }, shapes: shapes.map { $0.substituting(bindings) })
+  }
+
+  /// A branch that does not fit the lengths that are known: where it is taken the run ends.
+  public static func impossible(inputs: [TensorType], results: [TensorType], violation: String) throws(TypeError) -> Graph {
+    var graph = Graph(name: "impossible")
+    for (position, type) in inputs.enumerated() { graph.addInput("x\(position)", type) }
+    graph.requirements = [ShapeCondition(.nonNegative, -1, violation: "the branch that is taken does not fit the shapes here: \(violation)")]
+    var outputs: [(name: String, value: ValueID)] = []
+    for (position, type) in results.enumerated() {
+      let zero = try graph.insert(Constant(Tensor(zeros: type.element, [])))
+      outputs.append(("y\(position)", type.rank == 0 ? zero : try graph.insert(Broadcast(to: type.shape), zero)))
+    }
+    graph.setOutputs(outputs)
+    return graph
   }
   public static func == (a: If, b: If) -> Bool {
     a.symbols == b.symbols && a.shapes == b.shapes && a.then.text() == b.then.text() && a.otherwise.text() == b.otherwise.text()
