@@ -14,7 +14,7 @@ enum ServeVerb {
       Option(name: "--allow-remote", help: "allow an address that other machines can reach;\nthe server has no password and no encryption"),
       Option(name: "--name", value: "NAME", help: "the model's name in URLs (as compiled)"),
       Option(name: "--threads", value: "N", help: "kernel threads per run (all cores this process may use)"),
-      Option(name: "--memory-limit", value: "BYTES", help: "most memory of one run, such as 512M or 4G; larger requests get 400\n(half of what this process may use, shared by the workers)"),
+      Option(name: "--memory-limit", value: "BYTES", help: "most memory of one run, such as 512M or 4G; larger requests get 400\n(half of what this process may use)"),
       Option(name: "--workers", value: "N", help: "requests that run at the same time, each with memory of its own (1)"),
       Option(name: "--queue", value: "N", help: "requests that may wait for the model; more get 503 (256)"),
       Option(name: "--event-loops", value: "N", help: "threads that read and write sockets (1 per 4 cores, at most 4)"),
@@ -48,11 +48,13 @@ enum ServeVerb {
     options.drainSeconds = try arguments.seconds("--drain-seconds") ?? options.drainSeconds
     let threads = try arguments.integer("--threads", in: 1...4096)
 
-    let limit = try arguments.bytes("--memory-limit") ?? Allowance.memoryBytes / 2 / options.workers
+    let givenLimit = try arguments.bytes("--memory-limit")
 
     // Before any other thread exists, so that all of them leave the signals to this one.
     let drain = Drain()
     let model = try OwnModel.load()
+    // A model that finds its sizes itself may take all that a run is allowed: the workers share it.
+    let limit = givenLimit ?? (model.manifest.computedSymbols.isEmpty ? nil : Allowance.memoryBytes / 2 / options.workers)
     do throws(ServerError) {
       let engine = try ModelEngine(model, name: arguments.text("--name"), threads: threads, maximumBytes: limit)
       let server = try Server(engine: engine, options: options) { reason in

@@ -83,6 +83,99 @@ import Testing
     #expect(planned.liveBytesBound() == 512)
   }
 
+  /// A program of calls `read -> written`.
+  private func flow(_ sizes: [Extent], computed: [String] = [], symbols: [String] = []) -> KernelProgram {
+    var program = program(sizes, [], symbols: symbols)
+    program.computedSymbols = computed
+    var builder = KernelBuilder()
+    let (x, y) = (builder.buffer("x", .f32, .read), builder.buffer("y", .f32, .write))
+    program.kernels = [builder.kernel("copy", [.store(y, index: .index(0), value: .load(x, .index(0)))])]
+    return program
+  }
+
+  private func step(_ from: Int, _ to: Int) -> KernelProgram.Step { .call(.init(kernel: 0, arguments: [.init(from), .init(to)], symbols: [], origin: "")) }
+
+  @Test func whatARoundWritesFirstLivesWithinTheRound() throws {
+    // 0 is there before the loop and after it; 1 to 4 are a chain inside of each round.
+    var looped = flow(Array(repeating: 64, count: 6))
+    looped.steps = [step(5, 0), .loop(symbol: "%i", count: 4, body: [step(0, 1), step(1, 2), step(2, 3), step(3, 4), step(4, 0)]), step(0, 5)]
+    let planned = try #require(looped.planningMemory())
+    // 5, 0 and two of the chain at a time.
+    #expect(planned.arenaBytes == 4 * 256)
+    // What a round reads before it writes lives on to the next one.
+    looped.steps = [step(5, 0), .loop(symbol: "%i", count: 4, body: [step(1, 2), step(2, 3), step(3, 4), step(4, 1)]), step(0, 5)]
+    #expect(try #require(looped.planningMemory()).arenaBytes == 5 * 256)
+  }
+
+  @Test func regionsFollowTheSymbolsOfTheirSizes() throws {
+    let (a, b) = (Extent(symbol: "%a"), Extent(symbol: "%b"))
+    var program = flow([16, a * 16, a * b * 16, b * 16, a * 16], computed: ["%a", "%b"])
+    program.buffers.append(.init(name: "m", element: .i64, elementCount: 2, placement: .input(0)))
+    let failure = program.addFailure("negative")
+    program.steps = [
+      .define(symbols: ["%a"], from: .init(5), failure: failure), .require(.nonNegative, 9 - a, failure: failure),
+      step(0, 1), step(1, 4),
+      .define(symbols: ["%b"], from: .init(5, offset: 1), failure: failure),
+      step(4, 2), step(2, 3),
+    ]
+    try program.check()
+    let planned = try #require(program.planningMemory())
+    try planned.check()
+    #expect(planned.arenaBytes == 64)
+    let reservations = planned.steps.enumerated().compactMap { position, step -> (Int, KernelProgram.Region)? in
+      if case .reserve(let region, _) = step { (position, region) } else { nil }
+    }
+    // Behind the condition on %a; behind %b.
+    #expect(reservations.map(\.0) == [2, 6])
+    #expect(reservations[0].1.byteCount == a * 128 && reservations[1].1.byteCount == a * b * 64 + b * 64)
+    for (number, region) in [(1, 0), (4, 0), (2, 1), (3, 1)] {
+      guard case .arena(let offset?) = planned.buffers[number].placement else { throw Missing() }
+      #expect(offset.symbols.contains(reservations[region].1.symbol))
+    }
+    #expect(planned.liveBytesBound() == nil)
+  }
+
+  @Test func armsOfABranchReserveTheSameRegion() throws {
+    let n = Extent(symbol: "%n")
+    var program = flow([16, n], computed: ["%n"])
+    program.buffers.append(.init(name: "c", element: .bool, elementCount: 1, placement: .input(0)))
+    let failure = program.addFailure("negative")
+    program.steps = [
+      .branch(
+        if: .init(2), then: [.set(symbol: "%n", to: 4, failure: failure), step(0, 1)], else: [.set(symbol: "%n", to: 7, failure: failure), step(0, 1)]),
+      step(1, 0),
+    ]
+    try program.check()
+    let planned = try #require(program.planningMemory())
+    try planned.check()
+    guard case .branch(_, let then, let otherwise) = planned.steps[0] else { throw Missing() }
+    for arm in [then, otherwise] { if case .reserve = arm[1] {} else { Issue.record("no region") } }
+  }
+
+  @Test func staleSizesAreRefused() throws {
+    // The buffer is touched before the round has bound its size.
+    let n = Extent(symbol: "%n")
+    var program = flow([16, n], computed: ["%n"])
+    let failure = program.addFailure("negative")
+    program.steps = [
+      .set(symbol: "%n", to: 4, failure: failure), step(0, 1),
+      .loop(symbol: "%i", count: 3, body: [step(1, 0), .set(symbol: "%n", to: 5, failure: failure)]),
+    ]
+    #expect(throws: KernelError.self) { try program.check() }
+    program.steps[2] = .loop(symbol: "%i", count: 3, body: [.set(symbol: "%n", to: 5, failure: failure), step(0, 1), step(1, 0)])
+    try program.check()
+    // Not the last step; and not set right before the loop.
+    let advance = KernelProgram.Step.advance(.init([.init("%n", to: n + 1)], moves: [], failure: failure))
+    program.steps[2] = .loop(symbol: "%i", count: 3, body: [advance, step(1, 0)])
+    #expect(throws: KernelError.self) { try program.check() }
+    program.steps[2] = .loop(symbol: "%i", count: 3, body: [step(1, 0), advance])
+    try program.check()
+    program.steps[0] = .loop(symbol: "%j", count: 1, body: [])
+    #expect(throws: KernelError.self) { try program.check() }
+  }
+
+  private struct Missing: Error {}
+
   @Test func constantsWithTheSameBytesAreStoredOnce() {
     var program = KernelProgram(name: "test", inputs: [], outputs: [], symbols: [])
     for (number, value) in [1.0, 2.0, 1.0, 1.0].enumerated() {

@@ -32,14 +32,14 @@ struct ArenaRegions {
     var carried: [Int: KernelProgram.Region] = [:]
     for (number, group) in groups.enumerated() {
       precondition(!group.sites.isEmpty, "no way to buffer \(group.buffers[0]) binds the symbols of its size")
-      guard let layout = ArenaLayout(program, group.buffers, timeline) else { return false }
+      guard let layout = ArenaLayout(program, group.buffers, timeline, isTight: true) else { return false }
       let region = KernelProgram.Region(symbol: "%region\(number + 1)", byteCount: layout.byteCount)
       for (buffer, offset) in layout.offsets { program.buffers[buffer].placement = .arena(offset: Extent(symbol: region.symbol) + offset) }
       for site in group.sites {
         if timeline.sites[site].isAdvance {
           carried[site] = region
         }
-        for unit in layout.units where !unit.isSumOfSymbolProducts {
+        for unit in layout.units where !unit.isCertainlyNonNegative {
           let sign = program.addFailure("a tensor inside of the model would have a negative length")
           additions[site, default: []].append(.require(.nonNegative, unit.substituting(timeline.sites[site].values), failure: sign))
         }
@@ -95,8 +95,19 @@ struct ArenaRegions {
 }
 
 extension Extent {
-  /// True for a sum of products of symbols with coefficients that are not negative: then it is not negative either.
-  var isSumOfSymbolProducts: Bool {
-    sumOfProducts.allSatisfy { term in term.coefficient >= 0 && term.factors.allSatisfy { if case .symbol = $0 { true } else { false } } }
+  /// True for what its form shows to be at least 0 whatever the symbols are: sums, products and quotients of such.
+  var isCertainlyNonNegative: Bool {
+    sumOfProducts.allSatisfy { term in
+      term.coefficient >= 0
+        && term.factors.allSatisfy { factor in
+          switch factor {
+          case .symbol: true
+          case .floorDiv(let a, let b): a.isCertainlyNonNegative && (b.constant ?? 0) > 0
+          case .maximum(let a, let b): a.isCertainlyNonNegative || b.isCertainlyNonNegative
+          case .minimum(let a, let b): a.isCertainlyNonNegative && b.isCertainlyNonNegative
+          case .modulo(_, let b): (b.constant ?? 0) > 0
+          }
+        }
+    }
   }
 }

@@ -57,8 +57,10 @@ struct ArenaLayout {
   }
 
   /// Nil if the buffers together have more than 2^56 bytes, or units.
-  init?(_ program: KernelProgram, _ numbers: [Int], _ timeline: ProgramTimeline) {
-    for group in Self.groups(program, numbers, timeline) {
+  ///
+  /// - Parameter isTight: Whether a few bytes for each unit are too much to give away for a common unit: what a run reserves counts against its limit.
+  init?(_ program: KernelProgram, _ numbers: [Int], _ timeline: ProgramTimeline, isTight: Bool = false) {
+    for group in Self.groups(program, numbers, timeline, isTight) {
       guard ArenaPacking.isPossible(group.items) else { return nil }
       let packing = ArenaPacking(group.items)
       for (number, offset) in zip(group.buffers, packing.offsets) { offsets.append((number, byteCount + group.unit * Extent(offset))) }
@@ -68,7 +70,7 @@ struct ArenaLayout {
     if byteCount.isOverflow { return nil }
   }
 
-  private static func groups(_ program: KernelProgram, _ numbers: [Int], _ timeline: ProgramTimeline) -> [Group] {
+  private static func groups(_ program: KernelProgram, _ numbers: [Int], _ timeline: ProgramTimeline, _ isTight: Bool) -> [Group] {
     var groups: [Group] = []
     for number in numbers {
       guard case .arena = program.buffers[number].placement, let range = timeline.liveRange(of: number) else { continue }
@@ -76,7 +78,7 @@ struct ArenaLayout {
       var (unit, size) = (bytes.ceilDivided(by: 64) * 64, 1)
       if let constant = bytes.constant {
         (unit, size) = (1, Self.aligned(constant))
-      } else if let product = bytes.asMultiple, product.coefficient > 0 {
+      } else if let product = bytes.asMultiple, product.coefficient > 0, !isTight || product.coefficient % 64 == 0 || product.coefficient > 512 {
         // A multiple of 64 units is aligned whatever the symbols are.
         (unit, size) = (product.unit, Self.aligned(product.coefficient))
       }

@@ -9,6 +9,8 @@ struct ProgramExecution {
   private let observing: ((KernelProgram.Call, [Tensor]) -> Void)?
   /// Of inputs, of loops around the current step, and of what is bound so far, places of regions among them.
   private var symbols: [String: Int]
+  /// What a step of this run touches.
+  private var touched: Set<Int> = []
   /// Nil for what no step touches, and until the symbols of its size are bound.
   private var memory: [KernelMemory?]
   /// Keeps the memory that `memory` points into.
@@ -43,19 +45,19 @@ struct ProgramExecution {
     arenaBytes = program.computedSymbols.isEmpty ? usedBytes : max(usedBytes, arenaLimit)
     arena = TensorBytes(arenaBytes)
     memory = Array(repeating: nil, count: program.buffers.count)
-    var touched: Set<Int> = []
-    func note(_ steps: [KernelProgram.Step]) {
-      for step in steps {
-        let views = step.views(program.kernels)
-        touched.formUnion((views.read + views.written).map(\.buffer))
-        for body in step.bodies { note(body) }
-      }
-    }
     note(steps)
     for (number, buffer) in program.buffers.enumerated() {
       // Other lengths use what is not touched here.
       if case .arena = buffer.placement, !touched.contains(number) { continue }
       if isKnown(buffer) { try place(number) }
+    }
+  }
+
+  private mutating func note(_ steps: [KernelProgram.Step]) {
+    for step in steps {
+      let views = step.views(program.kernels)
+      touched.formUnion((views.read + views.written).map(\.buffer))
+      for body in step.bodies { note(body) }
     }
   }
 
@@ -132,7 +134,7 @@ struct ProgramExecution {
   /// Gives values to symbols and new memory to the buffers whose size or place names them.
   private mutating func bind(_ values: [(symbol: String, value: Int)]) throws(KernelError) {
     for (symbol, value) in values { symbols[symbol] = value }
-    for (number, buffer) in program.buffers.enumerated() {
+    for (number, buffer) in program.buffers.enumerated() where touched.contains(number) {
       var named = buffer.elementCount.symbols
       var isPlanned = false
       if case .arena(let offset?) = buffer.placement {
