@@ -170,7 +170,7 @@ enum TreeOperators {
       var score = try b.slice(scores, axis: 1, start: 0, size: 1)
       if let value = base.first { score = try b.binary(.add, score, value) }
       let kind: ClassScores.Binary = weights.allSatisfy { $0 >= 0 } ? .probability : .margin
-      results = try ClassScores.binary(score, kind, labels, transform, second: base.count == 2 ? base[1] : nil, &b)
+      results = try ClassScores.binary(score, kind, labels, transform, second: base.count == 2 ? 0 : nil, &b)
     } else if labels.count == 2 {
       if !base.isEmpty { scores = try b.binary(.add, scores, b.constant(Tensor(element, [2], base.count == 2 ? base : [base[0], 0]))) }
       let second = try b.select(scores, axis: 1, at: 1)
