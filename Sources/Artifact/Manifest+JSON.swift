@@ -31,6 +31,8 @@ extension Manifest {
     ]
     if !variants.isEmpty { members.append(.init("variants", .array(variants.map(\.json)))) }
     if !failures.isEmpty { members.append(.init("failures", .array(failures.map { .string($0) }))) }
+    if !strings.isEmpty { members.append(.init("strings", .array(strings.map { .string($0) }))) }
+    if !textFunctions.isEmpty { members.append(.init("textFunctions", .array(textFunctions.map(\.json)))) }
     if !labels.isEmpty { members.append(.init("labels", .array(labels.map { .string($0) }))) }
     if let threads { members.append(.init("threads", .integer(threads))) }
     return .object(members)
@@ -65,6 +67,11 @@ extension Manifest {
     steps = try root.objects("steps").map { step throws(ManifestError) in try Step(step) }
     variants = try root.objects("variants", isOptional: true).map { variant throws(ManifestError) in try Variant(variant) }
     failures = try root.strings("failures", isOptional: true)
+    strings = try root.strings("strings", isOptional: true)
+    textFunctions = try root.objects("textFunctions", isOptional: true).map { function throws(ManifestError) in
+      guard let found = TextFunction(json: function.json) else { throw function.failure("unknown function of text") }
+      return found
+    }
     labels = try root.strings("labels", isOptional: true)
     threads = json["threads"] == nil ? nil : try root.integer("threads")
     if let contradiction { throw ManifestError(problem: contradiction) }
@@ -80,10 +87,12 @@ public struct ManifestError: Error, Sendable, Hashable, CustomStringConvertible 
 
 extension Manifest.Port {
   fileprivate var json: JSON {
-    [
-      "name": .string(name), "element": .string(type.element.name),
-      "shape": .array(type.shape.map { $0.constant.map { .integer($0) } ?? .string($0.description) }),
+    var members: [JSON.Member] = [
+      .init("name", .string(name)), .init("element", .string(type.element.name)),
+      .init("shape", .array(type.shape.map { $0.constant.map { .integer($0) } ?? .string($0.description) })),
     ]
+    if let keys { members.append(.init("keys", keys.json)) }
+    return .object(members)
   }
 
   fileprivate init(_ object: JSONObject) throws(ManifestError) {
@@ -91,6 +100,10 @@ extension Manifest.Port {
     guard let element = ElementType(name: elementName) else { throw object.failure("unknown element type `\(elementName)`") }
     let extents = try object.array("shape").map { value throws(ManifestError) in try object.extent(value, "shape") }
     self.init(name: try object.string("name"), type: TensorType(element, Shape(extents)))
+    if let json = object.json["keys"] {
+      guard let keys = MapKeys(json: json) else { throw object.failure("`keys` are neither integers nor strings") }
+      self.keys = keys
+    }
   }
 }
 

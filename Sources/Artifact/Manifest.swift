@@ -7,10 +7,13 @@ public struct Manifest: Sendable, Hashable {
     public var name: String
     /// Its extents may name symbols of the manifest.
     public var type: TensorType
+    /// For an output that is a map for each row: what the columns stand for.
+    public var keys: MapKeys?
 
-    public init(name: String, type: TensorType) {
+    public init(name: String, type: TensorType, keys: MapKeys? = nil) {
       self.name = name
       self.type = type
+      self.keys = keys
     }
   }
 
@@ -157,6 +160,10 @@ public struct Manifest: Sendable, Hashable {
   public var variants: [Variant] = []
   /// What the code's result codes mean: code `k` is `failures[k - 1]`.
   public var failures: [String] = []
+  /// The strings that the model names, in the order of their numbers; the first one is empty. None for a model without strings.
+  public var strings: [String] = []
+  /// What the code asks of the runtime, by number.
+  public var textFunctions: [TextFunction] = []
   public var target: Target
   /// The passes that made it, as text.
   public var pipeline = ""
@@ -228,6 +235,10 @@ public struct Manifest: Sendable, Hashable {
     for (earlier, fixed) in zip([nil] + fixedInputs.map { Optional($0.position) }, fixedInputs) {
       if fixed.position <= earlier ?? -1 || fixed.position >= inputs.count + fixedInputs.count { return "fixed input `\(fixed.name)` has an impossible position" }
       if !fixed.type.shape.isStatic { return "fixed input `\(fixed.name)` has no fixed shape" }
+    }
+    if let first = strings.first, !first.isEmpty { return "the first of its strings is not empty" }
+    for port in outputs {
+      if let keys = port.keys, port.type.rank != 2 || port.type.shape[1].constant.map({ $0 != keys.count }) ?? true { return "output `\(port.name)` has \(keys.count) keys" }
     }
     for (structures, count) in [(inputStructures, inputs.count + fixedInputs.count), (outputStructures, outputs.count)] {
       var end = 0

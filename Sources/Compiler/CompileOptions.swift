@@ -23,7 +23,8 @@ public struct CompileOptions: Sendable {
   /// What inputs that are optionals hold, by name (`--optional x=absent`).
   public var optionals: [String: OptionalForm] = [:]
   /// Rounds of a loop whose number is not known before, and whose results are stacked: room is kept for so many.
-  public var maximumTrips = LoweringTarget.usualMaximumRounds
+  /// Nil: for 65536, unless they are very large.
+  public var maximumTrips: Int?
   /// `native`, a level such as `x86-64-v3`, or an LLVM CPU name.
   public var target = "native"
   /// Threads the program should be able to use; nil means as many as this process may. With 1 there are no parallel loops.

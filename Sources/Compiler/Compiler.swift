@@ -163,6 +163,7 @@ public struct Compiler: Sendable {
     func reads(_ own: KernelProgram) -> Set<String> { computed.intersection(own.outputs.flatMap { $0.type.shape.flatMap(\.symbols) }) }
     let isSame = reads(variant) == reads(program) && variant.computedSymbols.allSatisfy(computed.contains) && variant.inputs.count == program.inputs.count && variant.outputs.count == program.outputs.count
       && zip(variant.inputs + variant.outputs, program.inputs + program.outputs).allSatisfy(agrees) && variant.symbols.allSatisfy(program.symbols.contains)
+      && variant.strings?.texts == program.strings?.texts
     guard isSame else {
       throw CompileError(
         .unsupported, "with \(lengths) the model has another interface than without", stage: .lower, origin: NodeOrigin(file: path),
@@ -206,7 +207,8 @@ public struct Compiler: Sendable {
     var (answers, tuning) = try self.answers(path, graph, target, machine)
     answers.packings = packings
     if tuning != nil { clock.finish("tune") }
-    var program = try lower(graph, for: machine, answers: answers) { done, count in
+    let conditions = graph.computedSymbols.isEmpty ? [] : source.conditions()
+    var program = try lower(graph, for: machine, answers: answers, conditions: conditions) { done, count in
       progress(Progress(stage: "lower", done: done, of: count))
     }
     var programRunner = PassRunner<KernelProgram>(options: options.passes, write: print)
@@ -274,6 +276,9 @@ public struct Compiler: Sendable {
     var manifest = Manifest(
       modelName: options.modelName ?? source.name, inputs: ports(program.inputs), outputs: ports(program.outputs),
       target: Manifest.Target(name: target.cpu, requiredFeatures: target.features))
+    for position in manifest.outputs.indices { manifest.outputs[position].keys = plan.source.outputKeys[manifest.outputs[position].name] }
+    manifest.strings = program.strings?.texts.map(\.string) ?? []
+    manifest.textFunctions = program.textFunctions
     manifest.modelVersion = options.modelVersion
     manifest.symbols = program.symbols + program.computedSymbols
     manifest.computedSymbols = program.computedSymbols

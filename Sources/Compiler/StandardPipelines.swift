@@ -18,6 +18,7 @@ extension Pipeline<Graph> {
     layout
     simplifying
     divideBySums
+    numberStrings
     fuseAttention
     formFusionGroups
   }

@@ -107,7 +107,7 @@ struct EvaluationPlan {
             }
             if liveBytes > limits.liveBytes { throw EvaluationError("results alive at one time take \(liveBytes) bytes; the limit is \(limits.liveBytes)") }
           }
-          results = try bound.operation.evaluate(operands, as: bound.results, limits: limits)
+          results = try bound.operation.evaluateSharingStrings(operands, as: bound.results, limits: limits)
           precondition(
             results.count == bound.results.count && zip(results, bound.results).allSatisfy { $0.element == $1.element && $0.dimensions == $1.dimensions },
             "`\(node.operation.mnemonic)` evaluates to \(results.map(\.type)) but has the type \(bound.results): \(node.origin)")

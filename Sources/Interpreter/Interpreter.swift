@@ -27,7 +27,7 @@ public enum Interpreter {
   ) throws(EvaluationError) -> [Tensor] {
     let results = try concreteResults(of: operation, for: operands.map(\.type))
     for result in results { try limits.check(result) }
-    return try evaluable(operation).evaluate(operands, as: results, limits: limits)
+    return try evaluable(operation).evaluateSharingStrings(operands, as: results, limits: limits)
   }
 
   static func evaluable(_ operation: any Operation) throws(EvaluationError) -> any Evaluable {

@@ -144,6 +144,11 @@ struct ElementEmitter {
       let rank = graph.type(of: operands[1]).rank
       let chosen = try boundedIndex(operands[1], Array(index[operation.axis..<operation.axis + rank]), within: graph.type(of: operands[0]).shape[operation.axis])
       return try element(operands[0], Array(index[..<operation.axis]) + [chosen] + Array(index[(operation.axis + rank)...]))
+    case is TextFind:
+      // The names are all strings of the model by number, so a number is a place; others lie behind.
+      let last = graph.type(of: operands[1]).shape[0]
+      let number = Expression.convert(try element(operands[0], index), .i64)
+      return try element(operands[2], [.indexMinimum(number, .of(last))])
     case let operation as GatherElements:
       var source = index
       source[operation.axis] = try boundedIndex(operands[1], index, within: graph.type(of: operands[0]).shape[operation.axis])

@@ -67,7 +67,7 @@ private struct Requirement {
         // Before anything has the new sizes.
         result += checks(advance.bindings.map(\.symbol), values: Dictionary(advance.bindings.map { ($0.symbol, $0.value) }) { first, _ in first })
         result.append(step)
-      case .call, .require, .export, .reserve: result.append(step)
+      case .call, .require, .export, .reserve, .text: result.append(step)
       }
     }
     return result

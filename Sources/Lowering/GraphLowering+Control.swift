@@ -69,7 +69,8 @@ extension GraphLowering {
     }
 
     var slices: [(value: ValueID, place: KernelProgram.View, whole: KernelProgram.View)] = []
-    let room = loop.limit.map { Extent.minimum($0, Extent(target.maximumRounds)) } ?? Extent(target.maximumRounds)
+    let slicedTypes = body.outputs.dropFirst(loop.carried + 1).map { body.type(of: $0) }
+    let room = room(for: slicedTypes, limit: loop.limit)
     for output in body.outputs.dropFirst(loop.carried + 1) {
       let type = body.type(of: output)
       let whole = buffer("stack", TensorType(type.element, Shape([room] + type.shape.extents)), .arena(offset: nil))
@@ -80,7 +81,7 @@ extension GraphLowering {
     }
     var round0: [KernelProgram.Step] = []
     if !slices.isEmpty {
-      round0.append(.require(.nonNegative, room - 1 - round, failure: failure(node, "more than \(target.maximumRounds) rounds, whose results are stacked; --max-trips allows more")))
+      round0.append(.require(.nonNegative, room - 1 - round, failure: failure(node, "more rounds than there is room for the results that are stacked (\(room)); --max-trips makes room for more")))
     }
     var steps = round0 + (try self.steps(&inner))
     for (value, place, _) in slices {
@@ -113,6 +114,16 @@ extension GraphLowering {
       after += try settle(result, in: place, node, &scope)
     }
     return before + [.repeatWhile(again, symbol: loop.round, body: steps)] + after
+  }
+
+  /// For how many rounds the stacked results get room. Pages that no round writes to cost nothing, but addresses are limited, too: without
+  /// a number that the user names, a stack gets up to 2 GiB.
+  private func room(for slices: [TensorType], limit: Extent?) -> Extent {
+    var room = Extent(target.maximumRounds ?? LoweringTarget.usualMaximumRounds)
+    if let limit { room = .minimum(room, limit) }
+    guard target.maximumRounds == nil else { return room }
+    for type in slices { room = .minimum(room, Extent(2 << 30).floorDivided(by: .maximum(type.byteCount, 1))) }
+    return room
   }
 
   /// Two places that take turns.

@@ -8,9 +8,10 @@ public struct LoweringTarget: Sendable, Hashable {
   public var threads: Int
   /// Whether convolutions may be done by Winograd's method.
   public var winograd: WinogradUse
-  /// Rounds of a loop whose number is not known before, and whose results are stacked: room is kept for so many.
-  public var maximumRounds: Int
-  public init(lanes: Int, registers: Int, threads: Int, winograd: WinogradUse = .automatic, maximumRounds: Int = Self.usualMaximumRounds) {
+  /// Rounds of a loop whose number is not known before, and whose results are stacked: room is kept for so many. Nil: for
+  /// `usualMaximumRounds`, unless they are very large.
+  public var maximumRounds: Int?
+  public init(lanes: Int, registers: Int, threads: Int, winograd: WinogradUse = .automatic, maximumRounds: Int? = nil) {
     (self.lanes, self.registers, self.threads, self.winograd, self.maximumRounds) = (lanes, registers, threads, winograd, maximumRounds)
   }
 

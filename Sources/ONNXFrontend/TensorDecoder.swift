@@ -17,6 +17,7 @@ struct TensorDecoder {
     case 5: .i16
     case 6: .i32
     case 7: .i64
+    case 8: .string
     case 9: .bool
     case 10: .f16
     case 11: .f64
@@ -76,6 +77,11 @@ struct TensorDecoder {
       throw refuse("has dimensions \(dimensions), whose product is too large")
     }
     if proto.isSegment { throw CompileError(.unsupported, "\(what) is stored in segments", stage: .load, origin: origin) }
+    if element == .string {
+      guard !proto.isExternal, proto.raw == nil else { throw refuse("holds strings outside of its list of strings") }
+      guard proto.strings.count == count else { throw refuse("holds \(proto.strings.count) strings but its shape \(dimensions) needs \(count)") }
+      return Tensor(texts: proto.strings.map { Text($0) }, dimensions: dimensions)
+    }
     let byteCount = Tensor.packedByteCount(element, count)
     if proto.isExternal {
       return try external(proto, element, byteCount: byteCount, what: what, origin: origin)

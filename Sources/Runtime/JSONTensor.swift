@@ -24,6 +24,14 @@ public enum JSONTensor {
       found = dimensions
     }
     guard elementCount(of: found) == scalars.count else { throw TensorFileError(source, .malformed("the arrays are not rectangular")) }
+    if element == .string {
+      var texts: [Text] = []
+      for scalar in scalars {
+        guard let text = scalar.string else { throw TensorFileError(source, .mismatch("element \(texts.count) is \(scalar), not a string")) }
+        texts.append(Text(text))
+      }
+      return Tensor(texts: texts, dimensions: found)
+    }
     return try Tensor(element, found) { bytes throws(TensorFileError) in
       for (position, scalar) in scalars.enumerated() {
         guard store(scalar, element, bytes, position) else {
@@ -73,6 +81,7 @@ public enum JSONTensor {
         if axis < tensor.dimensions.count { return .array((0..<tensor.dimensions[axis]).map { _ in level(axis + 1) }) }
         defer { position += 1 }
         switch tensor.element {
+        case .string: return .string(tensor.text(at: position).string)
         case .bool: return .bool(Tensor.integer(bytes, .bool, position) != 0)
         // The shortest text of the float, not of the double with the same value.
         case .f32: return .number(Double(bytes.loadUnaligned(fromByteOffset: position * 4, as: Float.self).description) ?? .nan)

@@ -1,10 +1,13 @@
 public import Artifact
+internal import TensorTypes
 
 /// A compiled model, ready to run. Shared by all its sessions.
 public final class Model: Sendable {
   public let manifest: Manifest
   let code: CodeImage
   let constants: ConstantImage
+  /// The numbers of the model's own strings; nil for a model without strings.
+  let strings: StringNumbering?
 
   /// A model that lies in an artifact. Refuses a machine that lacks a CPU feature the code needs.
   public convenience init(artifact: ArtifactReader) throws(ArtifactError) {
@@ -19,6 +22,7 @@ public final class Model: Sendable {
     self.manifest = manifest
     self.code = code
     self.constants = constants
+    strings = manifest.strings.isEmpty ? nil : StringNumbering(modelStrings: manifest.strings)
   }
 
   /// Something that runs the model, one run at a time. Sessions of one model run at the same time.

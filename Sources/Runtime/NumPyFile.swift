@@ -21,15 +21,20 @@ public enum NumPyFile {
 
   /// The bytes of a file, as NumPy writes it: version 1, header padded so that the elements start on a multiple of 64.
   public static func encode(_ tensor: Tensor, source: String = "tensor") throws(TensorFileError) -> [UInt8] {
-    guard let name = names.first(where: { $0.0 == tensor.element })?.1 else {
-      throw TensorFileError(source, .unsupported("\(tensor.element) in an .npy file"))
+    var descriptor = ""
+    var strings: [UInt8]?
+    if tensor.element == .string { (descriptor, strings) = encodedStrings(tensor) } else {
+      guard let name = names.first(where: { $0.0 == tensor.element })?.1 else {
+        throw TensorFileError(source, .unsupported("\(tensor.element) in an .npy file"))
+      }
+      descriptor = (tensor.element.byteCount == 1 ? "|" : "<") + name
     }
-    let order = tensor.element.byteCount == 1 ? "|" : "<"
     let shape = tensor.dimensions.map(String.init).joined(separator: ", ") + (tensor.dimensions.count == 1 ? "," : "")
-    var header = "{'descr': '\(order)\(name)', 'fortran_order': False, 'shape': (\(shape)), }"
+    var header = "{'descr': '\(descriptor)', 'fortran_order': False, 'shape': (\(shape)), }"
     header += String(repeating: " ", count: (64 - (10 + header.utf8.count + 1) % 64) % 64) + "\n"
     guard header.utf8.count <= 0xffff else { throw TensorFileError(source, .unsupported("rank \(tensor.dimensions.count)")) }
     var bytes = magic + [1, 0, UInt8(header.utf8.count & 0xff), UInt8(header.utf8.count >> 8)] + Array(header.utf8)
+    if let strings { return bytes + strings }
     tensor.withBytes { bytes.append(contentsOf: $0) }
     return bytes
   }
@@ -47,6 +52,10 @@ public enum NumPyFile {
     guard length <= bytes.count - start, length <= 1 << 16 else { throw malformed("the .npy header is cut off") }
     guard let header = Header(String(decoding: bytes[start..<start + length], as: UTF8.self)) else { throw malformed("unreadable .npy header") }
 
+    let storedDimensions = header.isFortranOrder ? Array(header.dimensions.reversed()) : header.dimensions
+    if let strings = try strings(bytes[(start + length)...], descriptor: header.descriptor, dimensions: storedDimensions, source: source) {
+      return header.isFortranOrder ? transposed(strings) : strings
+    }
     let order = header.descriptor.first
     guard let order, "<>|=".contains(order), let element = names.first(where: { $0.1 == header.descriptor.dropFirst() })?.0 else {
       throw TensorFileError(source, .unsupported("element type `\(header.descriptor)`"))
@@ -82,7 +91,7 @@ public enum NumPyFile {
     // Source strides, in elements, of the result's axes.
     var strides = [Int](repeating: 1, count: dimensions.count)
     for axis in 1..<dimensions.count { strides[axis] = strides[axis - 1] * dimensions[axis - 1] }
-    return Tensor(tensor.element, dimensions) { target in
+    return Tensor(tensor.element, dimensions, strings: tensor.strings) { target in
       tensor.withBytes { source in
         var index = [Int](repeating: 0, count: dimensions.count)
         var from = 0

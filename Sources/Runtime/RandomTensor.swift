@@ -4,11 +4,16 @@ public import TensorTypes
 ///
 /// - Floating point: uniform in [0, 1).
 /// - `u8`: uniform in 0 ... 255, as a picture has. `u4`, `u2`, `i4`, `i2`: uniform over all values.
+/// - `string`: one of a few words.
 /// - `bool` and other integers: 0 or 1, which is a valid index, token or mask for nearly every model.
 public enum RandomTensor {
   /// The same seed gives the same numbers on every machine.
   public static func make(_ element: ElementType, _ dimensions: [Int], seed: UInt64) -> Tensor {
     var generator = SplitMix64(state: seed)
+    if element == .string {
+      let words: [Text] = ["", "a", "b", "yes", "no", "the quick brown fox", "42", "Grün"]
+      return Tensor(texts: (0..<(elementCount(of: dimensions) ?? 0)).map { _ in words[Int(generator.next() >> 61)] }, dimensions: dimensions)
+    }
     return Tensor(element, dimensions) { bytes in
       // One loop per width: this fills gigabytes.
       let count = bytes.count / element.byteCount

@@ -22,6 +22,8 @@ public enum RunError: Error, Sendable, Hashable {
   case failed(code: Int, reason: String?, symbols: String = "")
   /// The code says something impossible about its own result.
   case inconsistentResult(String)
+  /// The strings of the inputs are too many or too long.
+  case text(TextError)
   case notPrepared
   case cannotLoadCode(bytes: Int)
 }
@@ -49,6 +51,7 @@ extension RunError: CustomStringConvertible {
     case .failed(let code, let reason, let symbols):
       (reason ?? "the compiled code failed with code \(code)") + (symbols.isEmpty ? "" : ", where \(symbols)")
     case .inconsistentResult(let fact): "the compiled code returned \(fact)"
+    case .text(let error): error.message
     case .notPrepared: "a session was invoked before inputs were bound to it"
     case .cannotLoadCode(let bytes): "the system refuses to map \(bytes) bytes of code"
     }

@@ -14,6 +14,8 @@ public final class Session {
 
   private let pool: ThreadPool?
   private let frame: CallFrame
+  /// Nil for a model without strings.
+  private let text: TextService?
   private var arena = Arena()
   private var outputMemory = Arena()
   /// Kept alive until other inputs are bound: the frame points into them.
@@ -40,6 +42,8 @@ public final class Session {
     frame = CallFrame(
       inputCount: manifest.inputs.count, outputCount: manifest.outputs.count, symbolCount: manifest.symbols.count,
       stepCount: manifest.steps.count, pool: pool, threads: threads)
+    text = model.strings.map { TextService(functions: manifest.textFunctions, strings: $0) }
+    if let text { frame.setText(text) }
     let computed = Set(manifest.computedSymbols)
     computedSlots = manifest.symbols.indices.filter { computed.contains(manifest.symbols[$0]) }
     isPlacedByCode = manifest.outputs.map { manifest.isPlacedByCode($0) }
@@ -70,9 +74,9 @@ public final class Session {
       if isSameShape, let boundDimensions, boundDimensions[index] != tensor.dimensions { isSameShape = false }
     }
     if !isSameShape { try bind(dimensions: inputs.map(\.dimensions)) }
-    boundInputs = inputs
+    boundInputs = try text?.bind(inputs) ?? inputs
     isPrepared = true
-    for (index, tensor) in inputs.enumerated() {
+    for (index, tensor) in boundInputs.enumerated() {
       // The address stays valid after the closure because `boundInputs` holds the storage.
       tensor.withBytes { bytes in if let base = bytes.baseAddress { frame.setInput(index, base) } }
     }
@@ -81,12 +85,14 @@ public final class Session {
   /// Runs the code on the bound inputs.
   public func invoke() throws(RunError) {
     guard isPrepared else { throw .notPrepared }
+    text?.beginRun()
     let isOpen = !computedSlots.isEmpty
     if isOpen { prepareComputed() }
     let code = frame.call(model.code.entry, constants: model.constants.base, arena: arena.base)
     guard code == 0 else {
       let reasons = model.manifest.failures
       let reason = reasons.indices.contains(code - 1) ? reasons[code - 1] : nil
+      if let failure = text?.failure { throw .failed(code: code, reason: (reason.map { $0 + ": " } ?? "") + failure.message) }
       throw .failed(code: code, reason: reason, symbols: reason.map(valuesNamed(in:)) ?? "")
     }
     if isOpen { try readComputedSymbols() }
@@ -97,7 +103,8 @@ public final class Session {
   /// Copies of the results, in the order of the manifest.
   public var outputs: [Tensor] {
     model.manifest.outputs.indices.map { index in
-      Tensor(model.manifest.outputs[index].type.element, outputDimensions[index]) { target in
+      if let text, model.manifest.outputs[index].type.element == .string { return withOutput(index) { text.tensor($0, outputDimensions[index]) } }
+      return Tensor(model.manifest.outputs[index].type.element, outputDimensions[index]) { target in
         withOutput(index) { source in target.copyMemory(from: source) }
       }
     }

@@ -26,6 +26,9 @@ public struct TensorComparison: Sendable, Hashable {
     public var index: [Int]
     public var got: Double
     public var want: Double
+    /// Of strings: the two texts in quotes.
+    public var gotText: String?
+    public var wantText: String?
   }
 
   /// Set if the two cannot be compared at all: another element type or shape.
@@ -47,6 +50,10 @@ public struct TensorComparison: Sendable, Hashable {
       largestRelativeError = .infinity
       return
     }
+    if want.element == .string {
+      compareTexts(got, want)
+      return
+    }
     let limit = tolerance.adapted(to: want.element)
     let floor = max(limit.absolute, .leastNormalMagnitude)
     got.withBytes { gotBytes in
@@ -61,6 +68,19 @@ public struct TensorComparison: Sendable, Hashable {
           differingElements += 1
           if first == nil { first = Difference(index: Self.index(of: position, in: want.dimensions), got: a, want: b) }
         }
+      }
+    }
+  }
+
+  /// Strings are equal byte by byte or differ.
+  private mutating func compareTexts(_ got: Tensor, _ want: Tensor) {
+    for (position, (a, b)) in zip(got.texts, want.texts).enumerated() where a != b {
+      differingElements += 1
+      largestAbsoluteError = .infinity
+      largestRelativeError = .infinity
+      if first == nil {
+        first = Difference(
+          index: Self.index(of: position, in: want.dimensions), got: 0, want: 0, gotText: a.string.debugDescription, wantText: b.string.debugDescription)
       }
     }
   }

@@ -2,7 +2,7 @@ public import TensorTypes
 
 /// A tensor as ONNX stores it: one `TensorProto` message.
 ///
-/// Elements of fewer than 8 bits are packed there. Strings, complex numbers, segments and external data are refused.
+/// Elements of fewer than 8 bits are packed there. Complex numbers, segments and external data are refused.
 public struct TensorProto: Sendable {
   public var name: String
   public var tensor: Tensor
@@ -38,7 +38,8 @@ public struct TensorProto: Sendable {
       case .int4: .i4
       case .uint2: .u2
       case .int2: .i2
-      case .string, .complex64, .complex128: nil
+      case .string: .string
+      case .complex64, .complex128: nil
       }
     }
 
@@ -115,6 +116,14 @@ public struct TensorProto: Sendable {
     varint(8 << 3 | 2)
     varint(UInt64(name.utf8.count))
     bytes += Array(name.utf8)
+    if tensor.element == .string {
+      for text in tensor.texts {
+        varint(6 << 3 | 2)
+        varint(UInt64(text.byteCount))
+        text.withBytes { bytes.append(contentsOf: $0) }
+      }
+      return bytes
+    }
     varint(9 << 3 | 2)
     varint(UInt64(Tensor.packedByteCount(tensor.element, tensor.count)))
     if tensor.element.bitCount < 8 { bytes += tensor.packedBytes } else { tensor.withBytes { bytes.append(contentsOf: $0) } }
@@ -134,6 +143,7 @@ private struct Fields {
   private var hasSegment = false
   /// One entry per element: bit patterns as the field's number type gives them.
   private var values: [UInt64] = []
+  private var strings: [Range<Int>] = []
 
   init(_ bytes: [UInt8]) throws(ProtoProblem) {
     do {
@@ -146,6 +156,7 @@ private struct Fields {
           while !packed.isAtEnd { dimensions.append(Int(truncatingIfNeeded: try packed.varint())) }
         case (2, .varint(let type)): dataType = Int(truncatingIfNeeded: type)
         case (3, _): hasSegment = true
+        case (6, .bytes(let range)): strings.append(range)
         case (8, .bytes(let range)): name = String(decoding: bytes[range], as: UTF8.self)
         case (9, .bytes(let range)): rawData = range
         case (14, .varint(let location)): isExternal = location == 1
@@ -161,7 +172,7 @@ private struct Fields {
         case (5, .bytes(let range)), (7, .bytes(let range)), (11, .bytes(let range)):
           var packed = WireReader(bytes, range: range)
           while !packed.isAtEnd { values.append(try packed.varint()) }
-        case (1, _), (2, _), (4, _), (5, _), (7, _), (8, _), (9, _), (10, _), (11, _): throw ProtoProblem.malformed("field \(field) has the wrong wire type")
+        case (1, _), (2, _), (4, _), (5, _), (6, _), (7, _), (8, _), (9, _), (10, _), (11, _): throw ProtoProblem.malformed("field \(field) has the wrong wire type")
         default: break
         }
       }
@@ -182,6 +193,7 @@ private struct Fields {
     guard let count = elementCount(of: dimensions), count.multipliedReportingOverflow(by: 8 * element.byteCount).overflow == false else {
       throw .malformed("impossible dimensions \(dimensions)")
     }
+    if element == .string { return try texts(bytes, count) }
     let isPacked = element.bitCount < 8
     if let rawData {
       let expected = Tensor.packedByteCount(element, count)
@@ -201,6 +213,18 @@ private struct Fields {
       return values.map { UInt8(truncatingIfNeeded: $0) }.withUnsafeBytes { Tensor(unpacking: $0, element, dimensions) }
     }
     return Tensor(element, dimensions) { target in for position in 0..<count { store(values[position], element, target, position) } }
+  }
+
+  private func texts(_ bytes: [UInt8], _ count: Int) throws(ProtoProblem) -> Tensor {
+    guard rawData == nil, strings.count == count else { throw .malformed("\(strings.count) strings for \(Shape(dimensions))") }
+    var texts: [Text] = []
+    texts.reserveCapacity(count)
+    for range in strings {
+      guard range.count <= Text.maximumBytes else { throw .malformed("a string of \(range.count) bytes; the limit is \(Text.maximumBytes)") }
+      guard let text = Text(validating: bytes[range]) else { throw .malformed("string \(texts.count) is not valid UTF-8") }
+      texts.append(text)
+    }
+    return Tensor(texts: texts, dimensions: dimensions)
   }
 
   /// Bit patterns: `float_data` and `double_data` hold them as they are, `int32_data` holds f16 and bf16 so.

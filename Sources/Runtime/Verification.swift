@@ -78,7 +78,7 @@ public struct Verification: Sendable {
       if let mismatch = comparison.mismatch {
         facts.append("\(name) \(mismatch)")
       } else if let first = comparison.first {
-        facts.append("\(name)\(Shape(first.index)) is \(first.got), expected \(first.want) (\(comparison.differingElements) of \(want.count) elements differ)")
+        facts.append("\(name)\(Shape(first.index)) is \(first.gotText ?? "\(first.got)"), expected \(first.wantText ?? "\(first.want)") (\(comparison.differingElements) of \(want.count) elements differ)")
       }
     }
     report.passed = report.passed && facts.isEmpty

@@ -47,7 +47,7 @@ extension RequestError {
   /// Whether the client's numbers or this process are to blame.
   init(_ error: RunError) {
     switch error {
-    case .inputCount, .elementType, .undetermined, .failed: self = .invalid("\(error)")
+    case .inputCount, .elementType, .undetermined, .failed, .text: self = .invalid("\(error)")
     case .shape, .fixedInput, .conflict, .extent, .outputExtent, .tooLarge, .condition: self = .shape("\(error)")
     case .outOfMemory: self = .busy("there is not enough memory for a request of this size now")
     case .inconsistentResult, .notPrepared, .cannotLoadCode:

@@ -16,6 +16,8 @@ enum InfoVerb {
   private static func text(_ manifest: Manifest) -> String {
     var lines = ["\(manifest.modelName), version \(manifest.modelVersion)"]
     for port in manifest.inputs { lines.append("  input   \(port.name)  \(port.type)") }
+    for structure in manifest.inputStructures { lines.append("  input   \(structure.text)") }
+    for structure in manifest.outputStructures { lines.append("  output  \(structure.text)") }
     for input in manifest.fixedInputs { lines.append("  fixed   \(input.name)  \(input.type) \(input.text)") }
     for port in manifest.outputs { lines.append("  output  \(port.name)  \(port.type)") }
     lines.append("  target  \(manifest.target.name)" + (manifest.target.requiredFeatures.isEmpty ? "" : " (\(manifest.target.requiredFeatures.count) CPU features needed)"))

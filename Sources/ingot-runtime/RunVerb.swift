@@ -44,7 +44,8 @@ enum RunVerb {
   private static func describe(_ port: Manifest.Port, _ tensor: Tensor, _ labels: [String]) -> String {
     let shown = 8
     let values = (0..<min(shown, tensor.count)).map { position in
-      tensor.withBytes { bytes in
+      if tensor.element == .string { return tensor.text(at: position).string.debugDescription }
+      return tensor.withBytes { bytes in
         tensor.element.isFloatingPoint ? "\(Float(Tensor.double(bytes, tensor.element, position)))" : "\(Tensor.integer(bytes, tensor.element, position))"
       }
     }

@@ -9,7 +9,10 @@ extension Manifest {
     var manifest = Manifest(
       modelName: "detector \"1\"",
       inputs: [.init(name: "image", type: TensorType(.f32, [batch, 3, 224, 224]))],
-      outputs: [.init(name: "boxes", type: TensorType(.f32, [Extent(symbol: "found"), 4]))],
+      outputs: [
+        .init(name: "boxes", type: TensorType(.f32, [Extent(symbol: "found"), 4])),
+        .init(name: "classes", type: TensorType(.f32, [Extent(symbol: "found"), 2]), keys: .strings(["cat", "dog"])),
+      ],
       target: .init(name: "x86-64", requiredFeatures: ["sse2"]))
     manifest.modelVersion = "7"
     manifest.symbols = ["batch", "found"]
@@ -22,6 +25,12 @@ extension Manifest {
     manifest.sourceDigest = "00ff"
     manifest.toolVersion = "0.1.0"
     manifest.labels = ["cat", "dog"]
+    manifest.strings = ["", "cat"]
+    let tokens = TokenRule(matchesSeparators: true, fewestCharacters: 2, isMarked: true, padding: "#")
+    manifest.textFunctions = [
+      .concatenate, .lowercase, .uppercase, .matches, .rank, .parse(.f32), .format(.i64), .countPieces(.init(delimiter: ",", limit: 3)),
+      .pieces(.init(delimiter: "", limit: nil)), .countTokens(tokens), .tokens(tokens),
+    ]
     manifest.threads = 2
     return manifest
   }
@@ -58,6 +67,12 @@ extension Manifest {
     manifest = .sample
     manifest.inputs[0].type.shape[0] = .overflow
     #expect(manifest.contradiction != nil)
+    manifest = .sample
+    manifest.strings = ["cat"]
+    #expect(manifest.contradiction == "the first of its strings is not empty")
+    manifest = .sample
+    manifest.outputs[0].keys = .integers([1, 2, 3])
+    #expect(manifest.contradiction == "output `boxes` has 3 keys")
     manifest = .sample
     manifest.entryOffset = -1
     #expect(throws: ManifestError.self) { try Manifest(json: manifest.json) }

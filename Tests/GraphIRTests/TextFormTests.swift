@@ -33,6 +33,9 @@ enum TextCases {
     "%r = gather_nd %y, %i : f32[n,4]",
     "%u = iota {shape = [n, 4, 2], axis = 0, element = f32} : f32[n,4,2]\n%r = scatter_elements %x, %i, %u {axis = 2, combine = sum} : f32[n,4,6]",
     "%u = iota {shape = [n, 4], axis = 0, element = f32} : f32[n,4]\n%r = scatter_nd %y, %i, %u {combine = max} : f32[2,3]",
+    "%q = constant dense [2] : i64[]\n%m = measure %q {symbols = [%Range.1]} : i64[]\n%r = iota {shape = [%Range.1, 2], axis = 1, element = i32} : i32[%Range.1,2]",
+    "%r = compact %b {extent = [3]} : i64[3]",
+    "%c = iota {shape = [n, 5, 4], axis = 1, element = f32} : f32[n,5,4]\n%s = iota {shape = [n, 2, 5], axis = 2, element = f32} : f32[n,2,5]\n%t = constant dense [0.5] : f32[]\n%r = suppress %c, %s, %t, %t {extent = [3], centered = true} : i64[n,2,3]",
     "%r = reduce %x {with = sum, axes = [0, 2]} : f32[4]",
     "%r = reduce %b {with = and, axes = [1]} : bool[2]",
     "%r = arg_reduce %x {of = min, axis = 2, last = true} : i64[n,4]",
@@ -68,6 +71,14 @@ enum TextCases {
         return %inner
       }
     ) : f32[2,3]
+    """,
+    """
+    %n = constant dense [0, 1, 2, 0, -1, 0, 1, 0, -1, 1, 2, 0] : i32[3,4]
+    %t = constant dense [0.5, 0, 0] : f32[3]
+    %s = constant dense [0] : i32[1]
+    %c = constant dense [0, 1] : i32[2]
+    %w = constant dense [1.5, -2] : f32[2]
+    %r = tree_ensemble %y, %n, %t, %s, %c, %w {combine = sum, features = 1, results = 2} : f32[2,2]
     """,
     """
     %r = fusion %y {template = loop, reason = "one reader, and cheap"} (

@@ -7,12 +7,13 @@ import Testing
 
 /// One operator with its operands as inputs, imported and evaluated.
 func evaluate(
-  _ type: String, _ inputs: [Tensor], attributes: [(String, ONNXFile.Attribute)] = [], constants: [Int: Tensor] = [:], outputs: Int = 1, opset: Int = 17
+  _ type: String, _ inputs: [Tensor], attributes: [(String, ONNXFile.Attribute)] = [], constants: [Int: Tensor] = [:], outputs: Int = 1, opset: Int = 17,
+  domain: String = ""
 ) throws -> [Tensor] {
   let folder = TemporaryFolder()
   var file = ONNXFile(opset: opset)
   var names: [String] = []
-  let types: [ElementType: Int] = [.f32: 1, .u8: 2, .i8: 3, .i32: 6, .i64: 7, .bool: 9, .f16: 10, .f64: 11]
+  let types: [ElementType: Int] = [.f32: 1, .u8: 2, .i8: 3, .i32: 6, .i64: 7, .bool: 9, .f16: 10, .f64: 11, .string: 8]
   var next = 0
   for position in 0..<inputs.count + constants.count {
     names.append("x\(position)")
@@ -22,7 +23,7 @@ func evaluate(
     }
   }
   let results = (0..<outputs).map { "y\($0)" }
-  file.node(type, names, results, attributes)
+  file.node(type, names, results, attributes, domain: domain)
   for result in results { file.output(result, element: 0) }
   let model = try loadONNX(path: file.write(to: folder))
   return try Interpreter.evaluate(model.graph, inputs: inputs)

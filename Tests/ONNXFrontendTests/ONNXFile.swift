@@ -38,6 +38,8 @@ struct ONNXFile {
     case float(Float)
     case string(String)
     case integers([Int])
+    case floats([Float])
+    case strings([String])
     case tensor(ProtoMessage)
     case graph(ProtoMessage)
     /// A reference to an attribute of the function around.
@@ -54,10 +56,10 @@ struct ONNXFile {
   static func tensor(_ name: String, _ tensor: Tensor, dimensions: [Int]? = nil) -> ProtoMessage {
     var message = ProtoMessage()
     for dimension in dimensions ?? tensor.dimensions { message.integer(1, dimension) }
-    let types: [ElementType: Int] = [.f32: 1, .u8: 2, .i8: 3, .i32: 6, .i64: 7, .bool: 9, .f16: 10, .f64: 11, .bf16: 16]
+    let types: [ElementType: Int] = [.f32: 1, .u8: 2, .i8: 3, .i32: 6, .i64: 7, .bool: 9, .f16: 10, .f64: 11, .bf16: 16, .string: 8]
     message.integer(2, types[tensor.element] ?? 0)
     message.string(8, name)
-    message.data(9, tensor.withBytes { Array($0) })
+    if tensor.element == .string { for text in tensor.texts { message.string(6, text.string) } } else { message.data(9, tensor.withBytes { Array($0) }) }
     return message
   }
 
@@ -75,6 +77,8 @@ struct ONNXFile {
       case .float(let value): attribute.float(2, value)
       case .string(let value): attribute.string(4, value)
       case .integers(let values): for value in values { attribute.integer(8, value) }
+      case .floats(let values): for value in values { attribute.float(7, value) }
+      case .strings(let values): for value in values { attribute.string(9, value) }
       case .tensor(let tensor): attribute.message(5, tensor)
       case .graph(let graph): attribute.message(6, graph)
       case .reference(let name): attribute.string(21, name)
@@ -139,6 +143,8 @@ struct ONNXFile {
     model.message(7, graph)
     model.message(8, operatorSet("", opset))
     model.message(8, operatorSet("local", 1))
+    model.message(8, operatorSet("ai.onnx.ml", 4))
+    model.message(8, operatorSet("com.microsoft", 1))
     for function in functions { model.message(25, function) }
     return model.bytes
   }

@@ -2,7 +2,7 @@
 import importlib
 import sys
 
-INSTALL = {"numpy": "numpy", "onnx": "onnx", "onnxruntime": "onnxruntime", "PIL": "pillow"}
+INSTALL = {"numpy": "numpy", "sklearn": "scikit-learn", "onnx": "onnx", "onnxruntime": "onnxruntime", "PIL": "pillow"}
 
 
 def require(*modules):

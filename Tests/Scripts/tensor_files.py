@@ -12,7 +12,7 @@ def write_inputs(inputs, folder):
     arguments = []
     for position, (name, array) in enumerate(inputs.items()):
         path = os.path.join(folder, "input_%d.npy" % position)
-        np.save(path, np.ascontiguousarray(array))
+        np.save(path, np.asarray(array, order="C"))
         arguments += ["--input", "%s=%s" % (name, path)]
     return arguments
 

@@ -20,20 +20,17 @@ extension Graph {
   }
 
   /// The symbols that a node's result types, attributes and inner graphs mention.
-  public func mentionedSymbols(of node: Node) -> Set<String> {
-    var found: Set<String> = []
-    for result in node.results { found.formUnion(mentioned: type(of: result).shape.extents) }
-    if node.operation is Constant { return found }
-    for entry in node.operation.attributes.entries { if case .extents(let extents) = entry.value { found.formUnion(mentioned: extents) } }
-    for region in node.operation.regions { found.formUnion(region.mentionedSymbols) }
-    return found
-  }
+  public func mentionedSymbols(of node: Node) -> Set<String> { mentions[node.id.index] }
 
-  /// The symbols that anything in the graph mentions.
-  public var mentionedSymbols: Set<String> {
+  static func symbols(mentionedBy operation: any Operation, types: [TensorType]) -> Set<String> {
     var found: Set<String> = []
-    for input in inputs { found.formUnion(mentioned: type(of: input).shape.extents) }
-    for id in topologicalOrder() { found.formUnion(mentionedSymbols(of: node(id))) }
+    for type in types { found.formUnion(mentioned: type.shape.extents) }
+    switch operation {
+    case is Constant, is Unary, is Binary, is Compare, is Select, is Convert, is Transpose, is Concatenate, is Dot, is Reduce: return found
+    default: break
+    }
+    for entry in operation.attributes.entries { if case .extents(let extents) = entry.value { found.formUnion(mentioned: extents) } }
+    for region in operation.regions { found.formUnion(region.mentionedSymbols) }
     return found
   }
 
@@ -47,5 +44,5 @@ extension Graph {
 }
 
 extension Set<String> {
-  fileprivate mutating func formUnion(mentioned extents: [Extent]) { for extent in extents where !extent.isConstant { formUnion(extent.symbols) } }
+  mutating func formUnion(mentioned extents: [Extent]) { for extent in extents where !extent.isConstant { formUnion(extent.symbols) } }
 }

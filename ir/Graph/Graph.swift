@@ -10,6 +10,8 @@ public struct Graph: Sendable {
   public private(set) var outputs: [ValueID] = []
   /// The outputs' names in the model's interface; one for each output.
   public private(set) var outputNames: [String] = []
+  /// By name: outputs that are a map for each row, and what the columns of their tensors stand for. Passes need not know it.
+  public var outputKeys: [String: MapKeys] = [:]
   /// What the graph takes for granted of its symbols beside what its nodes say; see `statingConditions`.
   public var requirements: [ShapeCondition] = []
   private var nodes: [Node] = []
@@ -17,6 +19,9 @@ public struct Graph: Sendable {
   private var users: [[Use]] = []
   /// The nodes that define each computed symbol, the newest last. While a rewrite is under way there may be two.
   private(set) var definers: [String: [NodeID]] = [:]
+  /// The symbols that each node mentions, by id; and those of all of them and of the inputs, dead nodes included until `removeDeadNodes`.
+  private(set) var mentions: [Set<String>] = []
+  public private(set) var mentionedSymbols: Set<String> = []
 
   public init(name: String = "main") { self.name = name }
 
@@ -27,6 +32,7 @@ public struct Graph: Sendable {
   public mutating func addInput(_ name: String, _ type: TensorType) -> ValueID {
     let id = addValue(type, .input(inputs.count), name: name)
     inputs.append(id)
+    mentionedSymbols.formUnion(mentioned: type.shape.extents)
     return id
   }
 
@@ -50,6 +56,8 @@ public struct Graph: Sendable {
     nodes.append(node)
     for (position, operand) in node.operands.enumerated() { users[operand.index].append(Use(node: node.id, operand: position)) }
     for symbol in node.operation.definedSymbols { definers[symbol, default: []].append(node.id) }
+    mentions.append(Self.symbols(mentionedBy: node.operation, types: types(of: node.results)))
+    mentionedSymbols.formUnion(mentions[node.id.index])
   }
 
   /// Adds a node with exactly one result.
@@ -227,6 +235,7 @@ public struct Graph: Sendable {
     _ emit: (inout Graph, Node, [ValueID]) throws(Failure) -> [ValueID]
   ) throws(Failure) -> Graph {
     var graph = Graph(name: name)
+    graph.outputKeys = outputKeys
     graph.requirements = requirements
     var renamed = [ValueID?](repeating: nil, count: values.count)
     for input in inputs { renamed[input.index] = graph.addInput(value(input).name, inputType(type(of: input))) }

@@ -139,6 +139,15 @@ struct GraphParser {
       if depth == 0, !taken.insert(outputName).inserted {
         throw GraphTextError("two outputs are named `\(outputName)`", at: start, hint: "give one another name: %\(name) as \"...\"")
       }
+      cursor.skipInLine()
+      if depth == 0, cursor.take(word: "keys") {
+        cursor.skipInLine()
+        let place = cursor.position
+        let keys = try cursor.mapKeys()
+        let type = graph.type(of: value)
+        guard type.rank == 2, type.shape[1].constant == keys.count else { throw GraphTextError("\(keys.count) keys for \(type)", at: place) }
+        graph.outputKeys[outputName] = keys
+      }
       outputs.append((outputName, value))
       cursor.skipInLine()
     } while cursor.take(",")

@@ -18,6 +18,7 @@ extension GraphCursor {
       let digits = position
       guard let text = try takeQuoted() else { throw fail("expected quoted hexadecimal digits, found \(found)") }
       let (type, dimensions) = try constantType()
+      guard type != .string else { throw GraphTextError("strings are written as `dense [\"a\", \"b\"]`", at: digits) }
       return try Self.decode(text, type, dimensions, at: digits)
     }
     guard take(word: "dense") else {
@@ -49,11 +50,16 @@ extension GraphCursor {
   private mutating func skipValues() throws(GraphTextError) {
     let start = position
     guard byte == UInt8(ascii: "[") else {
+      if try takeQuoted() != nil { return }
       guard takeNumber() != nil else { throw fail("expected a number or a list, found \(found)") }
       return
     }
     var depth = 0
     while let byte {
+      if byte == UInt8(ascii: "\"") {
+        _ = try takeQuoted()
+        continue
+      }
       if byte == UInt8(ascii: "[") { depth += 1 }
       if byte == UInt8(ascii: "]") { depth -= 1 }
       position += 1
@@ -64,6 +70,7 @@ extension GraphCursor {
 
   private mutating func values(_ element: ElementType, _ dimensions: [Int]) throws(GraphTextError) -> Tensor {
     let count = elementCount(of: dimensions) ?? 0
+    if element == .string { return try strings(dimensions) }
     if byte != UInt8(ascii: "[") {
       guard count * element.byteCount <= Self.longestSplat else { throw fail("a constant of \(count) equal elements is too large", hint: "use `broadcast`") }
       let one = try Tensor(element, [1]) { bytes throws(GraphTextError) in try storeElement(element, bytes, 0) }
@@ -129,7 +136,7 @@ extension GraphCursor {
     case .f64, .f16, .bf16, .f8e4m3fn, .f8e4m3fnuz, .f8e5m2, .f8e5m2fnuz, .f8e8m0, .f4e2m1: if let value = Double(word) { return Tensor.store(value, element, bytes, index) }
     case .bool: if let value = ["true": 1, "1": 1, "false": 0, "0": 0][word] { return Tensor.store(value, element, bytes, index) }
     case .u64: if let value = UInt64(word) { return Tensor.store(Int(bitPattern: UInt(value)), element, bytes, index) }
-    case .string: if let value = Int(word) { return Tensor.store(value, element, bytes, index) }
+    case .string: break
     case .i8, .i16, .i32, .i64, .u8, .u16, .u32, .i4, .i2, .u4, .u2:
       if let value = Int(word), element.integerRange?.contains(value) == true { return Tensor.store(value, element, bytes, index) }
     }

@@ -82,7 +82,14 @@ struct GraphPrinter {
     }
     for id in graph.topologicalOrder() { print(graph.node(id), indent: indent + "  ") }
     let returns = zip(graph.outputNames, graph.outputs).map { outputName, value in
-      outputName.isEmpty ? name(value) : "\(name(value)) as \(Self.quote(outputName))"
+      guard !outputName.isEmpty else { return name(value) }
+      let keys: String
+      switch graph.outputKeys[outputName] {
+      case .integers(let list): keys = " keys [" + list.map(String.init).joined(separator: ", ") + "]"
+      case .strings(let list): keys = " keys [" + list.map(Self.quote).joined(separator: ", ") + "]"
+      case nil: keys = ""
+      }
+      return "\(name(value)) as \(Self.quote(outputName))\(keys)"
     }
     text += "\(indent)  return \(returns.joined(separator: ", "))\n\(indent)}\n"
   }
@@ -136,6 +143,7 @@ enum TensorText {
 
   static func print(_ tensor: Tensor, elidingAbove limit: Int?) -> String {
     if let limit, tensor.count > limit { return "elided" }
+    if tensor.element == .string { return "dense [" + tensor.texts.map { GraphPrinter.quote($0.string) }.joined(separator: ", ") + "]" }
     if tensor.count > longestList { return "bytes \"" + hexadecimal(tensor) + "\"" }
     return "dense [" + (0..<tensor.count).map { element(tensor, $0) }.joined(separator: ", ") + "]"
   }

@@ -8,7 +8,8 @@ public enum OperationRegistry {
     Reduce.self, ArgReduce.self, Cumulative.self, TopK.self, ReduceWindow.self,
     Dot.self, Convolution.self,
     Measure.self, Compact.self, Suppress.self,
-    Scan.self, If.self, While.self, Composite.self, Fusion.self,
+    TextOperation.self, TextFind.self,
+    TreeEnsemble.self, Scan.self, If.self, While.self, Composite.self, Fusion.self,
   ]
 
   private static let byMnemonic: [String: any Operation.Type] = {

@@ -79,6 +79,8 @@ public struct KernelProgram: Sendable {
   /// Steps for certain lengths; no two fit the same ones.
   public var variants: [Variant] = []
   public var constants: [ProgramConstant] = []
+  /// The strings that the model names, by number; nil for a model without strings.
+  public var strings: StringTable?
   /// The size of the part of the arena that `symbols` alone decide; 0 until memory is planned. Regions lie behind it (`Step.reserve`).
   public var arenaBytes: Extent = 0
 
@@ -88,6 +90,20 @@ public struct KernelProgram: Sendable {
 
   /// Every call, in order, those inside loops once: first those of `steps`, then those of each variant.
   public var calls: [Call] { Self.calls(of: steps) + variants.flatMap { Self.calls(of: $0.steps) } }
+
+  /// Every function of text that a step asks for, once; the code names them by their positions.
+  public var textFunctions: [TextFunction] {
+    var found: [TextFunction] = []
+    func collect(_ steps: [Step]) {
+      for step in steps {
+        if case .text(let text) = step, !found.contains(text.function) { found.append(text.function) }
+        for body in step.bodies { collect(body) }
+      }
+    }
+    collect(steps)
+    for variant in variants { collect(variant.steps) }
+    return found
+  }
 
   /// Adds a reason for a run to stop, or finds it among those that are there.
   public mutating func addFailure(_ message: String) -> Int {

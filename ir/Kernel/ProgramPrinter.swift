@@ -50,6 +50,9 @@ extension KernelProgram.Step {
       let region = advance.region.map { ", reserve \($0.byteCount) bytes at \($0.symbol)" } ?? ""
       return "\(indent)advance \(bindings.joined(separator: ", "))\(region), move \(moves.joined(separator: ", ")) else fail \(advance.failure)\n"
     case .export(let view, let output): return "\(indent)export \(view.text) as output \(output)\n"
+    case .text(let text):
+      let count = "\(text.count)" + (text.width == 1 ? "" : " x \(text.width)")
+      return "\(indent)\(text.result.text) = text \(text.function) of \(text.arguments.map(\.text).joined(separator: ", ")), \(count) else fail \(text.failure)\n"
     case .reserve(let region, let failure): return "\(indent)reserve \(region.byteCount) bytes at \(region.symbol) else fail \(failure)\n"
     }
   }

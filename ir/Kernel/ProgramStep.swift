@@ -32,6 +32,23 @@ extension KernelProgram {
     /// Binds the symbol of a region of the arena to its first byte, behind all that is reserved at this moment. Each round of a loop begins with what
     /// was reserved before the loop. Memory planning adds these steps.
     case reserve(Region, failure: Int)
+    /// Asks whoever runs the program to make or read text.
+    case text(TextCall)
+  }
+
+  /// See `Step.text`.
+  public struct TextCall: Sendable {
+    public var function: TextFunction
+    /// As many as the function reads; the table of a pattern comes second. Strings are their numbers.
+    public var arguments: [View]
+    public var result: View
+    /// The number of elements of the first argument, and how many of the result belong to each.
+    public var count: Extent
+    public var width: Extent
+    public var failure: Int
+    public init(_ function: TextFunction, _ arguments: [View], result: View, count: Extent, width: Extent, failure: Int) {
+      (self.function, self.arguments, self.result, self.count, self.width, self.failure) = (function, arguments, result, count, width, failure)
+    }
   }
 
   /// What `Step.require` demands of an extent.
@@ -85,7 +102,7 @@ extension KernelProgram.Step {
     switch self {
     case .loop(_, _, let body), .repeatWhile(_, _, let body): [body]
     case .branch(_, let then, let otherwise): [then, otherwise]
-    case .call, .define, .set, .require, .advance, .export, .reserve: []
+    case .call, .define, .set, .require, .advance, .export, .reserve, .text: []
     }
   }
 
@@ -100,6 +117,7 @@ extension KernelProgram.Step {
       return (zip(call.arguments, accesses).filter { $1 != .write }.map(\.0), zip(call.arguments, accesses).filter { $1 != .read }.map(\.0))
     case .define(_, let view, _), .branch(let view, _, _), .repeatWhile(let view, _, _), .export(let view, _): return ([view], [])
     case .advance(let advance): return (advance.moves.map(\.from), advance.moves.map(\.to))
+    case .text(let text): return (text.arguments, [text.result])
     case .loop, .set, .require, .reserve: return ([], [])
     }
   }
@@ -110,7 +128,7 @@ extension KernelProgram.Step {
     case .define(let symbols, _, _): symbols
     case .set(let symbol, _, _), .repeatWhile(_, let symbol, _): [symbol]
     case .advance(let advance): advance.bindings.map(\.symbol)
-    case .call, .loop, .require, .branch, .export, .reserve: []
+    case .call, .loop, .require, .branch, .export, .reserve, .text: []
     }
   }
 
@@ -135,6 +153,11 @@ extension KernelProgram.Step {
       return .advance(advance)
     case .export(let view, let output): return .export(moved(view), output: output)
     case .reserve(let region, let failure): return .reserve(region, failure: failures[failure])
+    case .text(var text):
+      text.arguments = text.arguments.map(moved)
+      text.result = moved(text.result)
+      text.failure = failures[text.failure]
+      return .text(text)
     }
   }
 }

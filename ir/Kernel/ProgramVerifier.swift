@@ -104,6 +104,12 @@ private struct ProgramVerifier {
       try check(failure: advance.failure)
     case .export(_, let output):
       guard program.outputs.indices.contains(output) else { throw fail("output \(output) does not exist") }
+    case .text(let text):
+      guard text.arguments.count == text.function.argumentCount else { throw fail("`\(text.function)` reads \(text.arguments.count) buffers") }
+      guard program.buffers[text.result.buffer].element == text.function.result else { throw fail("`\(text.function)` writes `\(program.buffers[text.result.buffer].name)`") }
+      try check(text.count)
+      try check(text.width)
+      try check(failure: text.failure)
     case .reserve(let region, let failure):
       try check(region.byteCount)
       try check(failure: failure)

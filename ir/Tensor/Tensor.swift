@@ -30,14 +30,14 @@ public struct Tensor: Sendable {
   ///
   /// The caller has checked the dimensions: none negative, product times element size within 63 bits.
   public init<Failure: Error>(
-    _ element: ElementType, _ dimensions: [Int], initializing fill: (UnsafeMutableRawBufferPointer) throws(Failure) -> Void
+    _ element: ElementType, _ dimensions: [Int], strings: StringTable? = nil, initializing fill: (UnsafeMutableRawBufferPointer) throws(Failure) -> Void
   ) throws(Failure) {
     guard let count = elementCount(of: dimensions) else { preconditionFailure("dimensions \(dimensions) were not checked") }
     self.element = element
     self.dimensions = dimensions
     self.count = count
     let byteCount = count * element.byteCount
-    storage = TensorStorage(byteCount: byteCount)
+    storage = TensorStorage(byteCount: byteCount, strings: strings)
     byteOffset = 0
     let bytes = UnsafeMutableRawBufferPointer(start: storage.base, count: byteCount)
     bytes.initializeMemory(as: UInt8.self, repeating: 0)
@@ -63,6 +63,7 @@ public struct Tensor: Sendable {
   /// True if types, dimensions and bytes are the same.
   public func isIdentical(to other: Tensor) -> Bool {
     guard element == other.element, dimensions == other.dimensions else { return false }
+    if element == .string, strings !== other.strings { return texts == other.texts }
     return withBytes { a in other.withBytes { b in a.elementsEqual(b) } }
   }
 }

@@ -10,10 +10,13 @@ public final class TensorStorage: @unchecked Sendable {
   let base: UnsafeMutableRawPointer
   public let byteCount: Int
   private let isMapped: Bool
+  /// What the numbers in a string tensor's storage mean.
+  let strings: StringTable?
 
   /// Uninitialised memory, aligned to 64 bytes.
-  init(byteCount: Int) {
+  init(byteCount: Int, strings: StringTable? = nil) {
     self.byteCount = byteCount
+    self.strings = strings
     isMapped = false
     base = .allocate(byteCount: max(byteCount, 1), alignment: 64)
   }
@@ -21,6 +24,7 @@ public final class TensorStorage: @unchecked Sendable {
   private init(mapped base: UnsafeMutableRawPointer, byteCount: Int) {
     self.base = base
     self.byteCount = byteCount
+    strings = nil
     isMapped = true
   }
 

@@ -40,7 +40,7 @@ private struct FusionFormer {
     case is Convolution: .convolution
     case is ReduceWindow: .window
     case is Reduce: .reduction
-    case is ArgReduce, is Cumulative, is TopK, is ScatterElements, is ScatterND, is Compact, is Suppress: .special
+    case is ArgReduce, is Cumulative, is TopK, is ScatterElements, is ScatterND, is Compact, is Suppress, is TreeEnsemble: .special
     default: nil
     }
   }
@@ -72,6 +72,10 @@ private struct FusionFormer {
       if !node.operation.definedSymbols.isEmpty {
         materialized.formUnion(node.results)
         for operand in node.operands { keep(operand, "lengths are read from it") }
+      }
+      if node.operation is TextOperation {
+        materialized.formUnion(node.results)
+        for operand in node.operands { keep(operand, "text is made or read") }
       }
       if node.operation is Fusion {
         materialized.formUnion(node.results)
@@ -192,7 +196,7 @@ private struct FusionFormer {
     case is Convolution:
       if let parts = concatenatedParts(node) { parts.map { part in sliceBase(of: part) } + [base(of: node.operands[1])] } else { node.operands.map { base(of: $0) } }
     case is Dot: node.operands.map { base(of: $0) }
-    case is ReduceWindow, is TopK: [base(of: node.operands[0])]
+    case is ReduceWindow, is TopK, is TreeEnsemble: [base(of: node.operands[0])]
     case is Suppress: [base(of: node.operands[0]), base(of: node.operands[1])]
     default: []
     }
@@ -235,7 +239,7 @@ private struct FusionFormer {
         try builder.add(control.replacing(regions: regions), like: node)
       } else if node.operation is Constant {
         continue
-      } else if node.operation is Fusion || node.operation is Measure {
+      } else if node.operation is Fusion || node.operation is Measure || node.operation is TextOperation {
         try builder.add(node.operation, like: node)
       } else if let number = regionOf[id] {
         let region = regions[number]

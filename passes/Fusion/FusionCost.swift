@@ -7,7 +7,7 @@ enum FusionCost {
   static func isInlinable(_ operation: any Operation) -> Bool {
     switch operation {
     case is Unary, is Binary, is Compare, is Select, is Convert, is Iota, is ExtentVector, is RandomBits: true
-    case is Broadcast, is Reshape, is Transpose, is Slice, is Reverse, is Pad, is Concatenate, is Gather, is GatherElements, is GatherND: true
+    case is Broadcast, is Reshape, is Transpose, is Slice, is Reverse, is Pad, is Concatenate, is Gather, is GatherElements, is GatherND, is TextFind: true
     case let constant as Constant: constant.tensor.count == 1
     default: false
     }
@@ -45,7 +45,7 @@ enum FusionCost {
       }
     case is Compare, is Select: 1
     case is Convert: 1
-    case is Gather, is GatherElements, is GatherND: 2
+    case is Gather, is GatherElements, is GatherND, is TextFind: 2
     case is Pad, is Concatenate: 1
     case is RandomBits: 80
     default: 0

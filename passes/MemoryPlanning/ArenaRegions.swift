@@ -71,7 +71,7 @@ struct ArenaRegions {
       result += waiting
       waiting = []
       switch step {
-      case .call, .require, .export, .reserve: result.append(step)
+      case .call, .require, .export, .reserve, .text: result.append(step)
       case .define, .set:
         result.append(step)
         waiting = additionsHere()

@@ -86,7 +86,7 @@ struct ProgramTimeline {
       for view in views.read { touch(view, isFresh: false) }
       for view in views.written { touch(view, isFresh: true) }
       switch step {
-      case .call, .require, .export, .reserve: break
+      case .call, .require, .export, .reserve, .text: break
       case .define(let symbols, _, _):
         bound.formUnion(symbols)
         sites.append(Site(symbols: symbols, bound: bound, time: time))

@@ -22,16 +22,30 @@ extension Graph {
     return binding
   }
 
-  /// Inputs for a comparison: floating point in -1..<1, integers in 0..<4, truth values.
+  /// What random strings are chosen from: texts that the graph names and some that it does not.
+  private var words: [Text] {
+    var found: [Text] = ["", "one", "Two words", "12", "a,b", "Grün"]
+    for id in topologicalOrder() where found.count < 64 {
+      if let tensor = (node(id).operation as? Constant)?.tensor, tensor.element == .string { found += tensor.texts.prefix(16) }
+    }
+    return found
+  }
+
+  /// Inputs for a comparison: floating point in -1..<1, integers in 0..<4, truth values, strings that the graph knows and others.
   ///
   /// - Throws: `CompileError` if a shape does not follow from the symbols.
   public func randomInputs(seed: UInt64, symbols: [String: Int]) throws(CompileError) -> [Tensor] {
     var generator = SeededGenerator(seed: seed)
+    let words = self.words
     var tensors: [Tensor] = []
     for input in inputs {
       let type = type(of: input)
       guard let dimensions = type.shape.evaluated(symbols), let count = elementCount(of: dimensions), count < 1 << 30 else {
         throw CompileError(.badInput, "no random numbers for input `\(value(input).name)` of type \(type)", stage: .run)
+      }
+      if type.element == .string {
+        tensors.append(Tensor(texts: (0..<count).map { _ in words[Int(generator.next() % UInt64(words.count))] }, dimensions: dimensions))
+        continue
       }
       tensors.append(
         Tensor(type.element, dimensions) { bytes in

@@ -52,7 +52,7 @@ extension Tensor {
     }
     let result = permutation.map { dimensions[$0] }
     if groups.count <= 1, let same = reshaped(result) { return same }
-    return Tensor(element, result) { output in
+    return Tensor(element, result, strings: strings) { output in
       withBytes { input in
         switch element.byteCount {
         case 1: Self.permute(input, output, groups, as: UInt8.self)

@@ -59,7 +59,7 @@ extension Graph {
 
   /// The number that every element is, if the value is a constant of one number, repeated or not.
   func splat(_ id: ValueID) -> Double? {
-    guard let tensor = constantSource(id), tensor.isUniform, let first = tensor.firstElement else { return nil }
+    guard let tensor = constantSource(id), tensor.element != .string, tensor.isUniform, let first = tensor.firstElement else { return nil }
     return first.withBytes { Tensor.double($0, first.element, 0) }
   }
 

@@ -109,6 +109,8 @@ extension Tensor {
 
   fileprivate func hasSameBytes(as other: Tensor) -> Bool {
     guard element == other.element, dimensions == other.dimensions else { return false }
+    // The same numbers of different tables are different texts.
+    if element == .string, strings !== other.strings { return texts == other.texts }
     return withBytes { a in
       other.withBytes { b in
         guard let x = a.baseAddress, let y = b.baseAddress else { return a.count == b.count }

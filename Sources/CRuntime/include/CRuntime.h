@@ -28,6 +28,10 @@ typedef struct ingot_context {
   int64_t arena_bytes;
   /// Where such models write the most bytes of the arena that a run has used, if that is more than what stands there.
   int64_t *arena_used;
+  /// Computes text for `count` elements: `function` is an index into the manifest's `textFunctions`, strings are numbers. Returns 0, or
+  /// something else if it cannot. Null for models without strings.
+  int32_t (*text)(void *state, int64_t function, const void *const *arguments, void *result, int64_t count, int64_t width);
+  void *text_state;
 } ingot_context;
 
 /// The entry point of a model.

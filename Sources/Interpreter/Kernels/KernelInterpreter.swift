@@ -26,7 +26,15 @@ public enum KernelInterpreter {
     } catch {
       throw KernelError(kernel: program.name, message: error.message)
     }
-    var execution = try ProgramExecution(program, inputs, binding.values, arenaLimit: arenaLimit, observing)
+    var strings = program.strings.map { StringNumbering($0) } ?? StringNumbering()
+    var numbered = inputs
+    do throws(TextError) {
+      for (position, tensor) in inputs.enumerated() where tensor.element == .string {
+        numbered[position] = Tensor(numbers: try tensor.renumbered(by: &strings), tensor.dimensions, of: strings.table)
+      }
+    } catch { throw KernelError(kernel: program.name, message: error.message) }
+    var execution = try ProgramExecution(program, numbered, binding.values, arenaLimit: arenaLimit, observing)
+    execution.strings = strings
     try execution.run()
     return try execution.outputs()
   }

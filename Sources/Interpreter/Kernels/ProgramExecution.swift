@@ -22,6 +22,8 @@ struct ProgramExecution {
   private var rounds: [Int] = []
   private var exports: [Int: KernelMemory] = [:]
   private var codes: [Int: KernelCode] = [:]
+  /// The numbers of the strings of this run.
+  var strings = StringNumbering()
 
   /// Bytes that live as long as they are referenced; each 0xff at first.
   private final class TensorBytes {
@@ -201,6 +203,7 @@ struct ProgramExecution {
       }
       rounds.removeLast()
     case .advance(let advance): try run(advance)
+    case .text(let text): try run(text)
     case .export(let view, let output): exports[output] = try memory(at: view, program.name)
     case .reserve(let region, let number): try reserve(region, at: usedBytes, failure: number)
     }
@@ -215,6 +218,19 @@ struct ProgramExecution {
     let place = try memory(at: view, program.name)
     guard place.element == .bool, place.count >= 1 else { throw fail("`\(place.name)` decides a step but is no bool") }
     return place.base.load(as: UInt8.self) != 0
+  }
+
+  private mutating func run(_ text: KernelProgram.TextCall) throws(KernelError) {
+    let count = try value(text.count, "a text"), width = try value(text.width, "a text")
+    var addresses: [UnsafeRawPointer] = []
+    for (position, view) in text.arguments.enumerated() {
+      let place = try memory(at: view, program.name)
+      guard place.count >= count || text.function.readsPattern && position == 1 else { throw fail("`\(text.function)` leaves `\(place.name)`") }
+      addresses.append(UnsafeRawPointer(place.base))
+    }
+    let target = try memory(at: text.result, program.name)
+    guard target.isWritable, target.count >= count * width else { throw fail("`\(text.function)` leaves `\(target.name)`") }
+    do throws(TextError) { try text.function.apply(addresses, target.base, count: count, width: width, strings: &strings) } catch { throw fail(error.message) }
   }
 
   private mutating func run(_ advance: KernelProgram.Advance) throws(KernelError) {
@@ -280,7 +296,8 @@ struct ProgramExecution {
       guard let place, let dimensions = port.type.shape.evaluated(symbols), let count = elementCount(of: dimensions),
         exports[number] == nil ? count == place.count : count <= place.count
       else { throw fail("output `\(port.name)` (\(port.type)) has no buffer of its size") }
-      results.append(Self.tensor(place, dimensions))
+      let result = Self.tensor(place, dimensions)
+      results.append(result.element == .string ? result.referring(to: strings.table) : result)
     }
     return results
   }

@@ -123,6 +123,7 @@ struct EntryEmitter: ~Copyable {
     for step in steps {
       switch step {
       case .call(let call): try emit(call, symbols, ports)
+      case .text(let text): try emit(text, symbols, ports)
       case .loop(let symbol, let count, let body):
         let rounds = try value(of: count, symbols)
         let arena = slots.beginLoop()

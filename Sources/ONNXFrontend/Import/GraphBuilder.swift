@@ -15,6 +15,8 @@ struct GraphBuilder {
   /// What i64 scalars are called after they were measured.
   private(set) var measuredScalars: [ValueID: Extent] = [:]
   let symbolNames: SymbolNames
+  /// What the columns stand for of tensors that are a map for each row.
+  private var keys: [ValueID: MapKeys] = [:]
 
   init(name: String, origin: NodeOrigin, limits: ImportLimits, symbolNames: SymbolNames = SymbolNames()) {
     graph = Graph(name: name)
@@ -73,7 +75,10 @@ struct GraphBuilder {
     return id
   }
 
-  mutating func setOutputs(_ outputs: [(name: String, value: ValueID)]) { graph.setOutputs(outputs) }
+  mutating func setOutputs(_ outputs: [(name: String, value: ValueID)], keys: [String: MapKeys] = [:]) {
+    graph.setOutputs(outputs)
+    graph.outputKeys = keys
+  }
   /// Demands something of lengths: the run checks it.
   mutating func require(_ condition: ShapeCondition) { graph.requirements.append(condition) }
   mutating func setName(_ name: String, of value: ValueID) { graph.setName(name, of: value) }
@@ -135,6 +140,10 @@ struct GraphBuilder {
   func shape(_ value: ValueID) -> Shape { graph.type(of: value).shape }
   func element(_ value: ValueID) -> ElementType { graph.type(of: value).element }
   func rank(_ value: ValueID) -> Int { graph.type(of: value).rank }
+
+  /// Declares that each row of a tensor is a map.
+  mutating func noteMap(_ value: ValueID, keys: MapKeys) { self.keys[value] = keys }
+  func mapKeys(of value: ValueID) -> MapKeys? { keys[value] }
 
   // MARK: Known contents
 

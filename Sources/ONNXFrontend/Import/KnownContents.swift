@@ -62,7 +62,7 @@ struct KnownContents {
 
   /// The elements of a small constant.
   init?(_ tensor: Tensor) {
-    guard tensor.count <= (tensor.element.isFloatingPoint ? Self.maximumNumberCount : Self.maximumCount) else { return nil }
+    guard tensor.element != .string, tensor.count <= (tensor.element.isFloatingPoint ? Self.maximumNumberCount : Self.maximumCount) else { return nil }
     dimensions = tensor.dimensions
     elements = tensor.element.isFloatingPoint ? tensor.doubles.map { KnownElement($0) } : tensor.integers.map { KnownElement($0) }
   }

@@ -52,6 +52,7 @@ extension GraphBuilder {
     guard let count = shape(value).elementCount.constant, count <= KnownContents.maximumCount else {
       throw unknownContents("\(origin.operatorName) takes \(what) from a tensor whose length is only known when the model runs", of: [value])
     }
+    if count == 0 { return [] }
     if let node = graph.producer(of: value), depth < 32 {
       switch node.operation {
       case is Concatenate:

@@ -45,10 +45,15 @@ extension ModelImporter {
     var regions: [Region] = []
     var failures: [CompileError?] = []
     for branch in branches {
+      let mark = assumptions.mark
       do throws(CompileError) {
         regions.append(try region(branch, formals: [], capturing: captured, call, context: context, around: builder))
         failures.append(nil)
-      } catch { failures.append(error) }
+      } catch {
+        // Another assumption inside may make the branch right.
+        if assumptions.canChange(since: mark) { throw error }
+        failures.append(error)
+      }
     }
     if let failure = failures.compactMap({ $0 }).first {
       // With a condition on lengths one branch may be for ranks and lengths that the model does not have here.
@@ -219,6 +224,12 @@ struct ShapeAssumptions {
     used += 1
     return choices[used - 1].value
   }
+
+  /// The number of choices so far.
+  var mark: Int { used }
+
+  /// True if one of the choices since then has another one left.
+  func canChange(since mark: Int) -> Bool { choices[min(mark, used)..<used].contains { $0.isFirst } }
 
   /// Begins the import again; false if every choice has been tried.
   mutating func retry() -> Bool {

@@ -103,7 +103,7 @@ extension ModelImporter {
           next += 1
         }
       }
-      try self.importNodes(nodes, outputs: [target], strings: [], scope: &inner, context: deeper, builder: &b)
+      try self.importNodes(nodes, outputs: [target], scope: &inner, context: deeper, builder: &b)
       b.origin = call.origin
       guard case .value(let result)? = inner[target] else { throw call.refusal("Gradient of `\(printable(target))`, which no node computes") }
       return [result]

@@ -50,6 +50,7 @@ struct ModelImporter {
 
   mutating func run() throws(CompileError) -> Model {
     var first: CompileError?
+    var total = 0
     for _ in 0..<ShapeAssumptions.mostAttempts {
       do throws(CompileError) {
         nodeCount = 0
@@ -57,7 +58,8 @@ struct ModelImporter {
       } catch {
         let known = first ?? error
         first = known
-        guard assumptions.retry() else { throw known }
+        total += nodeCount
+        guard total <= options.limits.nodes, assumptions.retry() else { throw known }
       }
     }
     throw first ?? CompileError(.unsupported, "too many branches whose conditions on lengths decide ranks", stage: .load, origin: NodeOrigin(file: decoder.file.name))
@@ -94,7 +96,7 @@ struct ModelImporter {
     let results = try importGraph(graph, scope: &scope, context: BlockContext(opsets: opsets), builder: &builder)
     builder.origin = NodeOrigin(file: file)
     let outputs = try OutputPorts(graph.outputs, results, builder, checksRanks: !assumptions.isEmpty)
-    builder.setOutputs(outputs.values)
+    builder.setOutputs(outputs.values, keys: outputs.keys)
     builder.removeDeadNodes()
     try builder.graph.verify(stage: .load)
     var model = Model(
@@ -120,7 +122,6 @@ struct ModelImporter {
     }
     for initializer in graph.initializers {
       let origin = NodeOrigin(file: decoder.file.name, node: initializer.name)
-      if initializer.dataType == 8 { continue }  // Strings: an error only where one is read.
       builder.origin = NodeOrigin(file: decoder.file.name)
       let value = try builder.constant(try decoder.tensor(initializer, origin: builder.origin))
       builder.setName(initializer.name, of: value)
@@ -128,8 +129,7 @@ struct ModelImporter {
         throw CompileError(.badInput, "value `\(printable(initializer.name))` is defined twice", stage: .load, origin: origin)
       }
     }
-    let strings = Set(graph.initializers.filter { $0.dataType == 8 }.map(\.name))
-    try importNodes(graph.nodes, outputs: graph.outputs.map(\.name), strings: strings, scope: &scope, context: context, builder: &builder)
+    try importNodes(graph.nodes, outputs: graph.outputs.map(\.name), scope: &scope, context: context, builder: &builder)
     var results: [Binding] = []
     for output in graph.outputs {
       guard let binding = scope[output.name] else {
@@ -143,7 +143,7 @@ struct ModelImporter {
 
   /// Imports those of some nodes that the outputs need, and adds what they compute to the scope.
   mutating func importNodes(
-    _ nodes: [NodeProto], outputs: [String], strings: Set<String>, scope: inout Scope, context outer: BlockContext, builder: inout GraphBuilder
+    _ nodes: [NodeProto], outputs: [String], scope: inout Scope, context outer: BlockContext, builder: inout GraphBuilder
   ) throws(CompileError) {
     var context = outer
     context.nodes = nodes
@@ -151,15 +151,12 @@ struct ModelImporter {
       throw builder.refusal("graphs and functions are nested more than \(options.limits.nesting) deep")
     }
     let visible = scope
-    let order = try NodeOrder(nodes, outputs: outputs, isVisible: { visible[$0] != nil || strings.contains($0) }) { origin($0, context) }
+    let order = try NodeOrder(nodes, outputs: outputs, isVisible: { visible[$0] != nil }) { origin($0, context) }
     for position in order.positions {
       let node = nodes[position]
       nodeCount += 1
       guard nodeCount <= options.limits.nodes else { throw builder.refusal("the model has more than \(options.limits.nodes) nodes") }
       builder.origin = origin(node, context)
-      if let text = node.inputs.first(where: { strings.contains($0) && scope[$0] == nil }) {
-        throw builder.unsupported("\(node.operatorName) reads the string tensor `\(printable(text))`", hint: "strings are not supported yet")
-      }
       let results = try importNode(node, scope: scope, context: context, builder: &builder)
       for (name, binding) in zip(node.outputs, results) where !name.isEmpty {
         if case .value(let value) = binding, builder.graph.value(value).name.isEmpty { builder.setName(name, of: value) }
@@ -259,7 +256,7 @@ struct ModelImporter {
     let inner = BlockContext(
       opsets: Self.versions(function.opsets), functionAttributes: given, depth: context.depth + 1,
       prefix: String((outer.node + "/").suffix(120)))
-    try importNodes(function.nodes, outputs: function.outputs, strings: [], scope: &scope, context: inner, builder: &builder)
+    try importNodes(function.nodes, outputs: function.outputs, scope: &scope, context: inner, builder: &builder)
     builder.origin = outer
     var results: [Binding] = []
     for (name, wanted) in zip(function.outputs, node.outputs) {

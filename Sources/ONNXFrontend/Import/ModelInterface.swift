@@ -100,6 +100,8 @@ struct ModelInterface {
 struct OutputPorts {
   private(set) var values: [(name: String, value: ValueID)] = []
   private(set) var structures: [PortStructure] = []
+  /// Of those that are a map for each row.
+  private(set) var keys: [String: MapKeys] = [:]
 
   init(_ declared: [ValueInfoProto], _ results: [Binding], _ builder: GraphBuilder, checksRanks: Bool) throws(CompileError) {
     var names: Set<String> = []
@@ -112,6 +114,9 @@ struct OutputPorts {
       case .absent: break
       }
       switch (output.type, binding) {
+      case (.sequence(.map), .value(let value)):
+        guard let found = builder.mapKeys(of: value) else { throw builder.unsupported("output `\(printable(output.name))` is a sequence of maps that no ZipMap made") }
+        keys[output.name] = found
       case (.sequence, .sequence): structures.append(PortStructure(name: output.name, kind: .sequence, ports: start..<values.count))
       case (.optional, _): structures.append(PortStructure(name: output.name, kind: .optional, ports: start..<values.count))
       case (.sequence, _), (.map, _), (.sparseTensor, _), (.tensor, .sequence), (.tensor, .absent):

@@ -10,7 +10,9 @@ enum OperatorTable {
       ElementwiseOperators.table, ActivationOperators.table, ConvolutionOperators.table, PoolingOperators.table, MatrixOperators.table,
       NormalizationOperators.table, ReductionOperators.table, ShapeOperators.table, MovementOperators.table, SliceOperators.table,
       IndexingOperators.table, ResizeOperators.table, RecurrentOperators.table, QuantizationOperators.table, AttentionOperators.table,
-      LossOperators.table, StatefulOperators.table, SignalOperators.table, GridOperators.table, MachineLearningOperators.table,
+      TextOperators.table, EncoderOperators.table, TermFrequency.table,
+      LossOperators.table, StatefulOperators.table, SignalOperators.table, GridOperators.table, SelectionOperators.table, MachineLearningOperators.table,
+      TreeOperators.table, SupportVectorOperators.table,
       RandomOperators.table, RegionOperators.table, UnpoolingOperators.table, DeformableConvolution.table, Determinant.table,
       PlacementOperators.table, OptimizerOperators.table,
     ]

@@ -185,6 +185,7 @@ enum ElementwiseOperators {
   static func convert(_ x: ValueID, to element: ElementType, _ builder: inout GraphBuilder) throws(CompileError) -> ValueID {
     let source = builder.element(x)
     if source == element { return x }
+    if let text = try TextOperators.cast(x, to: element, &builder) { return text }
     guard let contents = builder.contents(x) else { return try builder.convert(x, to: element) }
     return try builder.settle(all(contents.elements.map { $0.converted(to: element, from: source) }, contents.dimensions), element) {
       builder throws(CompileError) in try builder.convert(x, to: element)

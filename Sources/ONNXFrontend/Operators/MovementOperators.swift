@@ -168,33 +168,63 @@ enum MovementOperators {
       throw b.refusal("Pad has \(amounts.count) amounts for \(axes.count) axes", operands: [x])
     }
     var (low, high) = ([Extent](repeating: 0, count: rank), [Extent](repeating: 0, count: rank))
+    var computed: [Int: Extent] = [:]
     for (position, axis) in axes.enumerated() {
+      let (before, after) = (amounts[position], amounts[position + axes.count])
+      guard let first = before.extent, let last = after.extent else {
+        (low[axis], high[axis], computed[axis]) = try cutComputed(&x, axis, before, after, &b)
+        continue
+      }
       // A negative amount takes elements away.
-      let (before, after) = (try amount(amounts[position], &b), try amount(amounts[position + axes.count], &b))
-      (low[axis], high[axis]) = (before.added, after.added)
-      if before.cut == 0 && after.cut == 0 { continue }
-      x = try b.slice(x, axis: axis, start: before.cut, size: b.shape(x)[axis] - before.cut - after.cut)
+      let (cutLow, cutHigh) = (Extent(max(0, -(first.constant ?? 0))), Extent(max(0, -(last.constant ?? 0))))
+      (low[axis], high[axis]) = (cutLow == 0 ? first : 0, cutHigh == 0 ? last : 0)
+      if cutLow != 0 || cutHigh != 0 { x = try b.slice(x, axis: axis, start: cutLow, size: b.shape(x)[axis] - cutLow - cutHigh) }
     }
     if (low + high).allSatisfy({ $0 == 0 }) { return [x] }
-    guard mode == .constant else { return [try b.add(Pad(low: low, high: high, mode: mode), x)] }
-    let value: ValueID
-    if call.opset < 11 { value = try b.scalar(call.number("value", default: 0), b.element(x)) } else if let given = call.optional(2) {
-      value = try b.reshape(given, to: [])
-    } else {
-      value = try b.scalar(0, b.element(x))
+    var operands = [x]
+    if mode == .constant {
+      if call.opset < 11 { operands.append(try b.scalar(call.number("value", default: 0), b.element(x))) } else if let given = call.optional(2) {
+        operands.append(try b.reshape(given, to: []))
+      } else {
+        operands.append(try b.scalar(0, b.element(x)))
+      }
     }
-    return [try b.add(Pad(low: low, high: high), x, value)]
+    if computed.isEmpty { return [try b.addAll(Pad(low: low, high: high, mode: mode), operands)[0]] }
+    return [try paddedByAxis(operands, low, high, computed, mode, &b)]
   }
 
-  /// How many elements an amount of padding adds, and how many it takes away.
-  private static func amount(_ length: Length, _ b: inout GraphBuilder) throws(CompileError) -> (added: Extent, cut: Extent) {
-    if let extent = length.extent {
-      let cut = max(0, -(extent.constant ?? 0))
-      return cut > 0 ? (0, Extent(cut)) : (extent, 0)
+  /// Takes away what computed amounts take away from an axis.
+  ///
+  /// - Returns: What they add, and the length that results.
+  private static func cutComputed(
+    _ x: inout ValueID, _ axis: Int, _ before: Length, _ after: Length, _ b: inout GraphBuilder
+  ) throws(CompileError) -> (low: Extent, high: Extent, length: Extent) {
+    let (zero, extent) = (Length.constant(0), Length.known(b.shape(x)[axis]))
+    let (cutLow, cutHigh) = (try b.apply(.minimum, before, zero), try b.apply(.minimum, after, zero))
+    let found = try b.measured([
+      b.apply(.subtract, zero, cutLow), b.apply(.add, b.apply(.add, extent, cutLow), cutHigh), b.apply(.maximum, before, zero),
+      b.apply(.maximum, after, zero), b.apply(.add, b.apply(.add, extent, before), after),
+    ])
+    x = try b.slice(x, axis: axis, start: found[0], size: found[1])
+    return (found[2], found[3], found[4])
+  }
+
+  /// One axis after the other, so that each computed length is one symbol and not a sum that products of lengths would multiply out.
+  private static func paddedByAxis(
+    _ operands: [ValueID], _ low: [Extent], _ high: [Extent], _ lengths: [Int: Extent], _ mode: Pad.Mode, _ b: inout GraphBuilder
+  ) throws(CompileError) -> ValueID {
+    var result = operands[0]
+    let none = low.map { _ in Extent(0) }
+    for axis in low.indices where low[axis] != 0 || high[axis] != 0 {
+      var (before, after) = (none, none)
+      (before[axis], after[axis]) = (low[axis], high[axis])
+      result = try b.addAll(Pad(low: before, high: after, mode: mode), [result] + operands.dropFirst())[0]
+      guard let length = lengths[axis] else { continue }
+      var shape = b.shape(result)
+      shape[axis] = length
+      result = try b.reshape(result, to: shape)
     }
-    let zero = Length.constant(0)
-    let found = try b.measured([b.apply(.maximum, length, zero), b.apply(.maximum, b.apply(.subtract, zero, length), zero)])
-    return (found[0], found[1])
+    return result
   }
 
   private static func triangle(_ call: OperatorCall, _ b: inout GraphBuilder) throws(CompileError) -> [ValueID] {

@@ -93,8 +93,21 @@ enum ReductionOperators {
 
   private static func cumulative(_ reducer: Reducer, _ call: OperatorCall, _ b: inout GraphBuilder) throws(CompileError) -> ValueID {
     let x = try call.input(0)
-    let axis = try call.axis(b.requireInteger(call.input(1), "the axis"), rank: b.rank(x))
-    return try b.add(Cumulative(reducer, axis: axis, isExclusive: call.flag("exclusive"), isReverse: call.flag("reverse")), x)
+    let (isExclusive, isReverse) = (try call.flag("exclusive"), try call.flag("reverse"))
+    func along(_ axis: Int, _ b: inout GraphBuilder) throws(CompileError) -> ValueID {
+      try b.add(Cumulative(reducer, axis: axis, isExclusive: isExclusive, isReverse: isReverse), x)
+    }
+    let (given, rank) = (try b.length(call.input(1), "the axis"), b.rank(x))
+    if let axis = given.constant { return try along(call.axis(axis, rank: rank), &b) }
+    guard rank >= 1, rank <= 4 else { throw b.unknownContents("\(call.name) takes the axis from a tensor that is only known when the model runs", of: [try call.input(1)]) }
+    // Every axis that it may be.
+    var result = try along(0, &b)
+    for axis in 1..<max(rank, 1) {
+      let number = try b.scalar(given)
+      let isAxis = try b.binary(.or, b.compare(.equal, number, Double(axis)), b.compare(.equal, number, Double(axis - rank)))
+      result = try b.select(isAxis, along(axis, &b), result)
+    }
+    return result
   }
 
   private static func topK(_ call: OperatorCall, _ b: inout GraphBuilder) throws(CompileError) -> [ValueID] {

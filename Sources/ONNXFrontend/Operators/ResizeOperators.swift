@@ -28,6 +28,7 @@ enum ResizeOperators {
     var resampling = Resampling()
     (resampling.coordinates, resampling.rounding) = (.asymmetric, .simple)
     resampling.mode = try mode(call)
+    if call.opset >= 9, let computed = try computed(resampling, x, scales: call.input(1), axes: Array(0..<b.rank(x)), regions: nil, &b) { return [computed] }
     let scales = try call.opset < 9 ? call.numbers("scales") ?? [] : b.requireNumbers(call.input(1), "the scales")
     return [try apply(resampling, x, targets(scales: scales, axes: Array(0..<b.rank(x)), regions: nil, x, b), extrapolation: nil, &b)]
   }
@@ -43,6 +44,7 @@ enum ResizeOperators {
     resampling.mode = try mode(call)
     if call.opset < 11 {
       (resampling.coordinates, resampling.rounding) = (.asymmetric, .simple)
+      if let computed = try computed(resampling, x, scales: call.input(1), axes: Array(0..<b.rank(x)), regions: nil, &b) { return [computed] }
       let scales = try b.requireNumbers(call.input(1), "the scales")
       return [try apply(resampling, x, targets(scales: scales, axes: Array(0..<b.rank(x)), regions: nil, x, b), extrapolation: nil, &b)]
     }
@@ -61,18 +63,48 @@ enum ResizeOperators {
       axes = Array(0..<b.rank(x))
     }
     let isCrop = resampling.coordinates == .crop
-    let regions = isCrop ? try call.optional(1).map { value throws(CompileError) in try b.requireNumbers(value, "the region") } : nil
     let extrapolation = isCrop ? try call.number("extrapolation_value", default: 0) : nil
+    let policy = try call.string("keep_aspect_ratio_policy", default: "stretch")
     // An operand with no element stands for one that is left out.
-    let hasScales = call.optional(2).map { b.shape($0).elementCount != 0 } ?? false
-    let goals: [Target]
-    if hasScales {
-      goals = try targets(scales: b.requireNumbers(call.input(2), "the scales"), axes: axes, regions: regions, x, b)
+    let scaling = call.optional(2).flatMap { b.shape($0).elementCount == 0 ? nil : $0 }
+    let given = isCrop ? call.optional(1) : nil
+    if let scaling {
+      if let computed = try computed(resampling, x, scales: scaling, axes: axes, regions: given, extrapolation: extrapolation, &b) { return [computed] }
     } else {
-      let sizes = try b.requireExtents(call.input(3), "the sizes")
-      goals = try targets(sizes: sizes, axes: axes, regions: regions, policy: call.string("keep_aspect_ratio_policy", default: "stretch"), x, b)
+      let sizes = try b.lengths(call.input(3), "the sizes")
+      let isKnown = given.map { b.contents($0) != nil } ?? true
+      let keepsRatio = policy != "stretch" && axes.contains { !b.shape(x)[$0].isConstant }
+      if !isKnown || keepsRatio || sizes.contains(where: \.isComputed) {
+        let targets = try ComputedResize.targets(sizes: sizes, axes: axes, regions: given, policy: policy, x, &b)
+        return [try ComputedResize(resampling: resampling, extrapolation: extrapolation).apply(x, targets, &b)]
+      }
+    }
+    let regions = try given.map { value throws(CompileError) in try b.requireNumbers(value, "the region") }
+    let goals: [Target]
+    if let scaling {
+      goals = try targets(scales: b.requireNumbers(scaling, "the scales"), axes: axes, regions: regions, x, b)
+    } else {
+      goals = try targets(sizes: b.requireExtents(call.input(3), "the sizes"), axes: axes, regions: regions, policy: policy, x, b)
     }
     return [try apply(resampling, x, goals, extrapolation: extrapolation, &b)]
+  }
+
+  /// Resizing by scales where they are not known at import, or where an axis or its length is not and they are no simple fractions.
+  private static func computed(
+    _ resampling: Resampling, _ x: ValueID, scales: ValueID, axes: [Int], regions: ValueID?, extrapolation: Double? = nil, _ b: inout GraphBuilder
+  ) throws(CompileError) -> ValueID? {
+    let isPlain = regions.map { b.contents($0) != nil } ?? true
+    if isPlain, let numbers = b.contents(scales)?.elements.map(\.constant), numbers.count == axes.count {
+      let isKnown = zip(axes, numbers).allSatisfy { axis, scale in
+        guard let scale else { return false }
+        if b.shape(x)[axis].isConstant || scale == 1 { return true }
+        if regions == nil, case .extent = KnownElement(scale) { return true }
+        return false
+      }
+      if isKnown { return nil }
+    }
+    let targets = try ComputedResize.targets(scales: scales, axes: axes, regions: regions, x, &b)
+    return try ComputedResize(resampling: resampling, extrapolation: extrapolation).apply(x, targets, &b)
   }
 
   // MARK: Extents
@@ -157,7 +189,7 @@ enum ResizeOperators {
         let axis = Resampling.Axis(input: length, output: output, scale: scale, region: target.region, exactOutput: exact)
         x = try gathered(x, target.axis, resampling.taps(axis), extrapolation, &b)
       } else {
-        x = try dynamic(resampling, x, target, &b)
+        x = try dynamic(resampling, x, target, extrapolation, &b)
       }
     }
     return x
@@ -241,11 +273,22 @@ enum ResizeOperators {
   // MARK: Symbolic axes
 
   /// The same with indices and weights computed at run time, in f32.
-  private static func dynamic(_ resampling: Resampling, _ x: ValueID, _ target: Target, _ b: inout GraphBuilder) throws(CompileError) -> ValueID {
+  private static func dynamic(
+    _ resampling: Resampling, _ x: ValueID, _ target: Target, _ extrapolation: Double?, _ b: inout GraphBuilder
+  ) throws(CompileError) -> ValueID {
     let axis = target.axis
     let isPlain = [.halfPixel, .pytorch, .asymmetric, .alignCorners].contains(resampling.coordinates)
     guard resampling.mode != .cubic, isPlain, !resampling.isAntialiased, !resampling.excludesOutside, b.element(x).isFloatingPoint || resampling.mode == .nearest
-    else { throw b.unsupported("Resize of a symbolic axis in this mode", operands: [x], hint: "bind the axis with --dim") }
+    else {
+      let input = try b.materialize(scalar: b.shape(x)[axis], .f64)
+      let output = try b.materialize(scalar: target.output, .f64)
+      let scale: ValueID
+      if let known = target.scale { scale = try b.scalar(known, .f64) } else { scale = try b.binary(.divide, output, input) }
+      let exact = target.isScaled ? try b.binary(.multiply, input, scale) : output
+      let region = try (b.scalar(target.region.lowerBound, .f64), b.scalar(target.region.upperBound, .f64))
+      let computed = ComputedResize.Target(axis: axis, output: .known(target.output), scale: scale, exactOutput: exact, region: region)
+      return try ComputedResize(resampling: resampling, extrapolation: extrapolation).apply(x, [computed], &b)
+    }
     let input = b.shape(x)[axis]
     func number(_ extent: Extent, _ b: inout GraphBuilder) throws(CompileError) -> ValueID { try b.convert(b.materialize(scalar: extent, .i64), to: .f32) }
     let position = try b.add(Iota(.f32, [target.output], axis: 0))

@@ -27,7 +27,8 @@ enum ShapeOperators {
     if call.has("value_int") { return [try b.constant(Tensor([try call.integer("value_int")], dimensions: []))] }
     if let values = try call.numbers("value_floats") { return [try b.constant(Tensor(.f32, [values.count], values))] }
     if let values = try call.integers("value_ints") { return [try b.constant(Tensor(values))] }
-    if call.has("value_string") || call.has("value_strings") { throw b.unsupported("a Constant of strings", hint: "strings are not supported yet") }
+    if call.has("value_string") { return [try b.constant(Tensor(texts: [Text(call.string("value_string"))], dimensions: []))] }
+    if let texts = try call.strings("value_strings") { return [try b.constant(Tensor(texts: texts.map { Text($0) }))] }
     if case .sparseTensor(let sparse)? = call.attributes["sparse_value"] { return [try b.constant(sparse, call.decoder)] }
     throw b.refusal("Constant has no value")
   }

@@ -18,7 +18,11 @@ enum SignalOperators {
 
   /// A sum of cosines with alternating signs.
   private static func window(_ call: OperatorCall, _ coefficients: [Double], _ b: inout GraphBuilder) throws(CompileError) -> ValueID {
-    let size = try b.requireInteger(call.input(0), "the size")
+    let length = try b.length(call.input(0), "the size")
+    guard let size = length.constant else {
+      return try ComputedSignals.window(
+        length, coefficients, isPeriodic: call.flag("periodic", default: true), call.element("output_datatype", default: .f32), &b)
+    }
     guard size >= 0, size <= 1 << 24 else { throw b.refusal("a window of \(size) elements") }
     let period = Double(try call.flag("periodic", default: true) ? size : size - 1)
     let element = try call.element("output_datatype", default: .f32)
@@ -48,8 +52,11 @@ enum SignalOperators {
     if call.opset < 20 { given = try call.integer("axis", default: 1) } else if let value = call.optional(2) { given = try b.requireInteger(value, "the axis") }
     let axis = try call.axis(given, rank: rank)
     guard axis != rank - 1 else { throw b.refusal("DFT along the axis of real and imaginary parts", operands: [x]) }
-    guard var length = b.shape(x)[axis].constant else { throw b.unsupported("DFT along a symbolic axis", operands: [x], hint: "bind the axis with --dim") }
-    if let value = call.optional(1) { length = try b.requireInteger(value, "the length") }
+    let asked = try call.optional(1).map { value throws(CompileError) in try b.length(value, "the length") } ?? .known(b.shape(x)[axis])
+    guard var length = asked.constant, b.shape(x)[axis].isConstant else {
+      let transform = try ComputedSignals.Transform(asked, isGiven: call.optional(1) != nil, isInverse: isInverse, isOneSided: isOneSided, &b)
+      return [try ComputedSignals.fourierTransform(x, axis: axis, transform, &b)]
+    }
     // A one-sided spectrum is turned back with its mirrored half.
     let mirrors = isInverse && isOneSided
     if mirrors && call.optional(1) == nil { length = 2 * (length - 1) }

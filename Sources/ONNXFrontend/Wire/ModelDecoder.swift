@@ -1,3 +1,5 @@
+import TensorTypes
+
 /// Decodes the messages of a model file from its mapped bytes.
 ///
 /// Two bounds keep hostile files cheap: every message spends from a budget, because two bytes of file can
@@ -30,6 +32,15 @@ struct ModelDecoder {
     let range = try field.range()
     try spend(range)
     return String(decoding: bytes[range], as: UTF8.self)
+  }
+
+  /// Text that is computed with, unlike names: it must be what it says.
+  private mutating func text(_ field: WireField) throws(WireError) -> String {
+    let range = try field.range()
+    try spend(range)
+    guard range.count <= Text.maximumBytes else { throw WireError(offset: range.lowerBound, message: "a string of \(range.count) bytes") }
+    guard let text = String(validating: bytes[range], as: UTF8.self) else { throw WireError(offset: range.lowerBound, message: "a string is not valid UTF-8") }
+    return text
   }
 
   private func check(_ depth: Int, _ range: Range<Int>) throws(WireError) {
@@ -158,7 +169,7 @@ struct ModelDecoder {
       case 6: attribute.value = .graph([try graph(field.range(), depth: depth + 1)])
       case 7: try appendFloats(field, to: &floats)
       case 8: try appendIntegers(field, to: &integers)
-      case 9: strings.append(try string(field))
+      case 9: strings.append(try text(field))
       case 10, 11, 15, 23: attribute.value = .other
       case 14: attribute.value = .type(try self.type(field.range(), depth: depth + 1))
       case 20: type = try field.integer()
@@ -193,7 +204,7 @@ struct ModelDecoder {
       case 1: try appendIntegers(field, to: &tensor.dimensions)
       case 2: tensor.dataType = try field.integer()
       case 3: tensor.isSegment = true
-      case 6: tensor.strings.append(try string(field))
+      case 6: tensor.strings.append(try text(field))
       case 8: tensor.name = try string(field)
       case 9: tensor.raw = try field.range()
       case 13:

@@ -11,6 +11,8 @@ struct ElementBuffer: ~Copyable {
   private let maximumCount: Int
   private var capacity: Int
   private var base: UnsafeMutableRawPointer
+  /// Strings, which have no memory at `base`.
+  private var texts: [Text] = []
 
   /// - Parameters:
   ///   - expectedCount: How many elements will probably come.
@@ -43,6 +45,7 @@ struct ElementBuffer: ~Copyable {
 
   /// Reads one number or boolean and appends it.
   @inline(__always) mutating func append(from scanner: inout JSONScanner) throws(RequestError) {
+    if element == .string { return try appendText(from: &scanner) }
     if element == .bool {
       let value = try scanner.boolean()
       try slot().storeBytes(of: value ? 1 : 0, as: UInt8.self)
@@ -77,7 +80,6 @@ struct ElementBuffer: ~Copyable {
       // Neither a number that becomes an infinity or NaN nor one of those that the type does not have.
       guard stored.isFinite == value.isFinite, stored.isNaN == value.isNaN, abs(stored) < (element.largestFinite ?? 0) || abs(value) <= 2 * abs(stored) else { throw outOfRange(number) }
       try slot().storeBytes(of: byte, as: UInt8.self)
-    case .string: throw .invalid("element \(count): texts are not supported in requests yet")
     case .u64:
       guard let value = number.unsigned else { throw outOfRange(number) }
       try slot().storeBytes(of: value, as: UInt64.self)
@@ -90,8 +92,33 @@ struct ElementBuffer: ~Copyable {
       case 4: address.storeBytes(of: UInt32(truncatingIfNeeded: value), as: UInt32.self)
       default: address.storeBytes(of: UInt64(truncatingIfNeeded: value), as: UInt64.self)
       }
-    case .bool: break
+    case .bool, .string: break
     }
+  }
+
+  /// Reads a string, or TensorFlow Serving's form of bytes, `{"b64": "…"}`.
+  private mutating func appendText(from scanner: inout JSONScanner) throws(RequestError) {
+    guard count < maximumCount else { throw .shape("more than \(maximumCount) elements") }
+    var text: Text?
+    switch scanner.next() {
+    case UInt8(ascii: "\""): text = Text(try scanner.string())
+    case UInt8(ascii: "{"):
+      var encoded: String?
+      try scanner.object { (key, scanner) throws(RequestError) in
+        guard key == "b64", encoded == nil else { throw .invalid("an object in place of a string has one member, \"b64\"") }
+        encoded = try scanner.string()
+      }
+      guard let encoded, let bytes = Base64.decode(encoded), let decoded = Text(validating: bytes) else {
+        throw .invalid("element \(count): \"b64\" is not the base64 form of UTF-8 text")
+      }
+      text = decoded
+    case let first:
+      let found = first == UInt8(ascii: "n") ? "null" : first == UInt8(ascii: "t") || first == UInt8(ascii: "f") ? "a boolean" : "a number"
+      throw .invalid("element \(count): expected a string (BYTES), got \(found)")
+    }
+    guard let text, text.byteCount <= Text.maximumBytes else { throw .invalid("element \(count): a string longer than \(Text.maximumBytes) bytes") }
+    texts.append(text)
+    count += 1
   }
 
   private func outOfRange(_ number: JSONNumber) -> RequestError {
@@ -115,6 +142,7 @@ struct ElementBuffer: ~Copyable {
   /// A tensor of what was read; nil if the dimensions do not hold exactly `count` elements.
   func tensor(_ dimensions: [Int]) -> Tensor? {
     guard elementCount(of: dimensions) == count else { return nil }
+    if element == .string { return Tensor(texts: texts, dimensions: dimensions) }
     return Tensor(element, dimensions) { bytes in
       bytes.copyMemory(from: UnsafeRawBufferPointer(start: base, count: count * element.byteCount))
     }

@@ -137,6 +137,13 @@ struct JSONWriter {
 
   /// Numbers with commas between them. Floating point is written as its shortest text that reads back the same.
   private mutating func elements(_ tensor: Tensor, _ range: Range<Int>) {
+    if tensor.element == .string {
+      for position in range {
+        if position > range.lowerBound { bytes.append(UInt8(ascii: ",")) }
+        quote(tensor.text(at: position).string)
+      }
+      return
+    }
     tensor.withBytes { source in
       var isFirst = true
       for position in range {

@@ -73,6 +73,10 @@ enum OpenInferenceProtocol {
                 writer.member("datatype", port.type.element.protocolName)
                 writer.key("shape")
                 writer.integers(port.type.shape.map { $0.constant ?? -1 })
+                if let keys = port.keys {
+                  writer.key("parameters")
+                  writer.object { $0.mapKeys(keys) }
+                }
               }
             }
           }
@@ -93,7 +97,7 @@ enum OpenInferenceProtocol {
 
   private static func reply(_ request: OpenInferenceRequest, _ tensors: [Tensor], _ signature: ModelSignature) -> Response {
     var writer = JSONWriter()
-    var binary: [Tensor] = []
+    var binary: [[UInt8]] = []
     writer.object { writer in
       writer.member("model_name", signature.name)
       writer.member("model_version", signature.version)
@@ -107,14 +111,21 @@ enum OpenInferenceProtocol {
             writer.member("datatype", tensor.element.protocolName)
             writer.key("shape")
             writer.integers(tensor.dimensions)
+            let keys = signature.outputs[output.index].keys
             if output.isBinary {
+              let bytes = tensor.element == .string ? BinaryStrings.encode(tensor) : tensor.withBytes { Array($0) }
               writer.key("parameters")
               writer.object { writer in
                 writer.key("binary_data_size")
-                writer.integer(tensor.byteCount)
+                writer.integer(bytes.count)
+                if let keys { writer.mapKeys(keys) }
               }
-              binary.append(tensor)
+              binary.append(bytes)
             } else {
+              if let keys {
+                writer.key("parameters")
+                writer.object { $0.mapKeys(keys) }
+              }
               writer.key("data")
               writer.flat(tensor)
             }
@@ -125,8 +136,8 @@ enum OpenInferenceProtocol {
     guard !binary.isEmpty else { return .json(.ok, writer) }
     var body = writer.bytes
     let headerLength = body.count
-    body.reserveCapacity(body.count + binary.reduce(0) { $0 + $1.byteCount })
-    for tensor in binary { tensor.withBytes { body.append(contentsOf: $0) } }
+    body.reserveCapacity(body.count + binary.reduce(0) { $0 + $1.count })
+    for bytes in binary { body += bytes }
     return Response(
       status: .ok, contentType: "application/octet-stream",
       headers: [("Inference-Header-Content-Length", "\(headerLength)")], body: body)

@@ -56,6 +56,7 @@ struct OpenInferenceRequest: Sendable {
     guard signature.inputs.count == 1, let port = signature.inputs.first else {
       throw .malformed("a body without JSON needs a model with one input; this one has \(signature.inputs.count)")
     }
+    guard port.type.element != .string else { throw .malformed("a body without JSON needs an input of numbers; this one takes strings") }
     var dimensions = port.type.shape.map { $0.constant ?? -1 }
     if dimensions.filter({ $0 < 0 }).count > 1, dimensions.first == -1 { dimensions[0] = 1 }
     let variable = dimensions.indices.filter { dimensions[$0] < 0 }
@@ -77,6 +78,7 @@ struct OpenInferenceRequest: Sendable {
     _ bytes: UnsafeRawBufferPointer, _ port: ModelSignature.Port, _ dimensions: [Int]
   ) throws(RequestError) -> Tensor {
     let element = port.type.element
+    if element == .string { return try BinaryStrings.decode(bytes, dimensions, input: port.name) }
     guard let count = elementCount(of: dimensions), count <= bytes.count, count * element.byteCount == bytes.count else {
       throw .shape("input \(port.name.quoted): \(bytes.count) bytes do not hold \(element.protocolName) \(Shape(dimensions))")
     }

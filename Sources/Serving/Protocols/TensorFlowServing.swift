@@ -3,7 +3,7 @@ import TensorTypes
 /// TensorFlow Serving's REST API, version 1: predict, model status and metadata.
 ///
 /// Numbers `NaN`, `Infinity` and `-Infinity` are read and written as TensorFlow Serving does. `classify`,
-/// `regress`, labels and the base64 form of bytes have no meaning here: compiled models take numbers.
+/// `regress` and labels have no meaning here. Strings may come as text or in the base64 form of bytes.
 /// Source: https://www.tensorflow.org/tfx/serving/api_rest
 enum TensorFlowServing {
   static let routes = [

@@ -92,12 +92,12 @@ struct TensorRows: Sendable {
 
   /// Writes outputs in the form of the request: by rows where they have rows, else whole.
   func write(_ outputs: [Tensor], _ signature: ModelSignature, _ writer: inout JSONWriter) {
-    if outputs.count == 1, let output = outputs.first { return writer.nested(output) }
+    if outputs.count == 1, let output = outputs.first, let port = signature.outputs.first { return writer.nested(output, keys: port.keys) }
     guard let rowCount, hasRows(outputs) else {
       return writer.object { writer in
         for (port, output) in zip(signature.outputs, outputs) {
           writer.key(port.name)
-          writer.nested(output)
+          writer.nested(output, keys: port.keys)
         }
       }
     }
@@ -106,7 +106,7 @@ struct TensorRows: Sendable {
         writer.object { writer in
           for (port, output) in zip(signature.outputs, outputs) {
             writer.key(port.name)
-            writer.row(row, of: output)
+            if let keys = port.keys { writer.map(row, of: output, keys: keys.names) } else { writer.row(row, of: output) }
           }
         }
       }

@@ -81,6 +81,11 @@ struct CompileCommand: ParsableCommand {
       return try write(text: try text(plan.program, plan.target))
     }
     let model = try arguments.compile(path, options: options)
+    if emit == .so || emit == .object, !model.manifest.strings.isEmpty {
+      throw CompileError(
+        .unsupported, "a model with strings needs the runtime beside its code, which only an executable has", stage: .write, origin: NodeOrigin(file: path),
+        hint: "leave --emit out")
+    }
     switch emit {
     case .exe: if let output { try model.writeArtifact(to: output) }
     case .so: if let output { try SharedLibrary(model).write(to: output) }

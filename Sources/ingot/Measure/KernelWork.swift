@@ -39,7 +39,7 @@ struct KernelWork {
       case .branch, .repeatWhile:
         // How often each body runs, only the run itself knows.
         for body in step.bodies { collect(body, times: nil, symbols, into: &work) }
-      case .define, .set, .require, .advance, .export, .reserve: continue
+      case .define, .set, .require, .advance, .export, .reserve, .text: continue
       }
     }
   }

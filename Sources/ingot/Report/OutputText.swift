@@ -33,7 +33,8 @@ struct OutputText {
   }
 
   private static func value(_ tensor: Tensor, _ position: Int) -> String {
-    tensor.withBytes { bytes in
+    if tensor.element == .string { return tensor.text(at: position).string.debugDescription }
+    return tensor.withBytes { bytes in
       tensor.element.isFloatingPoint ? "\(Float(Tensor.double(bytes, tensor.element, position)))" : "\(Tensor.integer(bytes, tensor.element, position))"
     }
   }

@@ -26,7 +26,10 @@ public struct Constant: Operation {
   public func hash(into hasher: inout Hasher) {
     hasher.combine(tensor.element)
     hasher.combine(tensor.dimensions)
-    if tensor.byteCount <= 4096 { tensor.withBytes { hasher.combine(bytes: $0) } }
+    if tensor.element == .string {
+      // Equal texts may have different numbers.
+      if tensor.byteCount <= 4096 { hasher.combine(tensor.texts) }
+    } else if tensor.byteCount <= 4096 { tensor.withBytes { hasher.combine(bytes: $0) } }
   }
 }
 

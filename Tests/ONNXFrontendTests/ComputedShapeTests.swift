@@ -1,0 +1,150 @@
+import GraphIR
+import Interpreter
+import ONNXFrontend
+import TensorTypes
+import Testing
+
+/// Operators whose lengths are computed: every operand here is an input of the model.
+@Suite("shapes known only while the model runs") struct ComputedShapeTests {
+  private func ramp(_ dimensions: [Int]) -> Tensor { Tensor(.f32, dimensions, (0..<dimensions.reduce(1, *)).map(Double.init)) }
+  private func truth(_ values: [Int]) -> Tensor { Tensor(.bool, [values.count], values.map(Double.init)) }
+  private func scalar(_ value: Int) -> Tensor { Tensor([value], dimensions: []) }
+
+  @Test(arguments: [([3, 2], [3, 2]), ([-1, 2], [3, 2]), ([0, -1], [2, 3]), ([6, 1], [6, 1]), ([-1, 0], [2, 3])])
+  func reshapes(_ asked: [Int], _ wanted: [Int]) throws {
+    let result = try evaluate("Reshape", [ramp([2, 3]), Tensor(asked)])[0]
+    #expect(result.dimensions == wanted)
+    #expect(result.doubles == [0, 1, 2, 3, 4, 5])
+  }
+
+  @Test func expands() throws {
+    let x = ramp([2, 1])
+    let result = try evaluate("Expand", [x, Tensor([3, 1, 2])])[0]
+    #expect(result.dimensions == [3, 2, 2])
+    #expect(result.doubles == [0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1])
+    #expect(try evaluate("Expand", [x, Tensor([0])])[0].dimensions == [2, 0])
+    #expect(throws: CompileError.self) { try evaluate("Expand", [x, Tensor([-3])]) }
+  }
+
+  @Test(arguments: [(0, 5, 2, [0.0, 2, 4]), (5, 0, -2, [5, 3, 1]), (5, 0, 1, []), (0, 6, 3, [0, 3])])
+  func counts(_ start: Int, _ limit: Int, _ delta: Int, _ wanted: [Double]) throws {
+    #expect(try evaluate("Range", [scalar(start), scalar(limit), scalar(delta)])[0].doubles == wanted)
+    let numbers = [start, limit, delta].map { Tensor(scalar: Double($0), .f32) }
+    #expect(try evaluate("Range", numbers)[0].doubles == wanted)
+  }
+
+  @Test(arguments: [
+    ([1], [3], [1], [1.0, 2]), ([-3], [100], [1], [3, 4, 5]), ([4], [2], [1], []), ([-100], [-1], [2], [0, 2, 4]), ([-1], [-100], [-2], [5, 3, 1]),
+    ([100], [0], [-1], [5, 4, 3, 2, 1]), ([0], [5], [-1], []),
+  ])
+  func slices(_ start: [Int], _ end: [Int], _ step: [Int], _ wanted: [Double]) throws {
+    let axes = Tensor([0])
+    #expect(try evaluate("Slice", [ramp([6]), Tensor(start), Tensor(end), Tensor(step)], constants: [3: axes])[0].doubles == wanted)
+    #expect(try evaluate("Slice", [ramp([6]), Tensor(start), Tensor(end)], constants: [3: axes, 4: Tensor(step)])[0].doubles == wanted)
+  }
+
+  @Test func padsAndCuts() throws {
+    #expect(try evaluate("Pad", [ramp([3]), Tensor([1, -1])])[0].doubles == [0, 0, 1])
+    #expect(try evaluate("Pad", [ramp([3]), Tensor([2, 1])], attributes: [("mode", .string("reflect"))])[0].doubles == [2, 1, 0, 1, 2, 1])
+    #expect(throws: CompileError.self) { try evaluate("Pad", [ramp([3]), Tensor([-2, -2])]) }
+  }
+
+  @Test func repeatsSplitsAndChooses() throws {
+    #expect(try evaluate("Tile", [ramp([2]), Tensor([2])])[0].doubles == [0, 1, 0, 1])
+    #expect(try evaluate("Split", [ramp([5]), Tensor([2, 3])], outputs: 2).map(\.doubles) == [[0, 1], [2, 3, 4]])
+    #expect(try evaluate("TopK", [ramp([5]), Tensor([2])], outputs: 2)[0].doubles == [4, 3])
+    #expect(try evaluate("ConstantOfShape", [Tensor([2, 2])])[0].doubles == [0, 0, 0, 0])
+    let hot = try evaluate("OneHot", [Tensor([1, 0]), scalar(3), Tensor(.f32, [2], [0, 1])])[0]
+    #expect(hot.doubles == [0, 1, 0, 1, 0, 0])
+  }
+
+  @Test(arguments: ["nearest", "linear", "cubic"], [false, true]) func resizesAsIfEverythingWereKnown(_ mode: String, _ isSmoothed: Bool) throws {
+    if mode == "nearest" && isSmoothed { return }
+    let x = Tensor(.f32, [1, 2, 5], [0, 4, 1, 7, 2, 3, 3, 9, 1, 0])
+    let attributes: [(String, ONNXFile.Attribute)] = [("mode", .string(mode)), ("antialias", .integer(isSmoothed ? 1 : 0))]
+    let empty = Tensor(.f32, [0], [])
+    for length in [2, 3, 5, 8] {
+      let sizes = Tensor([1, 2, length])
+      let known = try evaluate("Resize", [x], attributes: attributes, constants: [1: empty, 2: empty, 3: sizes], opset: 19)[0]
+      let computed = try evaluate("Resize", [x, sizes], attributes: attributes, constants: [1: empty, 2: empty], opset: 19)[0]
+      #expect(known.dimensions == computed.dimensions)
+      #expect(zip(known.doubles, computed.doubles).allSatisfy { abs($0 - $1) < 1e-4 }, "\(length): \(known.doubles) and \(computed.doubles)")
+    }
+    for scale in [0.5, 1.6] {
+      let scales = Tensor(.f32, [3], [1, 1, scale])
+      let known = try evaluate("Resize", [x], attributes: attributes, constants: [1: empty, 2: scales], opset: 19)[0]
+      let computed = try evaluate("Resize", [x, scales], attributes: attributes, constants: [1: empty], opset: 19)[0]
+      #expect(known.dimensions == computed.dimensions)
+      #expect(zip(known.doubles, computed.doubles).allSatisfy { abs($0 - $1) < 1e-4 }, "\(scale): \(known.doubles) and \(computed.doubles)")
+    }
+  }
+
+  @Test func transformsOfComputedLengths() throws {
+    let x = Tensor(.f32, [1, 5, 1], [1, 4, 2, 0, 3])
+    let axis = scalar(1)
+    for length in [4, 5, 7] {
+      for isOneSided in [0, 1] {
+        let attributes: [(String, ONNXFile.Attribute)] = [("onesided", .integer(isOneSided))]
+        let known = try evaluate("DFT", [x], attributes: attributes, constants: [1: scalar(length), 2: axis], opset: 20)[0]
+        let computed = try evaluate("DFT", [x, scalar(length)], attributes: attributes, constants: [2: axis], opset: 20)[0]
+        #expect(known.dimensions == computed.dimensions)
+        #expect(zip(known.doubles, computed.doubles).allSatisfy { abs($0 - $1) < 1e-5 })
+      }
+    }
+    for name in ["HannWindow", "HammingWindow", "BlackmanWindow"] {
+      let known = try evaluate(name, [], constants: [0: scalar(7)])[0], computed = try evaluate(name, [scalar(7)])[0]
+      #expect(zip(known.doubles, computed.doubles).allSatisfy { abs($0 - $1) < 1e-6 })
+    }
+  }
+
+  @Test func findsWhatIsNotZero() throws {
+    let result = try evaluate("NonZero", [Tensor(.f32, [2, 3], [0, 1, 2, 0, 0, 3])])[0]
+    #expect(result.dimensions == [2, 3])
+    #expect(result.doubles == [0, 0, 1, 1, 2, 2])
+    #expect(try evaluate("NonZero", [Tensor(.f32, [2], [0, 0])])[0].dimensions == [1, 0])
+  }
+
+  @Test func compresses() throws {
+    #expect(try evaluate("Compress", [ramp([3, 2]), truth([0, 1, 1])], attributes: [("axis", .integer(0))])[0].doubles == [2, 3, 4, 5])
+    #expect(try evaluate("Compress", [ramp([3, 2]), truth([0, 1])], attributes: [("axis", .integer(-1))])[0].doubles == [1, 3, 5])
+    #expect(try evaluate("Compress", [ramp([3, 2]), truth([0, 1, 0, 0, 1])])[0].doubles == [1, 4])
+  }
+
+  @Test(arguments: [
+    (1, [1.0, 2, 3, 4], [1, 0, 2, 4], [1, 0, 2, 0, 3], [2, 1, 1, 1]), (0, [2, 1, 3, 4], [0, 1, 2, 4], [0, 1, 2, 1, 3], [1, 2, 1, 1]),
+  ])
+  func listsDifferentElements(_ sorted: Int, _ values: [Double], _ first: [Int], _ inverse: [Int], _ counts: [Int]) throws {
+    let x = Tensor(.f32, [5], [2, 1, 3, 1, 4])
+    let results = try evaluate("Unique", [x], attributes: [("sorted", .integer(sorted))], outputs: 4)
+    #expect(results[0].doubles == values)
+    let wantedInverse = sorted == 1 ? [1, 0, 2, 0, 3] : inverse
+    #expect(results[1].integers == first)
+    #expect(results[2].integers == wantedInverse)
+    #expect(results[3].integers == counts)
+  }
+
+  @Test func listsDifferentSlices() throws {
+    let x = Tensor(.f32, [4, 3], [1, 0, 0, 1, 0, 0, 2, 3, 4, 1, 0, 1])
+    let rows = try evaluate("Unique", [x], attributes: [("axis", .integer(0))], outputs: 4)
+    #expect(rows[0].dimensions == [3, 3])
+    #expect(rows[0].doubles == [1, 0, 0, 1, 0, 1, 2, 3, 4])
+    #expect(rows.dropFirst().map(\.integers) == [[0, 3, 2], [0, 0, 2, 1], [2, 1, 1]])
+  }
+
+  @Test func suppressesBoxes() throws {
+    let boxes = Tensor(.f32, [1, 6, 4], [0, 0, 1, 1, 0, 0.1, 1, 1.1, 0, -0.1, 1, 0.9, 0, 10, 1, 11, 0, 10.1, 1, 11.1, 0, 100, 1, 101])
+    let scores = Tensor(.f32, [1, 1, 6], [0.9, 0.75, 0.6, 0.95, 0.5, 0.3])
+    func chosen(_ most: Int, _ overlap: Double, _ least: Double) throws -> [Int] {
+      try evaluate("NonMaxSuppression", [boxes, scores, Tensor([most]), Tensor(.f32, [1], [overlap]), Tensor(.f32, [1], [least])])[0].integers
+    }
+    #expect(try chosen(3, 0.5, 0) == [0, 0, 3, 0, 0, 0, 0, 0, 5])
+    #expect(try chosen(30, 0.5, 0.4) == [0, 0, 3, 0, 0, 0])
+    #expect(try chosen(0, 0.5, 0).isEmpty)
+  }
+
+  @Test func aRankThatTheModelDecidesIsRefusedWithItsInputs() throws {
+    let error = #expect(throws: CompileError.self) { try evaluate("Unsqueeze", [ramp([3]), Tensor([0])]) }
+    #expect(error?.exitCode == 3)
+    #expect(error?.dependsOn == ["x1"])
+  }
+}
