@@ -208,7 +208,8 @@ public struct Compiler: Sendable {
     var (answers, tuning) = try self.answers(path, graph, target, machine)
     answers.packings = packings
     if tuning != nil { clock.finish("tune") }
-    var program = try lower(graph, for: machine, answers: answers) { done, count in
+    let conditions = graph.computedSymbols.isEmpty ? [] : source.conditions()
+    var program = try lower(graph, for: machine, answers: answers, conditions: conditions) { done, count in
       progress(Progress(stage: "lower", done: done, of: count))
     }
     var programRunner = PassRunner<KernelProgram>(options: options.passes, write: print)

@@ -7,15 +7,18 @@ import TensorTypes
 /// - Parameters:
 ///   - graph: What `form-fusion-groups` left: constants, fusions, plain reshapes, scans.
 ///   - answers: Which candidates to take where measurements say so.
+///   - conditions: What the model takes for granted beside what `graph` itself does. Those that mention computed symbols become steps; the others
+///     are for whoever binds inputs.
 ///   - progress: Told about each node before it is lowered: its number and how many there are.
 /// - Returns: A program whose arena is not planned yet.
 /// - Throws: `CompileError` at stage `.lower`, naming the node.
 public func lower(
-  _ graph: Graph, for target: LoweringTarget, answers: KernelAnswers = KernelAnswers(), progress: @escaping (Int, Int) -> Void = { _, _ in }
+  _ graph: Graph, for target: LoweringTarget, answers: KernelAnswers = KernelAnswers(), conditions: [ShapeCondition] = [],
+  progress: @escaping (Int, Int) -> Void = { _, _ in }
 ) throws(CompileError) -> KernelProgram {
   var lowering = GraphLowering(graph, target, answers, progress)
   try lowering.run()
-  if !lowering.program.computedSymbols.isEmpty { lowering.require(graph.conditions()) }
+  if !lowering.program.computedSymbols.isEmpty { lowering.require(conditions + graph.conditions()) }
   return lowering.program
 }
 
@@ -80,15 +83,16 @@ struct GraphLowering {
       scope.destinations[output] = buffer(graph.outputNames[number], graph.type(of: output), .output(number))
     }
     program.strings = try Self.strings(of: graph)
+    scope.require(graph.requirements.filter { !$0.extent.symbols.allSatisfy(definable.contains) }, &self)
     program.steps = try steps(&scope)
-    for (number, output) in graph.outputs.enumerated() where isPlacedLate(output) || scope.views[output] != scope.destinations[output] {
-      guard let producer = graph.producer(of: output), let place = scope.views[output] else {
+    for (number, output) in graph.outputs.enumerated() {
+      guard let place = scope.views[output] else {
         throw CompileError(.unsupported, "the output `\(graph.outputNames[number])` was left out of every fusion", stage: .lower, origin: NodeOrigin(file: graph.name))
       }
-      if let destination = scope.destinations[output] {
-        program.steps.append(try copy(place, to: destination, graph.type(of: output), producer.origin))
-      } else {
+      if isPlacedLate(output) {
         program.steps.append(.export(place, output: number))
+      } else if let destination = scope.destinations[output], place != destination {
+        program.steps.append(try copy(place, to: destination, graph.type(of: output), graph.producer(of: output)?.origin ?? NodeOrigin(file: graph.name)))
       }
     }
   }

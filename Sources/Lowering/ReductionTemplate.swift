@@ -98,8 +98,11 @@ struct ReductionTemplate {
           body.append(.store(output, index: IndexMapping.linearize(position, in: rows.shape), value: variable.element == output.element ? .variable(variable) : .convert(.variable(variable), output.element)))
           emitter.provided[scratch] = .variable(variable)
         }
-        let value = try emitter.element(stage.operand, position)
-        body.append(.accumulate(local, index: .index(0), with: stage.reducer, value: value.element == wide ? value : .convert(value, wide)))
+        // In a block of its own: what it names may read the kept value, which is named just above.
+        body += try emitter.scoped { emitter throws(CompileError) in
+          let value = try emitter.element(stage.operand, position)
+          return [.accumulate(local, index: .index(0), with: stage.reducer, value: value.element == wide ? value : .convert(value, wide))]
+        }
         if let scratch { emitter.provided[scratch] = nil }
         return body
       }

@@ -23,6 +23,7 @@ struct SpecialTemplate {
     case let operation as ScatterND:
       try fusion.single("scatter_nd", access: .readWrite) { emitter, output throws(CompileError) in try template.scatterND(operation, node, &emitter, output) }
     case let operation as TopK: try topK(operation, node, &fusion)
+    case is TreeEnsemble: try TreeTemplate(target: target).lower(&fusion)
     case let operation as Suppress: try suppress(operation, node, &fusion)
     case let operation as Compact:
       try fusion.single("compact") { emitter, output throws(CompileError) in try template.compact(operation, node, &emitter, output) }

@@ -19,7 +19,8 @@ import Testing
     for count in [3, 0, 1, 700, 5] {
       let result = try table.results([integers([count])], in: session)[0]
       #expect(result.dimensions == [count, count])
-      #expect(result.doubles.prefix(count) == (0..<count).map { Double(4 * $0 * $0) }[...])
+      let squares: [Double] = (0..<count).map { number in Double(4 * number * number) }
+      #expect(Array(result.doubles.prefix(count)) == squares)
       #expect(session.symbolValues["%count"] == count)
     }
   }
@@ -70,7 +71,8 @@ import Testing
     for (condition, length) in [(true, 9), (false, 3), (true, 0), (true, 100), (false, 100)] {
       let inputs = [Tensor(.bool, [1], [condition ? 1 : 0]), integers([length, 4])]
       let results = try choosing.results(inputs, in: session)
-      #expect(results[0].doubles == (condition ? (0..<length).map { Double(2 * $0 + 2) } : [0, 1, 2, 3, 4]))
+      let even: [Double] = (0..<length).map { number in Double(2 * number + 2) }
+      #expect(results[0].doubles == (condition ? even : [0, 1, 2, 3, 4]))
       #expect(results[1].doubles == [0, 7, 14, 21])
     }
     // What the other arm would refuse is not looked at.

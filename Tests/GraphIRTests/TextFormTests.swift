@@ -73,6 +73,14 @@ enum TextCases {
     ) : f32[2,3]
     """,
     """
+    %n = constant dense [0, 1, 2, 0, -1, 0, 1, 0, -1, 1, 2, 0] : i32[3,4]
+    %t = constant dense [0.5, 0, 0] : f32[3]
+    %s = constant dense [0] : i32[1]
+    %c = constant dense [0, 1] : i32[2]
+    %w = constant dense [1.5, -2] : f32[2]
+    %r = tree_ensemble %y, %n, %t, %s, %c, %w {combine = sum, features = 1, results = 2} : f32[2,2]
+    """,
+    """
     %r = fusion %y {template = loop, reason = "one reader, and cheap"} (
       graph @fused(%a: f32[2,3]) {
         %e = exp %a : f32[2,3]

@@ -48,3 +48,18 @@ private func expectSame(_ test: TemplateCase, threads: Int = 1) throws {
   @Test(arguments: try LoopCases.transposed()) func transposed(_ test: TemplateCase) throws { try expectSame(test, threads: 2) }
   @Test(arguments: try LoopCases.transposed()) func transposedOnOneThread(_ test: TemplateCase) throws { try expectSame(test) }
 }
+
+@Suite("tree template") struct TreeTemplateTests {
+  @Test(arguments: try TreeCases.rows()) func rows(_ test: TemplateCase) throws { try expectSame(test) }
+  @Test(arguments: try TreeCases.shapes()) func shapes(_ test: TemplateCase) throws { try expectSame(test) }
+  @Test(arguments: try TreeCases.results()) func results(_ test: TemplateCase) throws { try expectSame(test) }
+  @Test(arguments: try TreeCases.parallel()) func parallel(_ test: TemplateCase) throws { try expectSame(test, threads: 2) }
+
+  @Test func threadsDoNotChangeABit() throws {
+    for test in try TreeCases.parallel() {
+      let one = try test.results(LoweringTarget(lanes: 16, registers: 32, threads: 1)).actual
+      let two = try test.results(LoweringTarget(lanes: 16, registers: 32, threads: 2)).actual
+      #expect(one.isIdentical(to: two), "\(test.name)")
+    }
+  }
+}

@@ -9,7 +9,7 @@ public enum OperationRegistry {
     Dot.self, Convolution.self,
     Measure.self, Compact.self, Suppress.self,
     TextOperation.self, TextFind.self,
-    Scan.self, If.self, While.self, Composite.self, Fusion.self,
+    TreeEnsemble.self, Scan.self, If.self, While.self, Composite.self, Fusion.self,
   ]
 
   private static let byMnemonic: [String: any Operation.Type] = {

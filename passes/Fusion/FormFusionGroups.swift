@@ -40,7 +40,7 @@ private struct FusionFormer {
     case is Convolution: .convolution
     case is ReduceWindow: .window
     case is Reduce: .reduction
-    case is ArgReduce, is Cumulative, is TopK, is ScatterElements, is ScatterND, is Compact, is Suppress: .special
+    case is ArgReduce, is Cumulative, is TopK, is ScatterElements, is ScatterND, is Compact, is Suppress, is TreeEnsemble: .special
     default: nil
     }
   }
@@ -196,7 +196,7 @@ private struct FusionFormer {
     case is Convolution:
       if let parts = concatenatedParts(node) { parts.map { part in sliceBase(of: part) } + [base(of: node.operands[1])] } else { node.operands.map { base(of: $0) } }
     case is Dot: node.operands.map { base(of: $0) }
-    case is ReduceWindow, is TopK: [base(of: node.operands[0])]
+    case is ReduceWindow, is TopK, is TreeEnsemble: [base(of: node.operands[0])]
     case is Suppress: [base(of: node.operands[0]), base(of: node.operands[1])]
     default: []
     }

@@ -69,10 +69,20 @@ extension KernelEmitter {
     } else if case .affine(_, 1, _) = index {
       // Locals have room for a whole vector at their end, so the rest of a masked chunk may be read.
       value = loadLanes(slot.address, slot.type, alignment: slotAlignment(slot), at: index, lanes, mask: nil)
+    } else if case .lanes(let places) = index, let table = smallTable(slot, lanes) {
+      value = b.permuted(table, by: places)
     } else {
       value = loadLanes(slot.address, slot.type, alignment: slotAlignment(slot), at: index, lanes, mask: lanes.mask)
     }
     return .lanes(fromSlot(value, local.element))
+  }
+
+  /// A local of at most four vectors, whole, where the machine can choose among their elements; locals have room for a whole vector at their end.
+  private func smallTable(_ slot: LocalSlot, _ lanes: Lanes) -> [IRValue]? {
+    guard target.vectorBytes == 64, lanes.width == 16, slot.type.bitWidth == 32, slot.count <= 64 else { return nil }
+    return stride(from: 0, to: slot.count, by: 16).map {
+      b.load(slot.type.vector(16), b.element(slot.address, slot.type, at: $0), alignment: slotAlignment(slot))
+    }
   }
 
   func emitAssign(_ local: Local, at index: Operand, _ value: Operand) throws(CodegenError) {

@@ -79,7 +79,7 @@ enum OperatorSignatures {
     BatchNormalization 5 r r r r r
     Bernoulli 1 r
     BitCast 1 rfeqiunb
-    BitShift 2 u u
+    BitShift 2 iu iu
     BitwiseAnd 2 iu iu
     BitwiseNot 1 iu
     BitwiseOr 2 iu iu

@@ -15,6 +15,7 @@ enum OperatorTable {
       IndexingOperators.table, ResizeOperators.table, RecurrentOperators.table, QuantizationOperators.table, QuantizedOperators.table,
       MicrosoftOperators.table, AttentionOperators.table, TextOperators.table, EncoderOperators.table, TermFrequency.table,
       LossOperators.table, StatefulOperators.table, SignalOperators.table, GridOperators.table, SelectionOperators.table, MachineLearningOperators.table,
+      TreeOperators.table, SupportVectorOperators.table,
       RandomOperators.table, RegionOperators.table, UnpoolingOperators.table, DeformableConvolution.table, Determinant.table,
       PlacementOperators.table, OptimizerOperators.table,
     ]
