@@ -33,6 +33,8 @@ public struct CompileOptions: Sendable {
   public var winograd = WinogradUse.automatic
   public var precision = Precision.fp32
   public var passes = PassOptions()
+  /// `seconds` and `memory` are for the caller to watch over.
+  public var limits = CompileLimits()
   public var tuning = TuningOptions()
   /// Where objects are kept from one compilation to the next; nil keeps none. See `usualCacheFolder`.
   public var cacheFolder: String?

@@ -53,16 +53,20 @@ public struct Compiler: Sendable {
   private func load(_ path: String, for options: CompileOptions) throws(CompileError) -> Source {
     let file = ModelSource(path: path)
     if file.isText { return Source(graph: try file.readText(options)) }
-    var wanted = ImportOptions(dimensions: options.dimensions, shapes: options.shapes, values: options.fixed)
-    (wanted.sequences, wanted.optionals) = (options.sequences, options.optionals)
-    wanted.differentiate = { graph, positions throws(CompileError) in try gradient(of: graph, withRespectTo: positions) }
-    var model = try loadONNX(path: path, options: wanted)
+    var model = try loadONNX(path: path, options: importOptions(options))
     model.graph.name = file.name
     try model.graph.verify(stage: .load)
     func structures(_ list: [PortStructure]) -> [Manifest.Structure] {
       list.compactMap { structure in Manifest.Structure.Kind(rawValue: structure.kind.rawValue).map { Manifest.Structure(name: structure.name, kind: $0, ports: structure.ports) } }
     }
     return Source(graph: model.graph, inputs: structures(model.inputStructures), outputs: structures(model.outputStructures))
+  }
+
+  private func importOptions(_ options: CompileOptions) -> ImportOptions {
+    var wanted = ImportOptions(dimensions: options.dimensions, shapes: options.shapes, values: options.fixed, limits: options.limits.loading)
+    (wanted.sequences, wanted.optionals) = (options.sequences, options.optionals)
+    wanted.differentiate = { graph, positions throws(CompileError) in try gradient(of: graph, withRespectTo: positions) }
+    return wanted
   }
 
   /// The inputs that `options.fixed` makes constants, for a manifest.
@@ -75,14 +79,11 @@ public struct Compiler: Sendable {
     return names.enumerated().compactMap { position, name in options.fixed[name].map { Manifest.FixedInput(position: position, name: name, value: $0) } }
   }
 
-  /// A refusal that names everything a model needs and Ingot does not have; nil if loading it meets no unknown operator.
-  public func unsupportedOperators(_ path: String) throws(CompileError) -> CompileError? {
-    if ModelSource(path: path).isText { return nil }
-    let missing = try ONNXFrontend.unsupportedOperators(path: path)
-    guard let first = missing.first else { return nil }
-    let list = missing.map { "\($0.name)\($0.opset > 0 ? " (opset \($0.opset))" : ""), \($0.count) node\($0.count == 1 ? "" : "s"), the first `\($0.origin.node)`" }
-    return CompileError(
-      .unsupported, "\(missing.count) operator\(missing.count == 1 ? " is" : "s are") not supported yet: " + list.joined(separator: "; "), stage: .load, origin: first.origin)
+  /// Everything in a model that loading it refuses. Empty for the text form, which holds nothing but what there is.
+  public func obstacles(_ path: String) throws(CompileError) -> ObstacleReport {
+    if ModelSource(path: path).isText { return ObstacleReport(path: path, refusals: [], unexaminedNodes: 0) }
+    let found = try findObstacles(path: path, options: importOptions(options))
+    return ObstacleReport(path: path, refusals: found.refusals, unexaminedNodes: found.unexaminedNodes)
   }
 
   /// Reads a model and simplifies it as far as every machine agrees: what `--emit graph` prints and `.ingot` files hold.
@@ -92,7 +93,7 @@ public struct Compiler: Sendable {
     var graph = try load(path)
     progress(Progress(stage: "passes"))
     var runner = PassRunner<Graph>(options: options.passes, write: print)
-    try runner.run(.portable, on: &graph)
+    try runner.run(.portable.replacing(constantFolding(within: options.limits.folding)), on: &graph)
     return graph
   }
 
@@ -196,7 +197,7 @@ public struct Compiler: Sendable {
     var runner = PassRunner<Graph>(options: options.passes, check: check, write: print)
     progress(Progress(stage: "passes"))
     var graph = source
-    try runner.run(.tuned(for: options.precision), on: &graph)
+    try runner.run(.tuned(for: options.precision).replacing(constantFolding(within: options.limits.folding)), on: &graph)
     // What the passes have read of the file need not stay in memory beside their results.
     source.releaseMappedWeights()
     clock.finish("passes")

@@ -64,11 +64,21 @@ struct ModelSource {
         }
       }
     }
-    let limit = ImportLimits().tensorBytes
-    for id in graph.topologicalOrder() {
+    let limits = options.limits.loading
+    let order = graph.topologicalOrder()
+    guard order.count <= limits.nodes else {
+      throw CompileError(.badInput, "the model has \(order.count) nodes; at most \(limits.nodes) are read", stage: .load, hint: "--limit nodes=N allows more")
+    }
+    for id in order {
       let node = graph.node(id)
-      for result in node.results where graph.type(of: result).byteCount.constant ?? 0 > limit {
-        throw CompileError(.badInput, "a tensor of \(graph.type(of: result))", stage: .load, origin: node.origin, hint: "at most \(limit) bytes")
+      for type in graph.types(of: node.results) {
+        if type.byteCount.constant ?? 0 > limits.tensorBytes {
+          throw CompileError(
+            .badInput, "a tensor of \(type), more than \(limits.tensorBytes) bytes", stage: .load, origin: node.origin, hint: "--limit tensor-bytes=N allows more")
+        }
+        if type.rank > limits.rank {
+          throw CompileError(.badInput, "a tensor of \(type.rank) axes; at most \(limits.rank) are supported", stage: .load, origin: node.origin, hint: "--limit rank=N allows more")
+        }
       }
     }
     let known = graph.symbols

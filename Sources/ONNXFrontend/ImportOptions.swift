@@ -52,6 +52,13 @@ public struct ImportLimits: Sendable {
   public var tensorBytes = 1 << 48
   /// Axes of one tensor.
   public var rank = 32
+  /// Steps of a loop that are imported one after the other.
+  public var loopSteps = 1024
+  /// Elements of a sequence.
+  public var sequenceLength = 4096
+
+  /// The most that `nesting` may be: reading recurses.
+  public static let deepestNesting = 256
 
   public init() {}
 }

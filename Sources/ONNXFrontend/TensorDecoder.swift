@@ -71,10 +71,10 @@ struct TensorDecoder {
     func refuse(_ message: String) -> CompileError { CompileError(.badInput, "\(what) \(message)", stage: .load, origin: origin) }
     let element = try Self.element(proto.dataType, of: what, origin: origin)
     let dimensions = proto.dimensions
-    guard dimensions.count <= limits.rank else { throw refuse("has \(dimensions.count) axes; at most \(limits.rank) are supported") }
+    guard dimensions.count <= limits.rank else { throw refuse("has \(dimensions.count) axes; at most \(limits.rank) are supported (--limit rank=N)") }
     if let negative = dimensions.first(where: { $0 < 0 }) { throw refuse("has a negative dimension: \(negative)") }
     guard let count = elementCount(of: dimensions), count <= limits.tensorBytes / element.byteCount else {
-      throw refuse("has dimensions \(dimensions), whose product is too large")
+      throw refuse("has dimensions \(dimensions), whose product is too large (--limit tensor-bytes=N)")
     }
     if proto.isSegment { throw CompileError(.unsupported, "\(what) is stored in segments", stage: .load, origin: origin) }
     if element == .string {

@@ -8,15 +8,17 @@ public struct UnsupportedOperator: Sendable {
   public var count: Int
   /// The first node that uses it.
   public var origin: NodeOrigin
+
+  var message: String { "operator \(name)\(opset > 0 ? " (opset \(opset))" : "") is not supported yet" }
 }
 
 /// Every operator of a model that has no importer, in the order of the file: nested graphs and functions included.
 ///
 /// Loading stops at the first one; this is for telling a user at once what is missing. An operator that has an
 /// importer can still be refused for its attributes, which only loading finds.
-public func unsupportedOperators(path: String) throws(CompileError) -> [UnsupportedOperator] {
+public func unsupportedOperators(path: String, limits: ImportLimits = ImportLimits()) throws(CompileError) -> [UnsupportedOperator] {
   let file = try ModelFile(path: path)
-  let proto = try decodeModel(file, limits: ImportLimits())
+  let proto = try decodeModel(file, limits: limits)
   var census = OperatorCensus(proto, file: file.name)
   if let graph = proto.graph { census.visit(graph.nodes, opsets: ModelImporter.versions(proto.opsets)) }
   for function in proto.functions { census.visit(function.nodes, opsets: ModelImporter.versions(function.opsets)) }

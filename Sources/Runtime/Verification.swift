@@ -23,6 +23,8 @@ public struct Verification: Sendable {
     public var largestRelativeError = 0.0
     /// Names of the inputs that had to be made constants of the compiled model, because it depends on their values.
     public var fixedInputs: [String] = []
+    /// Options that a compilation needs for such data sets: what sequences and optionals are made of.
+    public var options: [String] = []
     /// One line per data set.
     public var lines: [String] = []
 
@@ -32,6 +34,7 @@ public struct Verification: Sendable {
         .init("passed", .bool(passed)), .init("max_abs_err", .number(largestAbsoluteError)), .init("max_rel_err", .number(largestRelativeError)),
       ]
       if !fixedInputs.isEmpty { members.append(.init("fixed", .array(fixedInputs.map { .string($0) }))) }
+      if !options.isEmpty { members.append(.init("options", .array(options.map { .string($0) }))) }
       return JSON.object(members).text()
     }
   }

@@ -78,7 +78,8 @@ extension Manifest.Port {
       symbols[symbol] = length
     }
     for (axis, (extent, length)) in zip(type.shape, dimensions).enumerated() {
-      if extent.constant == nil, length < 1 { throw mismatch(dimensions, "axis \(axis) must be at least 1") }
+      // A batch of nothing is a mistake; a cache may be empty.
+      if extent.constant == nil, length < (axis == 0 ? 1 : 0) { throw mismatch(dimensions, "axis \(axis) must be at least 1") }
       guard extent.symbols.allSatisfy({ symbols[$0] != nil }) else { continue }
       let expected = extent.evaluated(symbols)
       guard expected == length else {

@@ -40,6 +40,22 @@ import TestSupport
     #expect(result.output.isEmpty)
   }
 
+  @Test func limitsAreNamedAndExplained() throws {
+    let model = Tool.examples + "/iris/iris.onnx"
+    let folder = TemporaryFolder()
+    let help = try Tool.ingot("compile", "--help").output.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+    for name in ["messages", "nodes", "nesting", "rank", "tensor-bytes", "loop-steps", "sequence-length", "folded-bytes", "folded-operations", "seconds", "memory"] {
+      #expect(help.contains("\(name) ("), "the help does not explain the limit \(name)")
+    }
+    for (limit, status) in [("nodes=1", Int32(1)), ("messages=3", 1), ("rank=1", 1), ("tensor-bytes=4", 1), ("seconds=0", 1), ("memory=1", 1), ("nodes", 2), ("nodes=-1", 2), ("noise=1", 2)] {
+      let result = try Tool.ingot("compile", model, "-o", folder.file("x"), "--limit", limit)
+      #expect(result.status == status, "\(limit): \(result.errors)")
+      if status == 1 { #expect(result.errors.contains("--limit " + limit.prefix { $0 != "=" }), "\(limit): \(result.errors)") }
+    }
+    #expect(folder.names.isEmpty, "a refused compilation left \(folder.names)")
+    #expect(try Tool.ingot("compile", model, "-o", folder.file("x"), "--limit", "nodes=100", "--limit", "seconds=600").status == 0)
+  }
+
   @Test func namesWhatThereIs() throws {
     let model = Tool.examples + "/iris/iris.onnx"
     let folder = TemporaryFolder()

@@ -166,6 +166,45 @@ func evaluate(
     }
   }
 
+  @Test func nothingThatIsRefusedHidesTheRest() throws {
+    var file = ONNXFile()
+    file.input("x", ["2", "3"])
+    file.input("axis", ["1"], element: 7)
+    file.node("NoSuchOperator", ["x"], ["a"])
+    file.node("Relu", ["a"], ["b"])
+    file.node("Softmax", ["b"], ["c"], [("axis", .string("last"))])
+    file.node("ReduceSum", ["x", "axis"], ["d"])
+    file.node("Reluu", ["x"], ["e"])
+    file.node("Neg", ["e"], ["f"])
+    for name in ["c", "d", "f"] { file.output(name) }
+    // Only of this value the type is known although nothing can compute it.
+    file.graph.message(13, ONNXFile.value("a", 1, ["2", "n"]))
+    let found = try findObstacles(path: file.write(to: folder))
+    #expect(found.refusals.map(\.origin.operatorName) == ["NoSuchOperator", "Softmax", "ReduceSum", "Reluu"])
+    #expect(found.refusals.map(\.problem) == [.unsupported, .badInput, .unsupported, .unsupported])
+    #expect(found.refusals.first { $0.origin.operatorName == "ReduceSum" }?.dependsOn == ["axis"])
+    #expect(found.refusals.last?.hint?.contains("Relu") == true)
+    #expect(found.unexaminedNodes == 1)
+    #expect(try findObstacles(path: ONNXFile.identity.write(to: folder)).refusals.isEmpty)
+  }
+
+  @Test func limitsNameThemselves() throws {
+    var file = ONNXFile()
+    file.input("x", ["2", "3"])
+    for (input, output) in [("x", "a"), ("a", "b"), ("b", "y")] { file.node("Neg", [input], [output]) }
+    file.output("y")
+    let path = file.write(to: folder)
+    func message(_ change: (inout ImportLimits) -> Void) -> String? {
+      var limits = ImportLimits()
+      change(&limits)
+      return (#expect(throws: CompileError.self) { try loadONNX(path: path, options: ImportOptions(limits: limits)) })?.description
+    }
+    #expect(message { $0.nodes = 2 }?.contains("--limit nodes=") == true)
+    #expect(message { $0.messages = 5 }?.contains("--limit messages=") == true)
+    #expect(message { $0.rank = 1 }?.contains("--limit rank=") == true)
+    #expect(message { $0.tensorBytes = 8 }?.contains("--limit tensor-bytes=") == true)
+  }
+
   @Test func allObstaclesAreListed() throws {
     var file = ONNXFile()
     file.input("x", ["2"])

@@ -53,6 +53,15 @@ struct ONNXFile {
 
   init(opset: Int = 17) { self.opset = opset }
 
+  /// `y = Identity(x)`.
+  static var identity: ONNXFile {
+    var file = ONNXFile()
+    file.input("x", ["2"])
+    file.node("Identity", ["x"], ["y"])
+    file.output("y")
+    return file
+  }
+
   static func tensor(_ name: String, _ tensor: Tensor, dimensions: [Int]? = nil) -> ProtoMessage {
     var message = ProtoMessage()
     for dimension in dimensions ?? tensor.dimensions { message.integer(1, dimension) }

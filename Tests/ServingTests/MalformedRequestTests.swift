@@ -1,4 +1,5 @@
 import Serving
+import TensorTypes
 import Testing
 
 @Suite("malformed requests") struct MalformedRequestTests {
@@ -143,5 +144,14 @@ import Testing
     #expect(Bench(.one).get("/" + String(repeating: "a", count: 4096)).status == 414)
     #expect(Bench(.one).get("/v2?" + String(repeating: "a", count: 4000)).status == 200)
     #expect(Bench(.one).get("http://example.com/v2/health/live").status == 200)
+  }
+
+  @Test func anEmptyCacheIsNoMistake() {
+    let bench = Bench(EchoEngine([("past", "present", TensorType(.f32, [Extent(symbol: "batch"), Extent(symbol: "length"), 2]))]))
+    func status(_ shape: String) -> UInt {
+      bench.post("/v2/models/echo/infer", #"{"inputs":[{"name":"past","shape":\#(shape),"datatype":"FP32","data":[]}]}"#).status
+    }
+    #expect(status("[1,0,2]") == 200)
+    #expect(status("[0,1,2]") == 400)
   }
 }

@@ -21,6 +21,14 @@ public struct Pipeline<IR: Sendable>: Sendable {
       case .pipeline(let pipeline): pipeline.steps.flatMap(\.passes)
       }
     }
+
+    func replacing(_ other: Pass<IR>) -> Step {
+      switch self {
+      case .pass(let pass): .pass(pass.name == other.name ? other : pass)
+      case .fixpoint(let rounds, let steps): .fixpoint(atMost: rounds, steps.map { $0.replacing(other) })
+      case .pipeline(let pipeline): .pipeline(pipeline.replacing(other))
+      }
+    }
   }
 
   public let name: String
@@ -31,11 +39,16 @@ public struct Pipeline<IR: Sendable>: Sendable {
     self.steps = steps()
   }
 
+  private init(_ name: String, steps: [Step]) { (self.name, self.steps) = (name, steps) }
+
   /// Every pass once, in the order of its first run.
   public var passes: [Pass<IR>] {
     var seen: Set<String> = []
     return steps.flatMap(\.passes).filter { seen.insert($0.name).inserted }
   }
+
+  /// The same pipeline with another pass in place of the one of its name.
+  public func replacing(_ pass: Pass<IR>) -> Pipeline { Pipeline(name, steps: steps.map { $0.replacing(pass) }) }
 
   /// The one pass of that printed name.
   public func pass(named name: String) -> Pass<IR>? { passes.first { $0.name == name } }

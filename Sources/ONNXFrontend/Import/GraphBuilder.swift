@@ -102,8 +102,8 @@ struct GraphBuilder {
 
   /// Refuses types that only a hostile or broken model has, before the next operation multiplies them further.
   private func check(_ type: TensorType) throws(CompileError) {
-    guard type.rank <= limits.rank else { throw refusal("a tensor of \(type.rank) axes; at most \(limits.rank) are supported") }
-    if let bytes = type.byteCount.constant, bytes > limits.tensorBytes { throw refusal("a tensor of \(bytes) bytes: \(type)") }
+    guard type.rank <= limits.rank else { throw refusal("a tensor of \(type.rank) axes; at most \(limits.rank) are supported", hint: "--limit rank=N allows more") }
+    if let bytes = type.byteCount.constant, bytes > limits.tensorBytes { throw refusal("a tensor of \(bytes) bytes: \(type)", hint: "--limit tensor-bytes=N allows more") }
     if type.shape.isStatic { return }
     var terms = 1
     for extent in type.shape {

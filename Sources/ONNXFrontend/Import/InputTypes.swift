@@ -65,7 +65,7 @@ struct InputTypes {
         .unsupported, "\(what) has no shape, not even a number of axes", stage: .load, origin: origin,
         hint: "give one: --shape \(printable(input.name))=1x3x224x224")
     }
-    guard dimensions.count <= options.limits.rank else { throw refuse("\(what) has \(dimensions.count) axes; at most \(options.limits.rank) are supported") }
+    guard dimensions.count <= options.limits.rank else { throw refuse("\(what) has \(dimensions.count) axes; at most \(options.limits.rank) are supported", hint: "--limit rank=N allows more") }
     for case .value(let value) in dimensions where value < 0 { throw refuse("\(what) has a negative dimension: \(value)") }
     if let given {
       guard given.count == dimensions.count else { throw usage("\(what) has \(dimensions.count) axes, but is given with \(given.count)") }

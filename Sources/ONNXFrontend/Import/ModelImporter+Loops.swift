@@ -220,7 +220,7 @@ extension ModelImporter {
 
   /// - Parameter error: Why it is no loop; said if it cannot be unrolled either.
   private mutating func unrolled(_ loop: LoopCall, instead error: CompileError, builder: inout GraphBuilder) throws(CompileError) -> [Binding] {
-    let mostRounds = 1024
+    let mostRounds = builder.limits.loopSteps
     let bound = min(loop.limit?.constant ?? mostRounds, mostRounds)
     var carried = loop.carried
     var stacks = [[ValueID]](repeating: [], count: loop.stacked)

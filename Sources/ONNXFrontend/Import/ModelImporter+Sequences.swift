@@ -125,8 +125,6 @@ extension ModelImporter {
 
   // MARK: Splitting
 
-  private static let mostParts = 4096
-
   private func split(_ call: OperatorCall, builder: inout GraphBuilder) throws(CompileError) -> [ValueID] {
     let x = try call.input(0)
     let axis = try call.axis(try call.integer("axis", default: 0), rank: builder.rank(x))
@@ -136,7 +134,7 @@ extension ModelImporter {
     if let given = call.optional(1), builder.rank(given) > 0 {
       sizes = try builder.measured(given, "the sizes of the parts")
       let total = sizes.reduce(Extent(0)) { $0 + $1 }
-      guard sizes.count <= Self.mostParts, sizes.allSatisfy({ ($0.constant ?? 0) >= 0 }), total == extent || !total.isConstant || !extent.isConstant else {
+      guard sizes.count <= builder.limits.sequenceLength, sizes.allSatisfy({ ($0.constant ?? 0) >= 0 }), total == extent || !total.isConstant || !extent.isConstant else {
         throw call.refusal("SplitToSequence of \(extent) elements into parts of \(Shape(Array(sizes.prefix(16))))")
       }
       if total != extent { builder.require(ShapeCondition(.zero, total - extent, violation: "\(call.origin): the parts are \(total) elements long together, of \(extent)")) }
@@ -154,7 +152,9 @@ extension ModelImporter {
       } else {
         keepsAxis = try call.flag("keepdims", default: true)
       }
-      guard length / size <= Self.mostParts else { throw call.refusal("SplitToSequence into \(length / size) parts") }
+      guard length / size <= builder.limits.sequenceLength else {
+        throw call.refusal("SplitToSequence into \(length / size) parts", hint: "--limit sequence-length=N allows more")
+      }
       sizes = stride(from: 0, to: length, by: size).map { Extent(min(size, length - $0)) }
     }
     var parts: [ValueID] = []

@@ -10,6 +10,8 @@ struct ModelImporter {
   private let opsets: [String: Int]
   private var nodeCount = 0
   var assumptions = ShapeAssumptions()
+  /// Set in an importer that looks for everything that it would refuse.
+  var survey: ObstacleSurvey?
   /// The newest version of the standard's operator set whose definitions were read.
   static let newestOpset = 28
 
@@ -129,10 +131,12 @@ struct ModelImporter {
         throw CompileError(.badInput, "value `\(printable(initializer.name))` is defined twice", stage: .load, origin: origin)
       }
     }
+    survey?.declare(graph)
     try importNodes(graph.nodes, outputs: graph.outputs.map(\.name), scope: &scope, context: context, builder: &builder)
     var results: [Binding] = []
     for output in graph.outputs {
       guard let binding = scope[output.name] else {
+        if let survey, survey.isLost(output.name) { throw survey.failure(builder.origin) }
         throw CompileError(
           .badInput, "output `\(printable(output.name))` is never defined", stage: .load, origin: NodeOrigin(file: decoder.file.name))
       }
@@ -148,16 +152,21 @@ struct ModelImporter {
     var context = outer
     context.nodes = nodes
     guard context.depth <= options.limits.nesting else {
-      throw builder.refusal("graphs and functions are nested more than \(options.limits.nesting) deep")
+      throw builder.refusal("graphs and functions are nested more than \(options.limits.nesting) deep", hint: "--limit nesting=N allows more")
     }
     let visible = scope
     let order = try NodeOrder(nodes, outputs: outputs, isVisible: { visible[$0] != nil }) { origin($0, context) }
     for position in order.positions {
       let node = nodes[position]
       nodeCount += 1
-      guard nodeCount <= options.limits.nodes else { throw builder.refusal("the model has more than \(options.limits.nodes) nodes") }
+      guard nodeCount <= options.limits.nodes else { throw builder.refusal("the model has more than \(options.limits.nodes) nodes", hint: "--limit nodes=N allows more") }
       builder.origin = origin(node, context)
-      let results = try importNode(node, scope: scope, context: context, builder: &builder)
+      if isLost(node, scope: scope) { continue }
+      let results: [Binding]
+      do throws(CompileError) { results = try importNode(node, scope: scope, context: context, builder: &builder) } catch {
+        guard survive(error, node, scope: &scope, builder: &builder) else { throw error }
+        continue
+      }
       for (name, binding) in zip(node.outputs, results) where !name.isEmpty {
         if case .value(let value) = binding, builder.graph.value(value).name.isEmpty { builder.setName(name, of: value) }
         guard scope.define(name, binding) else { throw builder.refusal("value `\(printable(name))` is defined twice") }
@@ -213,7 +222,7 @@ struct ModelImporter {
     }
     throw builder.unsupported(
       "operator \(origin.operatorName)\(origin.opset > 0 ? " (opset \(origin.opset))" : "") is not supported yet",
-      hint: "`ingot inspect` lists all operators of the model that are not")
+      hint: [SupportAdvice(operator: origin.operatorName).text, "`ingot inspect` lists everything in the model that is not"].compactMap { $0 }.joined(separator: "; "))
   }
 
   /// The attributes of a node; those that refer to the function around it are looked up there.

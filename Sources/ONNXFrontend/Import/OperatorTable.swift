@@ -5,6 +5,9 @@ enum OperatorTable {
     table[domain.isEmpty ? name : "\(domain)::\(name)"]
   }
 
+  /// All names, sorted.
+  static var names: [String] { table.keys.sorted() }
+
   private static let table: [String: OperatorImporter] = {
     let families = [
       ElementwiseOperators.table, ActivationOperators.table, ConvolutionOperators.table, PoolingOperators.table, MatrixOperators.table,

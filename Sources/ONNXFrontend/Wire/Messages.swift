@@ -35,6 +35,8 @@ struct GraphProto {
   var sparseInitializers: [SparseTensorProto] = []
   var inputs: [ValueInfoProto] = []
   var outputs: [ValueInfoProto] = []
+  /// Declared types of values inside.
+  var valueInfos: [ValueInfoProto] = []
 }
 
 struct NodeProto {

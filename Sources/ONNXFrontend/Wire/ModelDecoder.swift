@@ -25,7 +25,7 @@ struct ModelDecoder {
 
   private mutating func spend(_ range: Range<Int>) throws(WireError) {
     budget -= 1
-    if budget < 0 { throw WireError(offset: range.lowerBound, message: "the file holds more messages than a model needs") }
+    if budget < 0 { throw WireError(offset: range.lowerBound, message: "the file holds more messages than a model needs (--limit messages=N)") }
   }
 
   private mutating func string(_ field: WireField) throws(WireError) -> String {
@@ -44,7 +44,7 @@ struct ModelDecoder {
   }
 
   private func check(_ depth: Int, _ range: Range<Int>) throws(WireError) {
-    if depth > nesting { throw WireError(offset: range.lowerBound, message: "graphs or types are nested more than \(nesting) deep") }
+    if depth > nesting { throw WireError(offset: range.lowerBound, message: "graphs or types are nested more than \(nesting) deep (--limit nesting=N)") }
   }
 
   // MARK: Messages
@@ -126,6 +126,7 @@ struct ModelDecoder {
       case 5: graph.initializers.append(try tensor(field.range()))
       case 11: graph.inputs.append(try valueInfo(field.range()))
       case 12: graph.outputs.append(try valueInfo(field.range()))
+      case 13: graph.valueInfos.append(try valueInfo(field.range()))
       case 15: graph.sparseInitializers.append(try sparseTensor(field.range()))
       default: break
       }

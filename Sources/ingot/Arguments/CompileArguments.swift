@@ -76,6 +76,14 @@ struct CompileArguments: ParsableArguments {
   @Flag(help: "Compile every kernel anew, instead of taking what earlier compilations left in INGOT_CACHE (~/.cache/ingot; INGOT_CACHE=off does the same).")
   var noCache = false
 
+  @Option(
+    name: .customLong("limit"),
+    help: ArgumentHelp(
+      "How much a model may ask of the compiler before it is refused, by name. May be repeated. The names, and what holds without: "
+        + CompileLimits.Name.allCases.map { "\($0.rawValue) (\($0.summary): \($0.usual))" }.joined(separator: "; ") + ".",
+      valueName: "name=n"))
+  var limits: [LimitArgument] = []
+
   @Option(name: .customLong("print-after"), help: ArgumentHelp("Print the model after a pass.", valueName: "pass"))
   var printAfter: [String] = []
 
@@ -91,6 +99,7 @@ struct CompileArguments: ParsableArguments {
     if tuneCache == "" { throw ValidationError("--tune-cache takes the name of a file, or none") }
     if let name = Self.duplicate(shapes.map(\.name)) { throw ValidationError("--shape is given twice for '\(name)'") }
     if let name = Self.duplicate(dimensions.map(\.name)) { throw ValidationError("--dim is given twice for '\(name)'") }
+    if let name = Self.duplicate(limits.map(\.name.rawValue)) { throw ValidationError("--limit is given twice for '\(name)'") }
     if let name = Self.duplicate(fixes.map(\.name)) { throw ValidationError("--fix is given twice for '\(name)'") }
     if let name = Self.duplicate(sequences.map(\.name)) { throw ValidationError("--sequence is given twice for '\(name)'") }
     if let name = Self.duplicate(optionals.map(\.name)) { throw ValidationError("--optional is given twice for '\(name)'") }
@@ -124,6 +133,7 @@ struct CompileArguments: ParsableArguments {
     options.cacheFolder = noCache ? nil : CompileOptions.usualCacheFolder
     if let tuneCache { options.tuning.place = tuneCache == "none" ? .none : .file(tuneCache) }
     options.precision = precision
+    for limit in limits { options.limits[limit.name] = limit.value }
     options.passes.disabled = Self.names(disabled)
     options.passes.printAfter = Self.names(printAfter)
     options.passes.verifiesEach = verifyEach
@@ -147,7 +157,11 @@ struct CompileArguments: ParsableArguments {
 
   /// Compiles, and reports times if they were asked for.
   func compile(_ path: String, options: CompileOptions) throws(CompileError) -> CompiledModel {
-    defer { ProgressLine.clear() }
+    let watch = CompileWatch(options.limits, spared: tune ?? 0)
+    defer {
+      watch.end()
+      ProgressLine.clear()
+    }
     let model = try compiler(options).compile(path)
     if let tuning = model.tuning {
       ProgressLine.clear()

@@ -110,6 +110,17 @@ struct InputArgument: ExpressibleByArgument {
   }
 }
 
+/// `NAME=N`, such as `nodes=1000000`.
+struct LimitArgument: ExpressibleByArgument {
+  var name: CompileLimits.Name
+  var value: Int
+
+  init?(argument: String) {
+    guard let (text, value) = split(argument), let name = CompileLimits.Name(rawValue: text), let number = Int(value), number >= 0 else { return nil }
+    (self.name, self.value) = (name, number)
+  }
+}
+
 /// `256` or `240x320` (height x width).
 struct SideArgument: ExpressibleByArgument {
   var height: Int

@@ -8,7 +8,8 @@ struct InspectCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "inspect", abstract: "Describes a model: interface, operators, parameters, cost, and what fuses into what.",
     discussion: """
-      A model that needs something unsupported is refused with every such operator named (exit status 3).
+      A model that needs something unsupported is refused (exit status 3) with everything named that stands in the way: each node
+      with its operator and opset, the reason, the nearest thing that is supported, and what avoids it when the model is exported.
 
       Examples:
         ingot inspect model.onnx
@@ -34,12 +35,25 @@ struct InspectCommand: ParsableCommand {
       return try report(ArtifactSummary(manifest).text, json: manifest.json)
     }
     let compiler = arguments.compiler(try arguments.options(for: path))
-    if let refusal = try compiler.unsupportedOperators(path) { throw refusal }
-    let plan = try compiler.plan(path)
+    try refuse(try compiler.obstacles(path))
+    let plan: Compiler.Plan
+    do throws(CompileError) { plan = try compiler.plan(path) } catch {
+      if error.problem == .unsupported { try refuse(ObstacleReport(path: path, error)) }
+      throw error
+    }
     ProgressLine.clear()
     let summary = ModelSummary(plan, path: path)
     if let svg { try OutputFile.write(GraphDrawing(plan.graph).svg, to: svg) }
     try report(summary.text, json: summary.json)
+  }
+
+  /// Ends with what stands in the way of compiling, if there is anything.
+  private func refuse(_ obstacles: ObstacleReport) throws {
+    if obstacles.isEmpty { return }
+    ProgressLine.clear()
+    if json == "-" { print(obstacles.json.text()) } else if let json { try OutputFile.write(obstacles.json.text() + "\n", to: json) }
+    Terminal.note(obstacles.text)
+    throw ExitCode(obstacles.exitCode)
   }
 
   private func report(_ text: String, json value: JSON) throws {

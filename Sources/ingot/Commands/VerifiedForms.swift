@@ -60,6 +60,22 @@ struct VerifiedForms {
   }
   var outputNames: [String] { forms.first?.outputNames ?? [] }
 
+  /// What `compile` has to be told about the first data set's sequences and optionals.
+  var structureOptions: [String] {
+    guard let structure = forms.first?.structure else { return [] }
+    func text(_ shape: [Int]) -> String { shape.isEmpty ? "scalar" : shape.map(String.init).joined(separator: "x") }
+    var words: [String] = []
+    for (name, shapes) in structure.sequences.sorted(by: { $0.key < $1.key }) { words += ["--sequence", "\(name)=\(shapes.map(text).joined(separator: ","))"] }
+    for (name, form) in structure.optionals.sorted(by: { $0.key < $1.key }) {
+      switch form {
+      case .absent: words += ["--optional", "\(name)=absent"]
+      case .present: words += ["--optional", "\(name)=present"]
+      case .shape(let shape): words += ["--optional", "\(name)=\(text(shape))"]
+      }
+    }
+    return words
+  }
+
   /// How far results in a lower precision are from fp32.
   var deviationLines: [String] {
     guard let reference else { return [] }

@@ -56,6 +56,7 @@ struct VerifyCommand: ParsableCommand {
     try forms.prepare(for: (try? DataSetLayout.values("input", forms.layout.inputs, in: folders[0])) ?? [])
     var report = try Verification(tolerance: tolerance, outputNames: forms.outputNames, layout: forms.layout).run(folders, values: { try forms.run($0) })
     report.fixedInputs = forms.fixedNames
+    report.options = forms.structureOptions
     for line in forms.deviationLines { print(line) }
     for line in report.lines { print(line) }
     print(report.json)
