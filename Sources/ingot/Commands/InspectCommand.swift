@@ -1,6 +1,7 @@
 import ArgumentParser
 import Artifact
 import Compiler
+import GraphIR
 import Runtime
 
 /// `inspect`: what a model takes, gives, contains and costs, and what becomes of it.
