@@ -26,13 +26,13 @@ import Testing
     }
     folder.write([], to: "input_x.pb")
     let verification = Verification(outputNames: ["first"])
-    let right = try verification.run([folder.path]) { inputs in inputs.map { Tensor([$0.integers[0] * 2]) } }
+    let right = try verification.run([folder.path], model: { inputs in inputs.map { Tensor([$0.integers[0] * 2]) } })
     #expect(right.passed && right.json == "{\"passed\":true,\"max_abs_err\":0.0,\"max_rel_err\":0.0}")
-    let wrong = try verification.run([folder.path]) { inputs in inputs.map { Tensor([$0.integers[0] * 2 + ($0.integers[0] == 3 ? 1 : 0)]) } }
+    let wrong = try verification.run([folder.path], model: { inputs in inputs.map { Tensor([$0.integers[0] * 2 + ($0.integers[0] == 3 ? 1 : 0)]) } })
     #expect(!wrong.passed && wrong.lines == ["\(folder.path): differs: output 3[0] is 7.0, expected 6.0 (1 of 1 elements differ)"])
-    let failed = try verification.run([folder.path]) { _ in throw RunError.notPrepared }
+    let failed = try verification.run([folder.path], model: { _ in throw RunError.notPrepared })
     #expect(!failed.passed && failed.json.contains("null"))
-    #expect(throws: TensorFileError.self) { try verification.run([folder.file("absent")]) { $0 } }
+    #expect(throws: TensorFileError.self) { try verification.run([folder.file("absent")], model: { $0 }) }
   }
 
   @Test func readsTheToleranceBesideTheModel() {
