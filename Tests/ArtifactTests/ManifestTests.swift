@@ -52,7 +52,7 @@ extension Manifest {
   @Test func computedSymbolsDecideWhoPlacesAnOutput() {
     var manifest = Manifest.sample
     manifest.outputs.append(.init(name: "scores", type: TensorType(.f32, [Extent(symbol: "batch"), 10])))
-    #expect(manifest.outputs.map { manifest.isPlacedByCode($0) } == [true, false])
+    #expect(manifest.outputs.map { manifest.isPlacedByCode($0) } == [true, true, false])
     manifest.conditions = [.init(.nonNegative, Extent(symbol: "found") - 1, violation: "nothing was found")]
     #expect(manifest.contradiction == "a condition has an extent with the unknown symbol `found`")
   }

@@ -73,7 +73,7 @@ import Testing
 
   @Test func wrongUseIsExplained() throws {
     let number = folder.write(Array("[0.5]".utf8), to: "axes.json")
-    let text = folder.write(Array("graph @main(%x: f32[2]) {\n  %y = negate %x : f32[2]\n  return %y\n}\n".utf8), to: "negate.ingot")
+    let text = folder.write(Array("graph @main(%x: f32[2]) {\n  %y = neg %x : f32[2]\n  return %y\n}\n".utf8), to: "negate.ingot")
     let two = folder.write(Array("[1, 2]".utf8), to: "two.json")
     for (words, status) in [
       (["--fix", "axes"], Int32(2)), (["--fix", "axes=random"], 2), (["--fix", "axis=" + number], 2), (["--fix", "axes=missing.npy"], 1), (["--fix", "axes=" + number], 1),

@@ -74,11 +74,46 @@ enum TextCases {
     """,
     """
     %n = constant dense [0, 1, 2, 0, -1, 0, 1, 0, -1, 1, 2, 0] : i32[3,4]
-    %t = constant dense [0.5, 0, 0] : f32[3]
+    %t = constant dense [0.5, 0.0, 0.0] : f32[3]
     %s = constant dense [0] : i32[1]
     %c = constant dense [0, 1] : i32[2]
-    %w = constant dense [1.5, -2] : f32[2]
+    %w = constant dense [1.5, -2.0] : f32[2]
     %r = tree_ensemble %y, %n, %t, %s, %c, %w {combine = sum, features = 1, results = 2} : f32[2,2]
+    """,
+    "%r = random {shape = [2, n], seed = 7, stream = 0} : u64[2,n]",
+    "%r = text_concat %s, %s : string[2,3]",
+    "%r = text_lower %s : string[2,3]",
+    "%r = text_upper %s : string[2,3]",
+    "%r = text_match %s {pattern = \"[a-z]+\"} : bool[2,3]",
+    "%r = text_parse %s {element = f32} : f32[2,3]",
+    "%r = text_format %y : string[2,3]",
+    "%r = text_rank %s : i64[2,3]",
+    "%r = text_piece_count %s {delimiter = \",\"} : i64[2,3]",
+    "%r = text_pieces %s {delimiter = \",\", limit = 2, width = [3]} : string[2,3,3]",
+    "%r = text_token_count %s {pattern = \"[a-z]\", fewest = 2, padding = \"#\"} : i64[2,3]",
+    "%r = text_tokens %s {pattern = \"[a-z]\", separators = true, marked = true, padding = \"#\", width = [4]} : string[2,3,4]",
+    "%names = constant dense [\"a\", \"b\"] : string[2]\n%table = constant dense [1.0, 2.0, 0.0] : f32[3]\n%r = text_find %s, %names, %table : f32[2,3]",
+    """
+    %c = constant dense true : bool[]
+    %r = if %c, %y (
+      graph @then(%y: f32[2,3]) {
+        %a = exp %y : f32[2,3]
+        return %a
+      }
+      graph @else(%y: f32[2,3]) {
+        return %y
+      }
+    ) : f32[2,3]
+    """,
+    """
+    %c = constant dense true : bool[]
+    %r = while %c, %y {carried = 1, round = [%Loop.1], limit = [100]} (
+      graph @body(%y: f32[2,3]) {
+        %again = constant dense false : bool[]
+        %next = exp %y : f32[2,3]
+        return %again, %next
+      }
+    ) : f32[2,3]
     """,
     """
     %r = fusion %y {template = loop, reason = "one reader, and cheap"} (
@@ -101,7 +136,7 @@ enum TextCases {
 
   static func graph(_ statements: String) -> String {
     let lines = statements.split(separator: "\n").map { "  \($0)\n" }.joined()
-    return "graph @main(%x: f32[n,4,6], %y: f32[2,3], %i: i64[n,4,2], %b: bool[2,3]) {\n\(lines)  return %r as \"r\"\n}\n"
+    return "graph @main(%x: f32[n,4,6], %y: f32[2,3], %i: i64[n,4,2], %b: bool[2,3], %s: string[2,3]) {\n\(lines)  return %r as \"r\"\n}\n"
   }
 }
 

@@ -67,7 +67,7 @@ private func scalar(_ value: Int, _ element: ElementType = .i64) -> Tensor { Ten
     let other = graph([node("Identity", ["x"], ["b"])], outputs: ["b"])
     file.node("If", ["isOne"], ["y"], [("then_branch", .graph(then)), ("else_branch", .graph(other))])
     file.node("Unsqueeze", ["y", "one"], ["z"])
-    file.initializer("shape3", Tensor([-1, 1]))
+    file.initializer("shape3", Tensor([1, 1]))
     file.node("Expand", ["z", "shape3"], ["w"])
     file.node("Concat", ["w", "x"], ["v"], [("axis", .integer(1))])
     file.output("v")
@@ -92,8 +92,8 @@ private func scalar(_ value: Int, _ element: ElementType = .i64) -> Tensor { Ten
       [node("Add", ["v", "one"], ["next"]), node("Less", ["next", "five"], ["again"]), node("Mul", ["next", "next"], ["square"])],
       outputs: ["again", "next", "square"], constants: [("one", scalar(1)), ("five", scalar(5))])
     file.node("Loop", [trips ? "trips" : "", "c", "start"], ["last", "squares"], [("body", .graph(body))])
-    file.output("last")
-    file.output("squares")
+    file.output("last", element: 0)
+    file.output("squares", element: 0)
     return file
   }
 

@@ -109,14 +109,17 @@ import Testing
     #expect(model.graph.topologicalOrder().count <= 4)
   }
 
-  @Test func expressionsCannotGrowWithoutBound() {
+  @Test func expressionsCannotGrowWithoutBound() throws {
     var file = ONNXFile()
     file.input("x", ["n"])
     file.node("Shape", ["x"], ["s0"])
     for step in 0..<60 { file.node("Mul", ["s\(step)", "s\(step)"], ["s\(step + 1)"]) }
     file.node("ConstantOfShape", ["s60"], ["y"])
     file.output("y")
-    #expect(refusal(file) != nil)
+    // Beyond the bound the arithmetic is left to the run, which finds the length as a number.
+    let model = try loadONNX(path: file.write(to: folder))
+    let shape = model.graph.type(of: model.graph.outputs[0]).shape
+    #expect(shape[0].symbol?.hasPrefix("%ConstantOfShape") == true)
   }
 
   @Test func functionsThatCallThemselvesAreRefused() {

@@ -12,7 +12,7 @@ import Testing
     file.input("x", x.dimensions.map(String.init), element: x.element == .f64 ? 11 : 1)
     let results = (0..<outputs).map { "y\($0)" }
     file.node(type, ["x"], results, attributes, domain: "ai.onnx.ml")
-    for result in results { file.output(result) }
+    for result in results { file.output(result, element: 0) }
     let model = try loadONNX(path: file.write(to: folder))
     return try Interpreter.evaluate(model.graph, inputs: [x]).map(\.doubles)
   }

@@ -101,7 +101,7 @@ import Testing
     looped.steps = [step(5, 0), .loop(symbol: "%i", count: 4, body: [step(0, 1), step(1, 2), step(2, 3), step(3, 4), step(4, 0)]), step(0, 5)]
     let planned = try #require(looped.planningMemory())
     // 5, 0 and two of the chain at a time.
-    #expect(planned.arenaBytes == 4 * 256)
+    #expect(planned.arenaBytes == Extent(4 * 256))
     // What a round reads before it writes lives on to the next one.
     looped.steps = [step(5, 0), .loop(symbol: "%i", count: 4, body: [step(1, 2), step(2, 3), step(3, 4), step(4, 1)]), step(0, 5)]
     #expect(try #require(looped.planningMemory()).arenaBytes == 5 * 256)

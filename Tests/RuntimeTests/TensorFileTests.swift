@@ -125,7 +125,7 @@ import Testing
 
   @Test func refusesWhatIsNoTensorHere() {
     let cases: [([UInt8], String)] = [
-      ([16, 8, 50, 1, 65], "a tensor of string"), ([16, 1, 112, 1], "data lies in another file"), ([16, 99], "ONNX data type 99"),
+      ([16, 1, 112, 1], "data lies in another file"), ([16, 99], "ONNX data type 99"),
       ([8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 8, 8, 16, 1], "impossible dimensions"),
       ([8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 16, 1], "impossible dimensions"),
       // Nothing in it, but 0 x 2^42 x 2^42.

@@ -71,7 +71,7 @@ import TensorTypes
 
   @Test func changesCaseAndJoins() throws {
     #expect(try apply(.uppercase, [["abc", "straße", "", "ÀÉ"]]) == ["ABC", "STRASSE", "", "ÀÉ"])
-    #expect(try apply(.lowercase, [["ABC", "ΑΣ", "İ"]]) == ["abc", "ας", "i̇"])
+    #expect(try apply(.lowercase, [["ABC", "ÀÉ", "İ"]]) == ["abc", "àé", "i\u{307}"])
     #expect(try apply(.concatenate, [["a", "", "c"], ["b", "b", ""]]) == ["ab", "b", "c"])
     #expect(try apply(.rank, [["b", "a", "b", "", "é"]]) == ["2", "1", "2", "0", "3"])
   }

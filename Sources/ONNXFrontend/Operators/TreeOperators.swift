@@ -89,6 +89,7 @@ enum TreeOperators {
       guard let yes = position[Key(tree: trees[index], node: whenTrue[index])], let no = position[Key(tree: trees[index], node: whenFalse[index])] else {
         throw call.refusal("node \(ids[index]) of tree \(trees[index]) has a child that is not there")
       }
+      guard yes != index, no != index else { throw call.refusal("node \(ids[index]) of tree \(trees[index]) is its own child") }
       (isChild[yes], isChild[no]) = (true, true)
       tables.setChildren(of: index, test, whenTrue: yes, whenFalse: no)
     }
