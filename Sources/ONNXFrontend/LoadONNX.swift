@@ -53,6 +53,7 @@ public struct DeclaredInput: Sendable, Hashable {
   init(_ value: ValueInfoProto) {
     name = value.name
     switch value.type {
+    case .sequence(.map): break  // ZipMap's result, which is a tensor whose columns have keys.
     case .sequence: kind = .sequence
     case .optional: kind = .optional
     case .tensor(let number, let shape):

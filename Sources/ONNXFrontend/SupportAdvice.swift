@@ -16,7 +16,7 @@ public struct SupportAdvice: Sendable, Hashable {
     }
     let isStandard = OperatorTable.importer(domain: "", name: own) != nil || ModelImporter.structural.contains(own)
     switch domain {
-    case "": nearest = Self.similar(to: own).map { "an operator of a similar name is supported: \($0)" }
+    case "": nearest = isStandard ? nil : Self.similar(to: own).map { "an operator of a similar name is supported: \($0)" }
     case "com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc":
       nearest = isStandard ? "the standard's own \(own)" : Self.contributed[own]
       remedy = "it is ONNX Runtime's own: export without its optimizer (no `optimize_model`, SessionOptions.graph_optimization_level = ORT_DISABLE_ALL), or with `--opset 17` and newer, where the standard has most of them"

@@ -51,7 +51,6 @@ extension MalformedModel {
   static let attributes: [MalformedModel] = [
     MalformedModel("a Cast to nothing", node: .node("Cast"), "to"),
     MalformedModel("a Cast to element type 99", node: .node("Cast", ["x"], ["y"], [.integer("to", 99)]), "99"),
-    MalformedModel("a Cast to strings", node: .node("Cast", ["x"], ["y"], [.integer("to", 8)]), "Cast", "string"),
     MalformedModel("a Concat without an axis", node: .node("Concat", ["x", "x"]), "axis"),
     MalformedModel("a Concat along axis 5", node: .node("Concat", ["x", "x"], ["y"], [.integer("axis", 5)]), "axis", "5"),
     MalformedModel("a Concat along the least axis", node: .node("Concat", ["x", "x"], ["y"], [.integer("axis", .min)]), "axis"),

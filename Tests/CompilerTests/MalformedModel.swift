@@ -67,7 +67,7 @@ extension MalformedModel {
     MalformedModel("opset 0", .model(.graph([.node("Relu")]), opset: 0), ["version"]),
     MalformedModel("opset 9999", .model(.graph([.node("Relu")]), opset: 9999), ["version"]),
     MalformedModel("a negative opset", .model(.graph([.node("Relu")]), opset: -17), ["version"]),
-    MalformedModel("no outputs", graph: .graph([.node("Relu")], outputs: []), "returns nothing"),
+    MalformedModel("no outputs", graph: .graph([.node("Relu")], outputs: []), "output"),
     MalformedModel("branches nested 2000 deep", nested(2000), ["nest", "deep"]),
     MalformedModel("types nested 100000 deep", graph: .graph([.node("Relu")], inputs: [deepType(100_000)]), "nest", "deep"),
     MalformedModel("a function that calls itself", .model(.graph([.node("F", domain: "local")]), functions: [.function("F", [.node("F", domain: "local")])]), ["F"]),

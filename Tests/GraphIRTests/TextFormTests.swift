@@ -81,20 +81,20 @@ enum TextCases {
     %r = tree_ensemble %y, %n, %t, %s, %c, %w {combine = sum, features = 1, results = 2} : f32[2,2]
     """,
     "%r = random {shape = [2, n], seed = 7, stream = 0} : u64[2,n]",
-    "%r = text_concat %s, %s : string[2,3]",
-    "%r = text_lower %s : string[2,3]",
-    "%r = text_upper %s : string[2,3]",
-    "%r = text_match %s {pattern = \"[a-z]+\"} : bool[2,3]",
-    "%r = text_parse %s {element = f32} : f32[2,3]",
+    "%r = text_concat %words, %words : string[2,3]",
+    "%r = text_lower %words : string[2,3]",
+    "%r = text_upper %words : string[2,3]",
+    "%r = text_match %words {pattern = \"[a-z]+\"} : bool[2,3]",
+    "%r = text_parse %words {element = f32} : f32[2,3]",
     "%r = text_format %y : string[2,3]",
-    "%r = text_rank %s : i64[2,3]",
-    "%r = text_piece_count %s {delimiter = \",\"} : i64[2,3]",
-    "%r = text_pieces %s {delimiter = \",\", limit = 2, width = [3]} : string[2,3,3]",
-    "%r = text_token_count %s {pattern = \"[a-z]\", fewest = 2, padding = \"#\"} : i64[2,3]",
-    "%r = text_tokens %s {pattern = \"[a-z]\", separators = true, marked = true, padding = \"#\", width = [4]} : string[2,3,4]",
-    "%names = constant dense [\"a\", \"b\"] : string[2]\n%table = constant dense [1.0, 2.0, 0.0] : f32[3]\n%r = text_find %s, %names, %table : f32[2,3]",
+    "%r = text_rank %words : i64[2,3]",
+    "%r = text_piece_count %words {delimiter = \",\"} : i64[2,3]",
+    "%r = text_pieces %words {delimiter = \",\", limit = 2, width = [3]} : string[2,3,3]",
+    "%r = text_token_count %words {pattern = \"[a-z]\", fewest = 2, padding = \"#\"} : i64[2,3]",
+    "%r = text_tokens %words {pattern = \"[a-z]\", separators = true, marked = true, padding = \"#\", width = [4]} : string[2,3,4]",
+    "%names = constant dense [\"a\", \"b\"] : string[2]\n%table = constant dense [1.0, 2.0, 0.0] : f32[3]\n%r = text_find %words, %names, %table : f32[2,3]",
     """
-    %c = constant dense true : bool[]
+    %c = constant dense [true] : bool[]
     %r = if %c, %y (
       graph @then(%y: f32[2,3]) {
         %a = exp %y : f32[2,3]
@@ -106,10 +106,10 @@ enum TextCases {
     ) : f32[2,3]
     """,
     """
-    %c = constant dense true : bool[]
+    %c = constant dense [true] : bool[]
     %r = while %c, %y {carried = 1, round = [%Loop.1], limit = [100]} (
       graph @body(%y: f32[2,3]) {
-        %again = constant dense false : bool[]
+        %again = constant dense [false] : bool[]
         %next = exp %y : f32[2,3]
         return %again, %next
       }
@@ -136,7 +136,7 @@ enum TextCases {
 
   static func graph(_ statements: String) -> String {
     let lines = statements.split(separator: "\n").map { "  \($0)\n" }.joined()
-    return "graph @main(%x: f32[n,4,6], %y: f32[2,3], %i: i64[n,4,2], %b: bool[2,3], %s: string[2,3]) {\n\(lines)  return %r as \"r\"\n}\n"
+    return "graph @main(%x: f32[n,4,6], %y: f32[2,3], %i: i64[n,4,2], %b: bool[2,3], %words: string[2,3]) {\n\(lines)  return %r as \"r\"\n}\n"
   }
 }
 
