@@ -77,16 +77,16 @@ private struct Requirement {
 extension Graph {
   /// That no tensor has more elements than an index can count, whatever values the symbols take.
   fileprivate func sizeConditions() -> [ShapeCondition] {
-    let most = Extent(1 << 56)
+    let most = Extent(1 << 40)
     var found: [ShapeCondition] = []
     for id in topologicalOrder() {
       let node = self.node(id)
       let place = node.origin.isKnown ? "\(node.origin): " : ""
       for type in types(of: node.results) where type.shape.extents.contains(where: { !$0.isConstant }) {
         let count = type.shape.elementCount, terms = count.sumOfProducts
-        // A few times one symbol: no value that a symbol may have makes that too many.
-        if terms.count == 1, terms[0].factors.count == 1, case .symbol = terms[0].factors[0], (0...1 << 15).contains(terms[0].coefficient) { continue }
-        found.append(ShapeCondition(.nonNegative, most - count, violation: "\(place)a tensor \(type) would have more than 2^56 elements"))
+        // One symbol: no value that a symbol may have makes that too many.
+        if terms.count == 1, terms[0].factors.count == 1, case .symbol = terms[0].factors[0], (0...1).contains(terms[0].coefficient) { continue }
+        found.append(ShapeCondition(.nonNegative, most - count, violation: "\(place)a tensor \(type) would have more than 2^40 elements"))
       }
       for region in node.operation.regions { found += region.sizeConditions() }
     }
