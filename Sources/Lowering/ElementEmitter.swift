@@ -178,12 +178,12 @@ struct ElementEmitter {
     return values.indices.dropLast().reversed().reduce(.of(last)) { .select(.compare(.equal, index, .index($1)), .of(values[$1]), $0) }
   }
 
-  /// A runtime index, clamped to an axis.
+  /// A runtime index, clamped to an axis; 0 for an axis without elements, of which nothing is used.
   mutating func boundedIndex(_ indices: ValueID, _ index: [Expression], within extent: Extent) throws(CompileError) -> Expression {
     let loaded = try element(indices, index)
     let wide = loaded.element == .i64 ? loaded : .convert(loaded, .i64)
     if let range = ranges.range(wide), range.lower >= 0, let limit = extent.constant, range.upper < limit { return wide }
-    return .indexMinimum(.indexMaximum(wide, .index(0)), .of(extent - 1))
+    return .indexMaximum(.indexMinimum(wide, .of(extent - 1)), .index(0))
   }
 
   private mutating func gatherND(_ operation: GatherND, _ node: Node, _ index: [Expression]) throws(CompileError) -> Expression {

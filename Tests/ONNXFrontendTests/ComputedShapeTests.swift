@@ -2,6 +2,7 @@ import GraphIR
 import Interpreter
 import ONNXFrontend
 import TensorTypes
+import TestSupport
 import Testing
 
 /// Operators whose lengths are computed: every operand here is an input of the model.
@@ -140,6 +141,84 @@ import Testing
     #expect(try chosen(3, 0.5, 0) == [0, 0, 3, 0, 0, 0, 0, 0, 5])
     #expect(try chosen(30, 0.5, 0.4) == [0, 0, 3, 0, 0, 0])
     #expect(try chosen(0, 0.5, 0).isEmpty)
+  }
+
+  // MARK: Nothing found
+
+  /// The boxes whose score is high enough, and of those what does not overlap: the end of a detector.
+  @Test(arguments: [(6, 0.1), (6, 0.9), (0, 0.1), (1, 0.5)]) func aDetectorMayFindNothing(_ count: Int, _ least: Double) throws {
+    var file = ONNXFile()
+    file.input("boxes", ["n", "4"])
+    file.input("scores", ["n"])
+    file.initializer("least", Tensor(scalar: least, .f32))
+    file.initializer("zero", Tensor([0]))
+    file.initializer("both", Tensor([0, 1]))
+    file.initializer("most", Tensor([10]))
+    file.initializer("overlap", Tensor(.f32, [1], [0.5]))
+    file.node("Greater", ["scores", "least"], ["mask"])
+    file.node("NonZero", ["mask"], ["hits"])
+    file.node("Squeeze", ["hits", "zero"], ["places"])
+    file.node("Gather", ["boxes", "places"], ["kept"])
+    file.node("Gather", ["scores", "places"], ["best"])
+    file.node("Unsqueeze", ["kept", "zero"], ["allBoxes"])
+    file.node("Unsqueeze", ["best", "both"], ["allScores"])
+    file.node("NonMaxSuppression", ["allBoxes", "allScores", "most", "overlap"], ["chosen"])
+    for name in ["chosen", "kept"] { file.output(name, element: 0) }
+    let folder = TemporaryFolder()
+    let graph = try loadONNX(path: file.write(to: folder)).graph
+    // Far from each other, so that every box is kept.
+    let boxes = (0..<count).flatMap { place -> [Double] in
+      let corner = Double(10 * place)
+      return [corner, corner, corner + 1, corner + 1]
+    }
+    let scores = (0..<count).map { 0.8 - 0.1 * Double($0) }
+    let found = scores.filter { Float($0) > Float(least) }.count
+    let results = try Interpreter.evaluate(graph, inputs: [Tensor(.f32, [count, 4], boxes), Tensor(.f32, [count], scores)])
+    #expect(results[0].dimensions == [found, 3])
+    #expect(results[1].dimensions == [found, 4])
+    #expect(results[0].integers == (0..<found).flatMap { [0, 0, $0] })
+  }
+
+  @Test(arguments: [0, -1, -100]) func noBoxesAreAskedFor(_ most: Int) throws {
+    let boxes = Tensor(.f32, [1, 2, 4], [0, 0, 1, 1, 5, 5, 6, 6]), scores = Tensor(.f32, [1, 1, 2], [0.5, 0.6])
+    #expect(try evaluate("NonMaxSuppression", [boxes, scores, Tensor([most])])[0].dimensions == [0, 3])
+    #expect(try evaluate("NonMaxSuppression", [boxes, scores], constants: [2: Tensor([most])])[0].dimensions == [0, 3])
+    #expect(try evaluate("NonMaxSuppression", [boxes, scores])[0].dimensions == [0, 3])
+  }
+
+  @Test func thereAreNoBoxes() throws {
+    let boxes = Tensor(.f32, [1, 0, 4], []), scores = Tensor(.f32, [1, 1, 0], [])
+    #expect(try evaluate("NonMaxSuppression", [boxes, scores, Tensor([3])])[0].dimensions == [0, 3])
+  }
+
+  @Test func nothingIsSelectedFromNothing() throws {
+    let x = Tensor(.f32, [0, 4], [])
+    #expect(try evaluate("NonZero", [x])[0].dimensions == [2, 0])
+    #expect(try evaluate("Compress", [x, truth([])], attributes: [("axis", .integer(0))])[0].dimensions == [0, 4])
+    #expect(try evaluate("Compress", [x, truth([])])[0].dimensions == [0])
+    #expect(try evaluate("Compress", [ramp([2, 2]), truth([0, 0])], attributes: [("axis", .integer(0))])[0].dimensions == [0, 2])
+    let flat = try evaluate("Unique", [x], outputs: 4)
+    #expect(flat.map(\.dimensions) == [[0], [0], [0], [0]])
+    let byAppearance = try evaluate("Unique", [x], attributes: [("sorted", .integer(0))], outputs: 4)
+    #expect(byAppearance.map(\.dimensions) == [[0], [0], [0], [0]])
+    let rows = try evaluate("Unique", [x], attributes: [("axis", .integer(0))], outputs: 4)
+    #expect(rows.map(\.dimensions) == [[0, 4], [0], [0], [0]])
+  }
+
+  @Test func nothingIsLookedUpInNothing() throws {
+    let x = Tensor(.f32, [0, 4], [])
+    func indices(_ dimensions: [Int]) -> Tensor { Tensor([Int](), dimensions: dimensions) }
+    #expect(try evaluate("Gather", [x, indices([0])])[0].dimensions == [0, 4])
+    #expect(try evaluate("Gather", [x], constants: [1: indices([0])])[0].dimensions == [0, 4])
+    #expect(try evaluate("GatherElements", [x, indices([0, 4])])[0].dimensions == [0, 4])
+    #expect(try evaluate("GatherND", [x, indices([0, 1])])[0].dimensions == [0, 4])
+    #expect(try evaluate("ScatterElements", [x, indices([0, 4]), x])[0].dimensions == [0, 4])
+    #expect(try evaluate("ScatterND", [x, indices([0, 1]), x])[0].dimensions == [0, 4])
+    #expect(try evaluate("ArgMax", [x], attributes: [("axis", .integer(1)), ("keepdims", .integer(0))])[0].dimensions == [0])
+    // What is asked for has to be there.
+    #expect(throws: CompileError.self) { try evaluate("Gather", [x, Tensor([0])]) }
+    #expect(throws: CompileError.self) { try evaluate("GatherND", [x, Tensor([0], dimensions: [1, 1])]) }
+    #expect(throws: CompileError.self) { try evaluate("ArgMax", [x], attributes: [("axis", .integer(0))]) }
   }
 
   @Test func aRankThatTheModelDecidesIsRefusedWithItsInputs() throws {

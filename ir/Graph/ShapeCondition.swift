@@ -23,6 +23,17 @@ public struct ShapeCondition: Sendable, Hashable {
   /// The first extent is at most the second.
   static func atMost(_ a: Extent, _ b: Extent, _ violation: String) -> ShapeCondition { ShapeCondition(.nonNegative, b - a, violation: violation) }
 
+  /// An axis has an element, unless `count`, the number of those that are looked up in it, is 0: nothing found is nothing looked up.
+  static func occupied(_ extent: Extent, unlessEmpty count: Extent, _ violation: String) -> ShapeCondition {
+    let always = ShapeCondition.atMost(1, extent, violation)
+    let needed = Extent.minimum(1, count)
+    // One that grew too large says nothing.
+    if always.isCertain || needed.isOverflow || needed == 1 { return always }
+    // No fewer elements than look-ups.
+    let enough = ShapeCondition.atMost(count, extent, violation)
+    return enough.isCertain && !enough.extent.isOverflow ? enough : .atMost(needed, extent, violation)
+  }
+
   public func substituting(_ bindings: [String: Extent]) -> ShapeCondition {
     ShapeCondition(kind, extent.substituting(bindings), violation: violation)
   }
@@ -140,13 +151,15 @@ extension Compact {
 
 extension ArgReduce {
   public func conditions(on operands: [TensorType]) -> [ShapeCondition] {
-    [.atMost(1, operands[0].shape[axis], "`arg_reduce` needs an element on axis \(axis) of \(operands[0])")]
+    var results = operands[0].shape.extents
+    let extent = results.remove(at: axis)
+    return [.occupied(extent, unlessEmpty: Shape(results).elementCount, "`arg_reduce` needs an element on axis \(axis) of \(operands[0])")]
   }
 }
 
 extension Gather {
   public func conditions(on operands: [TensorType]) -> [ShapeCondition] {
-    [.atMost(1, operands[0].shape[axis], "`gather` needs an element on axis \(axis) of \(operands[0])")]
+    [.occupied(operands[0].shape[axis], unlessEmpty: operands[1].shape.elementCount, "`gather` needs an element on axis \(axis) of \(operands[0])")]
   }
 }
 
@@ -160,13 +173,13 @@ extension ScatterElements {
 
 extension GatherND {
   public func conditions(on operands: [TensorType]) -> [ShapeCondition] {
-    tupleConditions(operands[0], depth: operands[1].shape.extents.last?.constant ?? 0, after: batchAxes)
+    tupleConditions(operands[0], operands[1], after: batchAxes)
   }
 }
 
 extension ScatterND {
   public func conditions(on operands: [TensorType]) -> [ShapeCondition] {
-    tupleConditions(operands[0], depth: operands[1].shape.extents.last?.constant ?? 0, after: 0)
+    tupleConditions(operands[0], operands[1], after: 0)
   }
 }
 
@@ -197,15 +210,18 @@ extension Window {
 extension Operation {
   fileprivate func indexConditions(_ operands: [TensorType], _ axis: Int) -> [ShapeCondition] {
     let (outer, inner) = (operands[0].shape, operands[1].shape)
-    var conditions = [ShapeCondition.atMost(1, outer[axis], "`\(mnemonic)` needs an element on axis \(axis) of \(operands[0])")]
+    let violation = "`\(mnemonic)` needs an element on axis \(axis) of \(operands[0])"
+    var conditions = [ShapeCondition.occupied(outer[axis], unlessEmpty: inner.elementCount, violation)]
     for position in 0..<min(inner.rank, outer.rank) where position != axis {
       conditions.append(.atMost(inner[position], outer[position], "`\(mnemonic)` has indices \(inner) that reach beyond \(outer)"))
     }
     return conditions
   }
 
-  fileprivate func tupleConditions(_ x: TensorType, depth: Int, after skipped: Int) -> [ShapeCondition] {
-    (skipped..<min(skipped + depth, x.rank)).map { .atMost(1, x.shape[$0], "`\(mnemonic)` needs an element on axis \($0) of \(x)") }
+  fileprivate func tupleConditions(_ x: TensorType, _ indices: TensorType, after skipped: Int) -> [ShapeCondition] {
+    let depth = indices.shape.extents.last?.constant ?? 0
+    let tuples = Shape(Array(indices.shape.extents.dropLast())).elementCount
+    return (skipped..<min(skipped + depth, x.rank)).map { .occupied(x.shape[$0], unlessEmpty: tuples, "`\(mnemonic)` needs an element on axis \($0) of \(x)") }
   }
 }
 

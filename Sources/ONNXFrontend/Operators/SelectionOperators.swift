@@ -67,6 +67,7 @@ enum SelectionOperators {
     if let given = call.optional(2) { most = try b.length(given, "the number of boxes") }
     most = try b.apply(.minimum, b.apply(.maximum, most, .constant(0)), .known(shape[2]))
     let extent = try b.measured(most)
+    if extent == 0 { return [try b.constant(Tensor([Int](), dimensions: [0, 3]))] }
     let chosen = try b.add(
       Suppress(to: extent, isCentered: call.flag("center_point_box")), aligned, b.convert(scores, to: .f32), threshold(3, 0, &b), threshold(4, -.infinity, &b))
     let found = try positions(b.compare(.greaterOrEqual, chosen, 0), &b)

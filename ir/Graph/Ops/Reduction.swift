@@ -39,7 +39,8 @@ public struct Reduce: Operation {
 ///
 ///     %i = arg_reduce %x {of = max, axis = 1} : i64[1]
 ///
-/// - Operands: `x`, with at least one element along the axis. Result: i64, `x` without the axis. Ties: the first, or the last with `last`.
+/// - Operands: `x`, with at least one element along the axis unless the result is empty. Result: i64, `x` without the axis.
+///   Ties: the first, or the last with `last`.
 ///   A NaN is more extreme than any number, for `max` and `min`, as in `reduce`.
 /// - Source: ONNX `ArgMax`, `ArgMin`.
 public struct ArgReduce: Operation {
@@ -65,7 +66,8 @@ public struct ArgReduce: Operation {
     try requireAxis(axis, of: operands[0])
     guard operands[0].element != .string else { throw TypeError("`arg_reduce` does not take string") }
     var shape = operands[0].shape.extents
-    if shape.remove(at: axis) == 0 { throw TypeError("`arg_reduce` over axis \(axis) of \(operands[0]), which has no element") }
+    let isEmpty = shape.remove(at: axis) == 0
+    if isEmpty && !shape.contains(0) { throw TypeError("`arg_reduce` over axis \(axis) of \(operands[0]), which has no element") }
     return [TensorType(.i64, Shape(shape))]
   }
 }
