@@ -18,6 +18,14 @@ import Testing
     #expect(result.doubles == [0, 1, 2, 3, 4, 5])
   }
 
+  @Test func aSingleUnknownLengthIsCheckedAgainstTheOthers() throws {
+    let x = ramp([2, 3])
+    for length in [6, -1] { #expect(try evaluate("Reshape", [x, Tensor([length])])[0].doubles == [0, 1, 2, 3, 4, 5]) }
+    #expect(try evaluate("Reshape", [ramp([6]), Tensor([0])])[0].dimensions == [6])
+    #expect(try evaluate("Reshape", [Tensor(.f32, [0], []), Tensor([0])], attributes: [("allowzero", .integer(1))], opset: 14)[0].dimensions == [0])
+    for length in [7, 5, -5, 0] { #expect(throws: CompileError.self) { try evaluate("Reshape", [x, Tensor([length])]) } }
+  }
+
   @Test func expands() throws {
     let x = ramp([2, 1])
     let result = try evaluate("Expand", [x, Tensor([3, 1, 2])])[0]
@@ -32,6 +40,26 @@ import Testing
     #expect(try evaluate("Range", [scalar(start), scalar(limit), scalar(delta)])[0].doubles == wanted)
     let numbers = [start, limit, delta].map { Tensor(scalar: Double($0), .f32) }
     #expect(try evaluate("Range", numbers)[0].doubles == wanted)
+  }
+
+  @Test func aRangeThatHasNoLengthFails() throws {
+    for (start, limit, delta) in [(0, 5, 0), (5, 0, 0), (Int.min, Int.max, 1), (Int.max, Int.min, -1), (0, Int.max, 1)] {
+      #expect(throws: CompileError.self) { try evaluate("Range", [scalar(start), scalar(limit), scalar(delta)]) }
+    }
+    for (start, limit, delta) in [(0, Double.nan, 1), (Double.nan, 5, 1), (0, 5, Double.nan), (0, 5, 0), (0, 0, 0), (0, 1e30, 1)] {
+      #expect(throws: CompileError.self) { try evaluate("Range", [start, limit, delta].map { Tensor(scalar: $0, .f32) }) }
+    }
+    #expect(try evaluate("Range", [scalar(3), scalar(0), scalar(.min)])[0].integers == [3])
+    #expect(try evaluate("Range", [scalar(0), scalar(.max), scalar(.max)])[0].integers == [0])
+  }
+
+  @Test func stepsMayBeLongerThanTheAxisButNotZero() throws {
+    func slice(_ start: Int, _ end: Int, _ step: Int) throws -> [Double] {
+      try evaluate("Slice", [ramp([4]), Tensor([start]), Tensor([end]), Tensor([step])], constants: [3: Tensor([0])])[0].doubles
+    }
+    for step in [4, 100, 1 << 62, .max] { #expect(try slice(0, 4, step) == [0]) }
+    for step in [-4, -100, -.max, .min] { #expect(try slice(3, -100, step) == [3]) }
+    #expect(throws: CompileError.self) { try slice(0, 4, 0) }
   }
 
   @Test(arguments: [
@@ -109,6 +137,9 @@ import Testing
     #expect(try evaluate("Compress", [ramp([3, 2]), truth([0, 1, 1])], attributes: [("axis", .integer(0))])[0].doubles == [2, 3, 4, 5])
     #expect(try evaluate("Compress", [ramp([3, 2]), truth([0, 1])], attributes: [("axis", .integer(-1))])[0].doubles == [1, 3, 5])
     #expect(try evaluate("Compress", [ramp([3, 2]), truth([0, 1, 0, 0, 1])])[0].doubles == [1, 4])
+    // A condition that is too long.
+    #expect(try evaluate("Compress", [ramp([3, 2]), truth([1, 0, 1, 1])], attributes: [("axis", .integer(1))])[0].doubles == [0, 2, 4])
+    #expect(try evaluate("Compress", [ramp([3, 2]), truth([0, 0, 0, 0, 1, 1, 1, 1])])[0].doubles == [4, 5])
   }
 
   @Test(arguments: [

@@ -32,6 +32,9 @@ public let sinkBroadcasts = rewrite(
       let offset = broadcast.shape.rank - source.rank
       let whole = (0..<source.rank).filter { source[$0] != 1 || broadcast.shape[offset + $0] == 1 }
       let slice = match.operation
+      // A whole axis whose start is to be found out: it checks something when the model runs.
+      let isCheck = slice.starts.indices.contains { slice.starts[$0] != 0 && slice.sizes[$0] == broadcast.shape[$0] && slice.sizes[$0] != 0 }
+      if isCheck { return .unchanged }
       var (starts, sizes, steps) = ([Extent](repeating: 0, count: source.rank), source.extents, [Int](repeating: 1, count: source.rank))
       for axis in whole { (starts[axis], sizes[axis], steps[axis]) = (slice.starts[offset + axis], slice.sizes[offset + axis], slice.steps[offset + axis]) }
       var small = node.operands[0]

@@ -41,13 +41,14 @@ enum SelectionOperators {
   private static func compress(_ call: OperatorCall, _ b: inout GraphBuilder) throws(CompileError) -> [ValueID] {
     let (x, condition) = (try call.input(0), try call.input(1))
     guard b.rank(condition) == 1, b.element(condition) == .bool else { throw b.refusal("Compress takes a vector of bool", operands: [x, condition]) }
-    if call.has("axis") {
-      let axis = try call.axis(call.integer("axis"), rank: b.rank(x))
-      if let room = (b.shape(x)[axis] - b.shape(condition)[0]).constant, room < 0 { throw b.refusal("Compress by a condition longer than axis \(axis)", operands: [x, condition]) }
-      return [try b.add(Gather(axis: axis), x, positions(condition, &b))]
-    }
-    let flat = try b.reshape(x, to: [b.shape(x).elementCount])
-    return [try b.add(Gather(axis: 0), flat, positions(condition, &b))]
+    let isFlat = !call.has("axis")
+    let source = try isFlat ? b.reshape(x, to: [b.shape(x).elementCount]) : x
+    let axis = try isFlat ? 0 : call.axis(call.integer("axis"), rank: b.rank(x))
+    // What a condition says beyond the end of the axis is ignored, as ONNX Runtime does.
+    let (length, extent) = (b.shape(condition)[0], b.shape(source)[axis])
+    let hasRoom = ((extent - length).lowerBound ?? -1) >= 0
+    let mask = try hasRoom ? condition : b.slice(condition, axis: 0, start: 0, size: .least(length, extent))
+    return [try b.add(Gather(axis: axis), source, positions(mask, &b))]
   }
 
   // MARK: Boxes

@@ -79,7 +79,9 @@ enum ShapeOperators {
       var numbers: [Double] = []
       for operand in operands { numbers += try b.requireNumbers(operand, "its bounds") }
       guard numbers.count == 3, numbers[2] != 0 else { throw b.refusal("Range takes three numbers, the last one not 0", operands: operands) }
-      count = Extent(max(0, Int(clamping: ((numbers[1] - numbers[0]) / numbers[2]).rounded(.up))))
+      let steps = ((numbers[1] - numbers[0]) / numbers[2]).rounded(.up)
+      guard !steps.isNaN else { throw b.refusal("Range from \(numbers[0]) to \(numbers[1]) by \(numbers[2])", operands: operands) }
+      count = Extent(max(0, Int(clamping: steps)))
     } else {
       var extents: [Extent] = []
       for operand in operands { extents += try b.requireExtents(operand, "its bounds") }
@@ -121,7 +123,7 @@ enum ShapeOperators {
 
   // MARK: Other shapes of the same elements
 
-  private static func reshaped(_ x: ValueID, to target: Shape, _ b: inout GraphBuilder) throws(CompileError) -> ValueID {
+  static func reshaped(_ x: ValueID, to target: Shape, _ b: inout GraphBuilder) throws(CompileError) -> ValueID {
     let contents = target.constants.flatMap { b.contents(x)?.reshaped($0) }
     if b.shape(x) == target { return x }
     return try b.settle(contents, b.element(x)) { b throws(CompileError) in try b.reshape(x, to: target) }
@@ -133,7 +135,7 @@ enum ShapeOperators {
     let lengths = try b.lengths(call.input(1), "a shape")
     let keepsZeros = try call.flag("allowzero")
     if lengths.contains(where: \.isComputed) {
-      return [try reshaped(x, to: ComputedShapes.reshaped(source, to: lengths, keepsZeros: keepsZeros, x, &b), &b)]
+      return [try ComputedShapes.reshaped(x, to: lengths, keepsZeros: keepsZeros, &b)]
     }
     var wanted = lengths.compactMap(\.extent)
     for axis in wanted.indices where wanted[axis] == 0 && !keepsZeros {
