@@ -9,6 +9,8 @@
 #include <x86intrin.h>
 #endif
 
+void ingot_set_stop(int64_t *word, int64_t value) { __atomic_store_n(word, value, __ATOMIC_RELAXED); }
+
 int32_t ingot_call(
     const void *entry, const ingot_context *context, const void *const *inputs, void **outputs, const void *constants,
     void *arena, int64_t *symbols) {

@@ -17,7 +17,7 @@ struct CallFrame: ~Copyable {
     used = .allocate(capacity: 1)
     used.initialize(to: 0)
     let context = ingot_context(
-      parallel: ingot_run_parallel, pool: pool?.raw.map { UnsafeMutableRawPointer($0) }, threads: Int64(threads), profile: nil, arena_bytes: 0, arena_used: used, text: nil, text_state: nil)
+      parallel: ingot_run_parallel, pool: pool?.raw.map { UnsafeMutableRawPointer($0) }, threads: Int64(threads), profile: nil, arena_bytes: 0, arena_used: used, text: nil, text_state: nil, stop: nil)
     run.initialize(to: ingot_run(context: context, members: 0))
     inputs = .allocate(capacity: max(inputCount, 1))
     inputs.initialize(repeating: nil, count: max(inputCount, 1))
@@ -51,6 +51,8 @@ struct CallFrame: ~Copyable {
     run.pointee.context.text = TextService.entry
     run.pointee.context.text_state = Unmanaged.passUnretained(service).toOpaque()
   }
+  /// Lets another thread end a run. The sign outlives the frame.
+  func setStop(_ sign: StopSign) { run.pointee.context.stop = UnsafePointer(sign.word) }
   /// How many bytes the code may use of the arena, where it decides that itself.
   func setArenaBytes(_ count: Int) { run.pointee.context.arena_bytes = Int64(count) }
   /// The most bytes that such code has used since this was last set to 0.

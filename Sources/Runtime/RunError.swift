@@ -20,6 +20,8 @@ public enum RunError: Error, Sendable, Hashable {
   case outOfMemory(bytes: Int)
   /// The code gave up: a condition on computed lengths is broken, or a limit is reached.
   case failed(code: Int, reason: String?, symbols: String = "")
+  /// Another thread ended the run.
+  case stopped
   /// The code says something impossible about its own result.
   case inconsistentResult(String)
   /// The strings of the inputs are too many or too long.
@@ -50,6 +52,7 @@ extension RunError: CustomStringConvertible {
     case .outOfMemory(let bytes): "the system has no \(bytes) bytes of memory"
     case .failed(let code, let reason, let symbols):
       (reason ?? "the compiled code failed with code \(code)") + (symbols.isEmpty ? "" : ", where \(symbols)")
+    case .stopped: "the run was stopped: it took longer than it may"
     case .inconsistentResult(let fact): "the compiled code returned \(fact)"
     case .text(let error): error.message
     case .notPrepared: "a session was invoked before inputs were bound to it"

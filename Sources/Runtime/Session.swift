@@ -1,4 +1,5 @@
 public import Artifact
+internal import CRuntime
 public import TensorTypes
 
 /// Runs a model, one run at a time, and keeps what a run needs: arena, output buffers, argument arrays.
@@ -11,6 +12,9 @@ public final class Session {
   public let threads: Int
   /// The most memory that arena and outputs may take together.
   public let maximumBytes: Int
+
+  /// Ends a run from another thread.
+  public let stopSign = StopSign()
 
   private let pool: ThreadPool?
   private let frame: CallFrame
@@ -44,6 +48,7 @@ public final class Session {
       stepCount: manifest.steps.count, pool: pool, threads: threads)
     text = model.strings.map { TextService(functions: manifest.textFunctions, strings: $0) }
     if let text { frame.setText(text) }
+    frame.setStop(stopSign)
     let computed = Set(manifest.computedSymbols)
     computedSlots = manifest.symbols.indices.filter { computed.contains(manifest.symbols[$0]) }
     isPlacedByCode = manifest.outputs.map { manifest.isPlacedByCode($0) }
@@ -86,9 +91,11 @@ public final class Session {
   public func invoke() throws(RunError) {
     guard isPrepared else { throw .notPrepared }
     text?.beginRun()
+    stopSign.clear()
     let isOpen = !computedSlots.isEmpty
     if isOpen { prepareComputed() }
     let code = frame.call(model.code.entry, constants: model.constants.base, arena: arena.base)
+    if code == Int(ingot_stopped) { throw .stopped }
     guard code == 0 else {
       let reasons = model.manifest.failures
       let reason = reasons.indices.contains(code - 1) ? reasons[code - 1] : nil

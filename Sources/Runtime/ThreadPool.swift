@@ -32,7 +32,7 @@ public final class ThreadPool: @unchecked Sendable {
     withoutActuallyEscaping(body) { body in
       withUnsafePointer(to: LoopBody(run: body)) { closure in
         var context = ingot_context(
-          parallel: ingot_parallel, pool: raw.map { UnsafeMutableRawPointer($0) }, threads: Int64(threads ?? self.threads), profile: nil, arena_bytes: 0, arena_used: nil, text: nil, text_state: nil)
+          parallel: ingot_parallel, pool: raw.map { UnsafeMutableRawPointer($0) }, threads: Int64(threads ?? self.threads), profile: nil, arena_bytes: 0, arena_used: nil, text: nil, text_state: nil, stop: nil)
         ingot_parallel(
           &context, { closure, begin, end in closure?.assumingMemoryBound(to: LoopBody.self).pointee.run(Int(begin)..<Int(end)) }, closure,
           Int64(count))

@@ -28,7 +28,18 @@ package struct Drain {
     while server.openConnections > 0 {
       guard Self.now - start < options.drainSeconds else {
         log("cut off \(server.requestsInFlight) requests after \(options.drainSeconds) s (--drain-seconds)")
-        return server.requestsInFlight > 0 ? 1 : 0
+        let isCutOff = server.requestsInFlight > 0
+        _ = server.stopRuns()
+        return isCutOff ? 1 : 0
+      }
+      if signalled(withinSeconds: 0.005) { return Self.interrupted }
+    }
+    // Nobody waits for what still runs. Only a kernel that does not return keeps its worker, which is then not joined.
+    let end = max(start + options.drainSeconds, Self.now + 1)
+    while server.stopRuns() {
+      guard Self.now < end else {
+        log("a run did not end within \(options.drainSeconds) s (--drain-seconds)")
+        return 1
       }
       if signalled(withinSeconds: 0.005) { return Self.interrupted }
     }

@@ -14,6 +14,12 @@ package protocol InferenceSession: AnyObject {
   /// - Parameter inputs: One tensor per input of the signature, in order; element types and shapes were checked.
   /// - Returns: One tensor per output, in order.
   func run(_ inputs: [Tensor]) throws(RequestError) -> [Tensor]
+  /// Asks the run under way to end; called on any thread, perhaps more than once.
+  var stop: @Sendable () -> Void { get }
+}
+
+extension InferenceSession {
+  package var stop: @Sendable () -> Void { {} }
 }
 
 /// A request that was understood: the tensors to run the model on, and how to write the reply.

@@ -5,9 +5,10 @@ import TensorTypes
 
 /// Runs the model on threads of its own, fed by a bounded queue: kernels never run on an event loop.
 ///
-/// Each worker has one session. A job whose deadline has passed, or whose client has gone, is not run.
+/// Each worker has one session. A job whose deadline has passed, or whose client has gone, is not run; one that runs for longer than it
+/// might have waited is asked to stop.
 ///
-/// `@unchecked Sendable`: `jobs` and `isStopping` are touched only under `lock`.
+/// `@unchecked Sendable`: `jobs`, `running` and `isStopping` are touched only under `lock`.
 package final class InferenceQueue: @unchecked Sendable {
   /// One request on its way to the model.
   final class Job: Sendable {
@@ -28,6 +29,9 @@ package final class InferenceQueue: @unchecked Sendable {
       self.completion = completion
     }
 
+    /// How long it may wait, and then how long it may run.
+    var allowed: TimeAmount { deadline - submitted }
+
     /// Its result is no longer wanted.
     func cancel() { isCancelledFlag.store(true, ordering: .relaxed) }
     var isCancelled: Bool { isCancelledFlag.load(ordering: .relaxed) }
@@ -39,6 +43,7 @@ package final class InferenceQueue: @unchecked Sendable {
   private let lock: UnsafeMutablePointer<pthread_mutex_t>
   private let wakeup: UnsafeMutablePointer<pthread_cond_t>
   private var jobs = CircularBuffer<Job>()
+  private var running: [Run?]
   private var isStopping = false
   private var threads: [pthread_t] = []
 
@@ -52,12 +57,13 @@ package final class InferenceQueue: @unchecked Sendable {
     self.engine = engine
     self.metrics = metrics
     self.capacity = capacity
+    running = Array(repeating: nil, count: workers)
     lock = .allocate(capacity: 1)
     wakeup = .allocate(capacity: 1)
     pthread_mutex_init(lock, nil)
     pthread_cond_init(wakeup, nil)
     let starting = StartCount(workers, whenReady)
-    for _ in 0..<workers { try spawn { [self] in work(starting) } }
+    for worker in 0..<workers { try spawn { [self] in work(worker, starting) } }
   }
 
   deinit {
@@ -95,9 +101,36 @@ package final class InferenceQueue: @unchecked Sendable {
     for thread in ending { pthread_join(thread, nil) }
   }
 
+  // MARK: Runs under way
+
+  private struct Run {
+    var job: Job
+    var started: NIODeadline
+    var stop: @Sendable () -> Void
+  }
+
+  /// Asks runs that have taken too long, or whose clients have gone, to end. A run that begins just now may miss it: call it again and again.
+  func stopOverdue(now: NIODeadline) { stopRuns { $0.job.isCancelled || now >= $0.started + $0.job.allowed } }
+
+  /// Asks all runs to end.
+  func stopRuns() { stopRuns { _ in true } }
+
+  private func stopRuns(where isOverdue: (Run) -> Bool) {
+    pthread_mutex_lock(lock)
+    defer { pthread_mutex_unlock(lock) }
+    for case let run? in running where isOverdue(run) { run.stop() }
+  }
+
+  /// True if a job waits or runs.
+  var isBusy: Bool {
+    pthread_mutex_lock(lock)
+    defer { pthread_mutex_unlock(lock) }
+    return !jobs.isEmpty || running.contains { $0 != nil }
+  }
+
   // MARK: Workers
 
-  private func work(_ starting: StartCount) {
+  private func work(_ worker: Int, _ starting: StartCount) {
     let session: any InferenceSession
     do {
       session = try engine.makeSession()
@@ -105,7 +138,8 @@ package final class InferenceQueue: @unchecked Sendable {
     } catch {
       return starting.workerStarted(.failure(error))
     }
-    while let job = nextJob() {
+    let stop = session.stop
+    while let job = nextJob(for: worker, stop) {
       metrics.queueDepth.wrappingSubtract(1, ordering: .relaxed)
       if job.isCancelled {
         metrics.recordRefusal(.cancelled)
@@ -118,7 +152,10 @@ package final class InferenceQueue: @unchecked Sendable {
         continue
       }
       let result: Result<[Tensor], RequestError>
-      do { result = .success(try session.run(job.inputs)) } catch { result = .failure(error) }
+      do { result = .success(try session.run(job.inputs)) } catch {
+        result = .failure(error)
+        if error.status == .gatewayTimeout { metrics.recordRefusal(.deadline) }
+      }
       metrics.recordInference(
         seconds: (NIODeadline.now() - started).seconds, waited: (started - job.submitted).seconds,
         examples: job.inputs.first?.dimensions.first ?? 1)
@@ -127,14 +164,17 @@ package final class InferenceQueue: @unchecked Sendable {
   }
 
   /// Waits for a job; nil when the queue has stopped and is empty.
-  private func nextJob() -> Job? {
+  private func nextJob(for worker: Int, _ stop: @escaping @Sendable () -> Void) -> Job? {
     pthread_mutex_lock(lock)
     defer { pthread_mutex_unlock(lock) }
+    running[worker] = nil
     while jobs.isEmpty {
       if isStopping { return nil }
       pthread_cond_wait(wakeup, lock)
     }
-    return jobs.popFirst()
+    guard let job = jobs.popFirst() else { return nil }
+    running[worker] = Run(job: job, started: .now(), stop: stop)
+    return job
   }
 
   private func spawn(_ body: @escaping @Sendable () -> Void) throws(ServerError) {

@@ -38,6 +38,8 @@ private final class ModelSession: InferenceSession {
 
   init(_ session: Session) { self.session = session }
 
+  var stop: @Sendable () -> Void { { [sign = session.stopSign] in sign.stop() } }
+
   func run(_ inputs: [Tensor]) throws(RequestError) -> [Tensor] {
     do throws(RunError) { return try session.run(inputs) } catch { throw RequestError(error) }
   }
@@ -49,6 +51,7 @@ extension RequestError {
     switch error {
     case .inputCount, .elementType, .undetermined, .failed, .text: self = .invalid("\(error)")
     case .shape, .fixedInput, .conflict, .extent, .outputExtent, .tooLarge, .condition: self = .shape("\(error)")
+    case .stopped: self.init(.gatewayTimeout, code: "deadline", "the run was stopped: it took longer than --request-timeout allows")
     case .outOfMemory: self = .busy("there is not enough memory for a request of this size now")
     case .inconsistentResult, .notPrepared, .cannotLoadCode:
       self.init(.internalServerError, code: "internal", "the model failed: \(error)")

@@ -77,6 +77,7 @@ package final class Server: Sendable {
     for (loop, registry) in registries {
       loop.scheduleRepeatedTask(initialDelay: .milliseconds(500), delay: .milliseconds(500)) { _ in
         registry.value.closeOverdue(now: .now())
+        queue.stopOverdue(now: .now())
       }
     }
   }
@@ -139,6 +140,12 @@ package final class Server: Sendable {
 
   package var openConnections: Int { context.service.metrics.connections.load(ordering: .relaxed) }
   package var requestsInFlight: Int { context.service.metrics.inFlight.load(ordering: .relaxed) }
+
+  /// Asks all runs to end, and says whether one is still under way.
+  package func stopRuns() -> Bool {
+    context.queue.stopRuns()
+    return context.queue.isBusy
+  }
 
   /// Stage three: ends all threads. Connections that are still open are cut off.
   package func shutDown() {

@@ -22,7 +22,8 @@ package struct ServerOptions: Sendable {
   package var readTimeoutSeconds = 60.0
   /// For the next request on a connection, head included.
   package var idleTimeoutSeconds = 75.0
-  /// For a request to wait for the model; one that waited longer is answered 504 and never run.
+  /// For a request to wait for the model; one that waited longer is answered 504 and never run. Then for its run, if that can be
+  /// stopped: it has loops whose end its data decides.
   package var requestTimeoutSeconds = 30.0
   /// How long requests are still accepted after SIGTERM while readiness fails, so that balancers can go elsewhere.
   package var graceSeconds = 1.0

@@ -23,7 +23,7 @@ enum ServeVerb {
       Option(name: "--connections", value: "N", help: "open connections at most (4096)"),
       Option(name: "--read-timeout", value: "SECONDS", help: "for a request to arrive once its head is there,\nand for a client to take the reply (60)"),
       Option(name: "--idle-timeout", value: "SECONDS", help: "for the next request on an open connection (75)"),
-      Option(name: "--request-timeout", value: "SECONDS", help: "for a request to wait for the model; later ones get 504, unrun (30)"),
+      Option(name: "--request-timeout", value: "SECONDS", help: "for a request to wait for the model; later ones get 504, unrun (30).\nA loop that runs for longer is stopped, and gets 504 too"),
       Option(name: "--grace-seconds", value: "SECONDS", help: "after SIGTERM: how long requests are still accepted\nwhile readiness already fails (1)"),
       Option(name: "--drain-seconds", value: "SECONDS", help: "after SIGTERM: when requests still in flight are cut off (25)"),
     ],

@@ -1,7 +1,9 @@
+import Glibc
 import Interpreter
 import KernelIR
 import Passes
 import Runtime
+import Synchronization
 import TensorTypes
 import Testing
 
@@ -48,6 +50,54 @@ import Testing
     let error = #expect(throws: RunError.self) { try session.run([integers([400])]) }
     #expect(error?.description.contains("limit") ?? false)
     #expect(try session.run([integers([10])])[0].dimensions == [10, 10])
+  }
+
+  /// A loop that never ends is ended by another thread, and the session is as good as before.
+  @Test func anotherThreadStopsARun() throws {
+    let session = try OpenProgram.endless().model().makeSession(threads: 1, maximumBytes: 1 << 20)
+    let condition = { (value: Double) in Tensor(.bool, [1], [value]) }
+    for isMeasured in [false, true] {
+      session.isProfiling = isMeasured
+      #expect(try session.run([condition(0)])[0].doubles == [7])
+      let stopper = try Stopper(session.stopSign)
+      #expect(throws: RunError.stopped) { try session.run([condition(1)]) }
+      stopper.end()
+      #expect(try session.run([condition(0)])[0].doubles == [7])
+    }
+  }
+
+  /// A thread that asks a session to stop, again and again.
+  private final class Stopper: Sendable {
+    private final class Request: Sendable {
+      let sign: StopSign
+      let isDone = Atomic<Bool>(false)
+      init(_ sign: StopSign) { self.sign = sign }
+    }
+
+    private let request: Request
+    private let thread: pthread_t
+
+    init(_ sign: StopSign) throws {
+      let request = Request(sign)
+      var thread = pthread_t()
+      let argument = Unmanaged.passRetained(request)
+      let status = pthread_create(&thread, nil, { argument in
+        guard let argument else { return nil }
+        let request = Unmanaged<Request>.fromOpaque(argument).takeRetainedValue()
+        while !request.isDone.load(ordering: .relaxed) {
+          request.sign.stop()
+          usleep(1000)
+        }
+        return nil
+      }, argument.toOpaque())
+      try #require(status == 0)
+      (self.request, self.thread) = (request, thread)
+    }
+
+    func end() {
+      request.isDone.store(true, ordering: .relaxed)
+      pthread_join(thread, nil)
+    }
   }
 
   @Test func carriesValuesWhoseSizesChange() throws {

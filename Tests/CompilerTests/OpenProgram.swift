@@ -150,6 +150,15 @@ extension OpenProgram {
     return made
   }
 
+  /// Repeats for ever if the input is true.
+  static func endless() -> OpenProgram {
+    var made = OpenProgram("endless", inputs: [("c", TensorType(.bool, [1]))], outputs: [("y", TensorType(.i64, [1]))], computed: ["%round"])
+    let y = made.buffer("y", .i64, 1, .output(0))
+    let step = made.fill(.init(y), count: 1) { $0 + .index(7) }
+    made.program.steps = [step, .repeatWhile(.init(0), symbol: "%round", body: [step])]
+    return made
+  }
+
   /// As long as the second input if the first one is true, else 5; what is computed before lives on.
   static func choosing() -> OpenProgram {
     let length = Extent(symbol: "%length"), other = Extent(symbol: "%other"), tail = Extent(symbol: "%tail")

@@ -24,7 +24,7 @@ struct Machine: ~Copyable {
   enum Failure: Error { case memory, wrongResult(String) }
 
   func run(inputs: [UnsafeRawPointer?], outputs: [UnsafeMutableRawPointer?], rounds: Int) {
-    var context = ingot_context(parallel: ingot_parallel, pool: nil, threads: 1, profile: nil, arena_bytes: 0, arena_used: nil, text: nil, text_state: nil)
+    var context = ingot_context(parallel: ingot_parallel, pool: nil, threads: 1, profile: nil, arena_bytes: 0, arena_used: nil, text: nil, text_state: nil, stop: nil)
     var symbols: [Int64] = [0]
     var outputs = outputs
     for _ in 0..<rounds { _ = ingot_call(base + program.entryOffset, &context, inputs, &outputs, nil, nil, &symbols) }

@@ -46,7 +46,7 @@ final class Executor {
         let cut = count / 3
         body?(closure, cut, count)
         body?(closure, 0, cut)
-      }, pool: nil, threads: Int64(threads), profile: profile, arena_bytes: 0, arena_used: nil, text: nil, text_state: nil)
+      }, pool: nil, threads: Int64(threads), profile: profile, arena_bytes: 0, arena_used: nil, text: nil, text_state: nil, stop: nil)
     var symbolValues = symbols.map(Int64.init) + [0]
     let inputPointers = inputBlocks.map { UnsafeRawPointer($0) as UnsafeRawPointer? } + [nil]
     var outputPointers = outputBlocks.map { $0 as UnsafeMutableRawPointer? } + [nil]

@@ -60,7 +60,7 @@ package final class CompiledFusion {
   }
 
   package func run(rounds: Int = 1) {
-    var context = ingot_context(parallel: ingot_parallel, pool: pool.map { UnsafeMutableRawPointer($0) }, threads: Int64(threads), profile: nil, arena_bytes: 0, arena_used: nil, text: nil, text_state: nil)
+    var context = ingot_context(parallel: ingot_parallel, pool: pool.map { UnsafeMutableRawPointer($0) }, threads: Int64(threads), profile: nil, arena_bytes: 0, arena_used: nil, text: nil, text_state: nil, stop: nil)
     var values = program.symbols.map { Int64(symbols[$0] ?? 0) } + [0]
     let ins = inputs.map { UnsafeRawPointer($0) as UnsafeRawPointer? } + [nil]
     var outs = outputs.map { $0 as UnsafeMutableRawPointer? } + [nil]

@@ -1,6 +1,7 @@
 import Glibc
 import Serving
 import Synchronization
+import TensorTypes
 import Testing
 
 @Suite("drain") struct DrainTests {
@@ -77,6 +78,63 @@ import Testing
       return statuses
     }
     #expect(answered == Array(repeating: 200, count: 8))
+  }
+
+  /// A run that would never end gets 504, and the worker takes the next request.
+  @Test func endlessRunsAreStopped() async throws {
+    var options = ServerOptions()
+    options.port = 0
+    options.requestTimeoutSeconds = 0.2
+    let server = try Server(engine: EndlessEngine(), options: options)
+    let statuses = await onThread { (0..<2).map { _ in Client(port: server.port)?.post(ConnectionTests.path, ConnectionTests.body)?.status } }
+    #expect(statuses == [504, 504])
+    await onThread { server.shutDown() }
+  }
+
+  /// A run that nobody waits for does not keep the process.
+  @Test func abandonedRunsEndWithTheServer() async throws {
+    var options = ServerOptions()
+    options.port = 0
+    let engine = EndlessEngine()
+    let server = try Server(engine: engine, options: options)
+    await onThread {
+      do {
+        let client = Client(port: server.port)
+        client?.send("POST \(ConnectionTests.path) HTTP/1.1\r\nHost: a\r\nContent-Length: \(ConnectionTests.body.utf8.count)\r\n\r\n\(ConnectionTests.body)")
+        while engine.runs.value == 0 { usleep(1000) }
+      }
+      server.beginDraining()
+      server.stopAccepting()
+      while server.stopRuns() { usleep(1000) }
+      server.shutDown()
+    }
+  }
+}
+
+/// Runs until it is stopped.
+private struct EndlessEngine: InferenceEngine {
+  let runs = Count()
+  var signature: ModelSignature { Self.echo.signature }
+  var facts: [(name: String, value: String)] { [] }
+  func makeSession() throws(RequestError) -> any InferenceSession { Session(runs) }
+
+  private static let echo = EchoEngine([("x", "y", EchoEngine.one.signature.inputs[0].type)])
+
+  private final class Session: InferenceSession {
+    private final class Sign: Sendable { let isUp = Atomic<Bool>(false) }
+    private let sign = Sign()
+    private let runs: Count
+
+    init(_ runs: Count) { self.runs = runs }
+
+    var stop: @Sendable () -> Void { { [sign] in sign.isUp.store(true, ordering: .relaxed) } }
+
+    func run(_ inputs: [Tensor]) throws(RequestError) -> [Tensor] {
+      sign.isUp.store(false, ordering: .relaxed)
+      runs.add()
+      while !sign.isUp.load(ordering: .relaxed) { usleep(1000) }
+      throw RequestError(.gatewayTimeout, code: "deadline", "stopped")
+    }
   }
 }
 

@@ -32,14 +32,23 @@ typedef struct ingot_context {
   /// something else if it cannot. Null for models without strings.
   int32_t (*text)(void *state, int64_t function, const void *const *arguments, void *result, int64_t count, int64_t width);
   void *text_state;
+  /// Null, or a word that another thread may set: loops over steps whose end data decides look at it in every round, and return
+  /// `ingot_stopped` if it is not 0.
+  const int64_t *stop;
 } ingot_context;
+
+/// The result of a run that was stopped.
+enum { ingot_stopped = -1 };
+
+/// Writes the word that `stop` points to, from any thread.
+void ingot_set_stop(int64_t *word, int64_t value);
 
 /// The entry point of a model.
 ///
 /// `inputs` and `outputs` are aligned to their element, `constants` and `arena` to 64 bytes. `symbols` has one value
 /// per symbol of the manifest; the code writes those that the manifest calls computed. An output whose shape names a computed symbol has no
 /// room on entry: the code writes its address, in the arena or among the inputs and constants.
-/// The result is 0, or 1 + an index into the manifest's `failures`.
+/// The result is 0, 1 + an index into the manifest's `failures`, or `ingot_stopped`.
 typedef int32_t (*ingot_entry)(
     const ingot_context *context, const void *const *inputs, void **outputs, const void *constants, void *arena, int64_t *symbols);
 

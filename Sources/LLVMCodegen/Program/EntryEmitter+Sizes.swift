@@ -28,6 +28,25 @@ extension EntryEmitter {
     b.position(atEndOf: next)
   }
 
+  /// Returns `ingot_stopped` if another thread has asked for it. A volatile load: the word changes while the loop runs.
+  func returnIfStopped() {
+    let word = b.load(b.pointer, b.element(b.parameter(0), b.i64, at: Self.stopField), alignment: 8)
+    let (look, stop, next) = (b.block("look"), b.block("stop"), b.block("go.on"))
+    b.branch(if: b.compare(LLVMIntEQ, word, b.null), to: next, else: look)
+    b.position(atEndOf: look)
+    let value = b.load(b.i64, word, alignment: 8)
+    LLVMSetVolatile(value.raw, 1)
+    b.branch(if: b.compare(LLVMIntNE, value, 0), to: stop, else: next)
+    b.position(atEndOf: stop)
+    LLVMBuildRet(b.raw, b.integer(Self.stopped, b.i32).raw)
+    b.position(atEndOf: next)
+  }
+
+  /// Where `stop` is in the context, in words.
+  private static var stopField: Int { 8 }
+  /// `ingot_stopped` of the C interface.
+  private static var stopped: Int { -1 }
+
   /// True for a value below 0, or above the largest that a computed symbol may have.
   func isNoLength(_ value: IRValue) -> IRValue { b.compare(LLVMIntUGT, value, KernelProgram.largestComputedValue) }
 

@@ -135,6 +135,7 @@ struct EntryEmitter: ~Copyable {
         slots.beginRound(arena)
         var inner = symbols
         inner[symbol] = index
+        if count.symbols.contains(where: program.computedSymbols.contains) { returnIfStopped() }
         try emit(body, inner, ports)
         slots.endLoop()
         let next = b.add(index, 1)
@@ -168,6 +169,7 @@ struct EntryEmitter: ~Copyable {
         b.branch(if: try condition(at: view, symbols, ports), to: start, else: exit)
         b.position(atEndOf: start)
         slots.beginRound(arena)
+        returnIfStopped()
         try emit(body, symbols, ports)
         slots.endLoop()
         slots.bind(symbol, to: b.add(try value(of: Extent(symbol: symbol), symbols), 1))

@@ -104,6 +104,8 @@ struct EmbeddingSource {
         int64_t *profile;
         int64_t arena_bytes;
         int64_t *arena_used;
+        const void *unused[2];
+        const int64_t *stop;
       } context;
 
       extern int32_t \(prefix)_entry(const context *, const void *const *, \(isOpen ? "void **" : "void *const *"), const void *, void *, int64_t *);
@@ -130,9 +132,9 @@ struct EmbeddingSource {
     text += conditionCheck
     text += "EXPORT int32_t \(prefix)_run(\(runParameters)) {\n"
     if isOpen {
-      text += "  int64_t used = 0;\n  const context c = {serial, NULL, 1, NULL, arena_bytes, &used};\n"
+      text += "  int64_t used = 0;\n  const context c = {serial, NULL, 1, NULL, arena_bytes, &used, {NULL, NULL}, NULL};\n"
     } else {
-      text += "  static const context c = {serial, NULL, 1, NULL, 0, NULL};\n"
+      text += "  static const context c = {serial, NULL, 1, NULL, 0, NULL, {NULL, NULL}, NULL};\n"
     }
     text += "  if (!has_instructions()) return -1;\n"
     if !manifest.conditions.isEmpty { text += "  int32_t broken = broken_condition(symbols);\n  if (broken != 0) return broken;\n" }
