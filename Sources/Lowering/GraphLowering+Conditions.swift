@@ -75,7 +75,7 @@ private struct Requirement {
 }
 
 extension Graph {
-  /// That no tensor has more elements than an index can count, whatever values the symbols take.
+  /// That no tensor has more elements than a run can work through, whatever values the symbols take.
   fileprivate func sizeConditions() -> [ShapeCondition] {
     let most = Extent(1 << 40)
     var found: [ShapeCondition] = []

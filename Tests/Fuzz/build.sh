@@ -73,7 +73,7 @@ for goal in ${*:-onnx text artifact tensors http}; do
     # SwiftNIO as the package has built it, without instrumentation.
     release=$root/.build/release
     extra="-I $release/Modules"
-    for map in $(find "$root"/.build/checkouts "$release"/ -name module.modulemap -path '*C*' 2>/dev/null); do
+    for map in $(find "$root"/.build/checkouts "$release"/ -name module.modulemap 2>/dev/null); do
       case $map in */CNIO*/* | */_AtomicsShims/*) extra="$extra -Xcc -fmodule-map-file=$map" ;; esac
     done
     module Serving Sources/Serving Artifact Runtime
