@@ -77,8 +77,12 @@ for goal in ${*:-onnx text artifact tensors http}; do
       case $map in */CNIO*/* | */_AtomicsShims/*) extra="$extra -Xcc -fmodule-map-file=$map" ;; esac
     done
     module Serving Sources/Serving Artifact Runtime
-    libraries=$(find "$release"/NIO*.build "$release"/_NIO*.build "$release"/CNIO*.build "$release"/Atomics.build "$release"/_AtomicsShims.build \
-      "$release"/DequeModule.build "$release"/InternalCollectionsUtilities.build "$release"/ContainersPreview.build -name '*.o' 2>/dev/null | tr '\n' ' ')
+    # As an archive, for some of their files have blanks in their names.
+    rm -f "$out/nio.a"
+    find "$release"/NIO*.build "$release"/_NIO*.build "$release"/CNIO*.build "$release"/Atomics.build "$release"/_AtomicsShims.build \
+      "$release"/DequeModule.build "$release"/InternalCollectionsUtilities.build "$release"/ContainersPreview.build -name '*.o' -print0 2>/dev/null |
+      xargs -0 ar qcs "$out/nio.a"
+    libraries=$out/nio.a
     target http TensorTypes Artifact Runtime Serving
     extra='' libraries=''
     ;;
