@@ -10,6 +10,7 @@ public struct Manifest: Sendable, Hashable {
     /// For an output that is a map for each row: what the columns stand for.
     public var keys: MapKeys?
 
+    /// - Parameter keys: What the columns stand for, where the model gives maps.
     public init(name: String, type: TensorType, keys: MapKeys? = nil) {
       self.name = name
       self.type = type
@@ -28,10 +29,14 @@ public struct Manifest: Sendable, Hashable {
     /// The first elements, for people.
     public var text: String
 
+    /// - Parameters:
+    ///   - digest: Of the value's bytes.
+    ///   - text: Its first elements, for messages.
     public init(position: Int, name: String, type: TensorType, digest: String, text: String) {
       (self.position, self.name, self.type, self.digest, self.text) = (position, name, type, digest, text)
     }
 
+    /// Keeps what tells the value from others, not the value.
     public init(position: Int, name: String, value: Tensor) {
       let shown = 8
       let elements = (0..<min(shown, value.count)).map { element in
@@ -47,12 +52,14 @@ public struct Manifest: Sendable, Hashable {
 
   /// An input or output of the model that is a sequence or an optional: its elements are ports of their own, whose number is fixed.
   public struct Structure: Sendable, Hashable {
+    /// An optional has one element or none, unless it holds a sequence.
     public enum Kind: String, Sendable, Hashable { case sequence, optional }
     public var name: String
     public var kind: Kind
     /// Positions among all inputs, those that are fixed included, or among the outputs.
     public var ports: Range<Int>
 
+    /// - Parameter ports: Empty for what holds nothing.
     public init(name: String, kind: Kind, ports: Range<Int>) { (self.name, self.kind, self.ports) = (name, kind, ports) }
 
     /// Such as `x (sequence of 3)`.

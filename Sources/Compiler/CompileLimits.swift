@@ -52,6 +52,7 @@ public struct CompileLimits: Sendable, Hashable {
 
   private var changed: [Name: Int] = [:]
 
+  /// The usual limits.
   public init() {}
 
   public subscript(name: Name) -> Int {

@@ -18,7 +18,12 @@ public func lower(
 ) throws(CompileError) -> KernelProgram {
   var lowering = GraphLowering(graph, target, answers, progress)
   try lowering.run()
-  if !lowering.program.computedSymbols.isEmpty { lowering.require(conditions + graph.conditions()) }
+  if lowering.program.computedSymbols.isEmpty { return lowering.program }
+  lowering.require(conditions + graph.conditions())
+  // A hand-written graph may name a length on ways where nothing binds it: what plans memory relies on that there is none.
+  do throws(KernelError) { try lowering.program.check() } catch {
+    throw CompileError(.badInput, "\(error)", stage: .lower, origin: NodeOrigin(file: graph.name))
+  }
   return lowering.program
 }
 
@@ -67,7 +72,9 @@ struct GraphLowering {
 
   mutating func run() throws(CompileError) {
     let definable = Set(graph.inputs.flatMap { graph.type(of: $0).shape.compactMap(\.symbol) })
-    for symbol in program.symbols where !definable.contains(symbol) {
+    // Nested graphs may name more than the types of this one show.
+    let mentioned = graph.topologicalOrder().reduce(into: Set(program.symbols)) { $0.formUnion(graph.mentionedSymbols(of: graph.node($1))) }
+    for symbol in mentioned.subtracting(program.computedSymbols).sorted() where !definable.contains(symbol) {
       throw CompileError(
         .unsupported, "the extent `\(symbol)` is not the length of any input axis", stage: .lower, origin: NodeOrigin(file: graph.name),
         hint: "bind it with `--dim \(symbol)=N`")

@@ -1,10 +1,13 @@
+import Compiler
 import Glibc
+import GraphIR
 import Interpreter
 import KernelIR
 import Passes
 import Runtime
 import Synchronization
 import TensorTypes
+import TestSupport
 import Testing
 
 /// Programs that find their sizes while they run: planned, compiled, and attacked.
@@ -25,6 +28,29 @@ import Testing
       #expect(Array(result.doubles.prefix(count)) == squares)
       #expect(session.symbolValues["%count"] == count)
     }
+  }
+
+  /// Found by fuzzing: a length inside of a loop that nothing gives a value stopped the compiler.
+  @Test(arguments: ["%Unbound + 1", "batch + 1"]) func lengthsThatNothingBindsAreRefused(_ length: String) throws {
+    let folder = TemporaryFolder()
+    let text = """
+      graph @growing(%x: f32[n,3], %go: bool[]) {
+        %first = reduce %x {with = sum, axes = [0]}
+        %rows = while %go, %first {carried = 1, round = [%Loop.1], lengths = [%Loop.2]} (
+          graph @body(%v: f32[%Loop.2]) {
+            %r = extents {values = [\(length)]} : i64[1]
+            %again = constant dense [false] : bool[]
+            %t = convert %r {to = f32} : f32[1]
+            %next = concatenate %v, %t {axis = 0}
+            return %again, %next
+          }
+        ) : f32[%Loop.2]
+        return %rows
+      }
+      """
+    let path = folder.write(Array(text.utf8), to: "growing.ingot")
+    let error = #expect(throws: CompileError.self) { _ = try Compiler().compile(path) }
+    #expect(error?.message.contains(length.hasPrefix("%") ? "%Unbound" : "batch") == true, "\(error.map { "\($0)" } ?? "")")
   }
 
   /// Negative lengths, lengths beyond 63 bits, lengths whose products wrap or leave the arena: an error each, never a wrong address.

@@ -31,6 +31,8 @@ extension Graph {
     }
     for entry in operation.attributes.entries { if case .extents(let extents) = entry.value { found.formUnion(mentioned: extents) } }
     for region in operation.regions { found.formUnion(region.mentionedSymbols) }
+    // The number of a scan's step exists in its body only.
+    if let round = (operation as? Scan)?.round { found.remove(round) }
     return found
   }
 

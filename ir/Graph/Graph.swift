@@ -153,6 +153,25 @@ public struct Graph: Sendable {
     return found.filter { definers[$0] == nil }.sorted()
   }
 
+  /// What the graph computes, added to wherever `add` puts nodes.
+  ///
+  /// - Parameters:
+  ///   - operands: What stands for each input.
+  ///   - add: Adds one node and returns its results.
+  /// - Returns: What stands for each output.
+  public func replayed<Failure: Error>(
+    on operands: [ValueID], _ add: (any Operation, [ValueID]) throws(Failure) -> [ValueID]
+  ) throws(Failure) -> [ValueID] {
+    var renamed: [ValueID: ValueID] = [:]
+    for (input, operand) in zip(inputs, operands) { renamed[input] = operand }
+    for id in topologicalOrder() {
+      let node = self.node(id)
+      let results = try add(node.operation, node.operands.compactMap { renamed[$0] })
+      for (old, new) in zip(node.results, results) { renamed[old] = new }
+    }
+    return outputs.compactMap { renamed[$0] }
+  }
+
   // MARK: Editing
 
   /// Gives a value a name for people.

@@ -81,13 +81,7 @@ struct BackwardSweep {
 
   /// Adds the nodes of a graph whose inputs are values of this one.
   mutating func splice(_ inner: Graph, _ operands: [ValueID]) throws(CompileError) -> [ValueID] {
-    var renamed = Dictionary(uniqueKeysWithValues: zip(inner.inputs, operands))
-    for id in inner.topologicalOrder() {
-      let node = inner.node(id)
-      let results = try addAll(node.operation, node.operands.compactMap { renamed[$0] })
-      for (old, new) in zip(node.results, results) { renamed[old] = new }
-    }
-    return inner.outputs.compactMap { renamed[$0] }
+    try inner.replayed(on: operands) { operation, operands throws(CompileError) in try addAll(operation, operands) }
   }
 
   mutating func addInput(_ name: String, _ type: TensorType) -> ValueID { graph.addInput(name, type) }
