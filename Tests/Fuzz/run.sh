@@ -14,6 +14,8 @@ shift 2
 out=$root/.build/fuzz
 "$here/build.sh" "$target"
 mkdir -p "$out/corpus/$target" "$out/findings"
+# Swift's own crash handler would end the process before libFuzzer keeps the input.
+export SWIFT_BACKTRACE=enable=no
 limits="-rss_limit_mb=2048 -malloc_limit_mb=2048 -timeout=20 -max_len=65536 -print_final_stats=1 -verbosity=${FUZZ_VERBOSITY:-1}"
 limits="$limits -artifact_prefix=$out/findings/$target-"
 dictionary=$here/Dictionaries/$target

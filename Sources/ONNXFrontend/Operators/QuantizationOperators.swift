@@ -144,6 +144,6 @@ enum QuantizationOperators {
     let safe = try b.select(b.compare(.equal, scale, 0), b.scalar(1, b.element(x)), scale)
     let shift = try b.unary(.round, b.binary(.divide, b.unary(.negate, low), safe))
     let zero = try b.convert(b.binary(.minimum, b.binary(.maximum, shift, 0), 255), to: .u8)
-    return [try quantize(x, safe, zero, .u8, axis: 0, &b), scale, zero]
+    return [try quantize(x, safe, zero, .u8, axis: 0, &b), safe, zero]
   }
 }
