@@ -44,7 +44,7 @@ public struct Compiler: Sendable {
   public func load(_ path: String) throws(CompileError) -> Graph { try load(path, for: options).graph }
 
   /// A graph and which of its inputs and outputs are elements of sequences and optionals.
-  private struct Source {
+  struct Source {
     var graph: Graph
     var inputs: [Manifest.Structure] = []
     var outputs: [Manifest.Structure] = []
@@ -180,9 +180,14 @@ public struct Compiler: Sendable {
   ) throws(CompileError) -> Plan {
     progress(Progress(stage: "load"))
     let loaded = try load(path, for: options)
-    let source = loaded.graph
     clock.finish("load")
+    return try plan(loaded, path, for: options, target, packings: packings, clock: &clock)
+  }
 
+  private func plan(
+    _ loaded: Source, _ path: String, for options: CompileOptions, _ target: Target, packings: [String: String], clock: inout StageClock
+  ) throws(CompileError) -> Plan {
+    let source = loaded.graph
     var check: PassRunner<Graph>.Check?
     if options.passes.verifiesEach {
       let numbers = try NumericCheck(reference: source)
@@ -246,15 +251,27 @@ public struct Compiler: Sendable {
   /// Compiles a model for `options.target`.
   ///
   /// - Throws: What `plan` throws; `.unsupported` for a kernel that no code can be generated for.
-  public func compile(_ path: String) throws(CompileError) -> CompiledModel {
-    var plan = try plan(path)
+  public func compile(_ path: String) throws(CompileError) -> CompiledModel { try compile(try plan(path), path) }
+
+  /// Compiles a graph for running it in this process: no file, no variants.
+  func executable(_ graph: Graph) throws(CompileError) -> Runtime.Model {
+    var clock = StageClock()
+    let target = try self.target()
+    try options.precision.check(target)
+    let plan = try plan(Source(graph: graph), graph.name, for: options, target, packings: [:], clock: &clock)
+    return try compile(plan, nil).makeModel()
+  }
+
+  /// - Parameter path: Of the model's file; nil for a graph that is in none.
+  private func compile(_ finished: Plan, _ path: String?) throws(CompileError) -> CompiledModel {
+    var plan = finished
     let code: CompiledProgram
     let cache = options.cacheFolder.flatMap { ObjectCache(folder: $0) }
     do throws(CodegenError) {
       code = try LLVMCodegen.compile(plan.program, for: plan.target, workers: Allowance.cpus, store: cache) { done, count in
         progress(Progress(stage: "generate", done: done, of: count))
       }
-    } catch { throw CompileError(.unsupported, "\(error)", stage: .emit, origin: NodeOrigin(file: path)) }
+    } catch { throw CompileError(.unsupported, "\(error)", stage: .emit, origin: NodeOrigin(file: path ?? plan.source.name)) }
     cache?.prune()
     plan.clock.finish("generate")
     return CompiledModel(
@@ -269,13 +286,13 @@ public struct Compiler: Sendable {
   }
 
   private func manifest(
-    _ path: String, _ plan: Plan, _ conditions: [ShapeCondition], _ code: CompiledProgram
+    _ path: String?, _ plan: Plan, _ conditions: [ShapeCondition], _ code: CompiledProgram
   ) throws(CompileError) -> Manifest {
     let (program, target) = (plan.program, plan.target)
     func ports(_ ports: [KernelProgram.Port]) -> [Manifest.Port] { ports.map { Manifest.Port(name: $0.name, type: $0.type) } }
-    let source = ModelSource(path: path)
+    let source = path.map { ModelSource(path: $0) }
     var manifest = Manifest(
-      modelName: options.modelName ?? source.name, inputs: ports(program.inputs), outputs: ports(program.outputs),
+      modelName: options.modelName ?? source?.name ?? plan.source.name, inputs: ports(program.inputs), outputs: ports(program.outputs),
       target: Manifest.Target(name: target.cpu, requiredFeatures: target.features))
     for position in manifest.outputs.indices { manifest.outputs[position].keys = plan.source.outputKeys[manifest.outputs[position].name] }
     manifest.strings = program.strings?.texts.map(\.string) ?? []
@@ -284,7 +301,7 @@ public struct Compiler: Sendable {
     manifest.symbols = program.symbols + program.computedSymbols
     manifest.computedSymbols = program.computedSymbols
     manifest.failures = program.failures
-    manifest.fixedInputs = try fixedInputs(path)
+    if let path { manifest.fixedInputs = try fixedInputs(path) }
     (manifest.inputStructures, manifest.outputStructures) = plan.structures
     manifest.arenaBytes = program.arenaBytes
     var stated: Set<String> = []
@@ -310,11 +327,11 @@ public struct Compiler: Sendable {
     let disabled = options.passes.disabled.sorted()
     manifest.pipeline = "tuned" + (disabled.isEmpty ? "" : " without " + disabled.joined(separator: ", "))
     manifest.precision = options.precision.rawValue
-    manifest.sourceDigest = try source.digest()
+    if let source { manifest.sourceDigest = try source.digest() }
     manifest.toolVersion = ingotVersion
     manifest.labels = options.labels
     manifest.threads = options.threads
-    if let contradiction = manifest.contradiction { throw CompileError(.badInput, "the model's interface has \(contradiction)", stage: .write, origin: NodeOrigin(file: path)) }
+    if let contradiction = manifest.contradiction { throw CompileError(.badInput, "the model's interface has \(contradiction)", stage: .write, origin: NodeOrigin(file: path ?? "")) }
     return manifest
   }
 }

@@ -56,8 +56,7 @@ public struct PrecisionReference {
   /// - Parameters:
   ///   - path: The model that `options` describe in a lower precision.
   public init(_ path: String, options: CompileOptions) throws(CompileError) {
-    var options = options
-    options.precision = .fp32
+    var options = options.exact
     options.tuning.seconds = nil
     // One run of the general code is all that is asked of it.
     options.variants = [:]

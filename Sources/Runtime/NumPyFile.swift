@@ -107,6 +107,35 @@ public enum NumPyFile {
     return header.isFortranOrder ? transposed(stored) : stored
   }
 
+  /// The arrays of a file or a pipe that holds them one behind the other, as repeated `numpy.save` writes them. Of numbers only.
+  package static func readAll(_ path: String) throws(TensorFileError) -> [Tensor] {
+    let bytes = try FileSystem.read(path)
+    var tensors: [Tensor] = []
+    var start = 0
+    while start < bytes.count {
+      guard let length = arrayByteCount(bytes[start...]) else {
+        throw TensorFileError(path, .malformed(tensors.isEmpty ? "not an .npy file" : "what follows array \(tensors.count) is no array of numbers"))
+      }
+      tensors.append(try decode(Array(bytes[start..<start + length]), source: path))
+      start += length
+    }
+    return tensors
+  }
+
+  /// Bytes that the array takes with which `bytes` begins; nil if it is none, or not there as a whole.
+  private static func arrayByteCount(_ bytes: ArraySlice<UInt8>) -> Int? {
+    guard bytes.starts(with: magic), bytes.count >= 12 else { return nil }
+    let lengthBytes = bytes[bytes.startIndex + 6] == 1 ? 2 : 4
+    let length = (0..<lengthBytes).reduce(0) { $0 | Int(bytes[bytes.startIndex + 8 + $1]) << (8 * $1) }
+    let dataStart = 8 + lengthBytes + length
+    guard length <= 1 << 16, dataStart <= bytes.count,
+      let header = Header(String(decoding: bytes.dropFirst(8 + lengthBytes).prefix(length), as: UTF8.self)),
+      let element = names.first(where: { $0.1 == header.descriptor.dropFirst() })?.0, let count = elementCount(of: header.dimensions)
+    else { return nil }
+    let (data, overflowed) = count.multipliedReportingOverflow(by: element.byteCount)
+    return !overflowed && data <= bytes.count - dataStart ? dataStart + data : nil
+  }
+
   /// The tensor with its axes in reverse order.
   private static func transposed(_ tensor: Tensor) -> Tensor {
     let dimensions = Array(tensor.dimensions.reversed())

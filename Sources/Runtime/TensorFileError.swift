@@ -90,5 +90,10 @@ package enum FileSystem {
     return names
   }
 
+  package static func isFolder(_ path: String) -> Bool {
+    var information = stat()
+    return stat(path, &information) == 0 && information.st_mode & S_IFMT == S_IFDIR
+  }
+
   package static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 }

@@ -30,9 +30,10 @@ enum QuantizationOperators {
     return try b.slice(repeated, axis: axis, start: 0, size: b.shape(x)[axis])
   }
 
-  private static func details(_ axis: Int) -> Attributes {
+  private static func details(_ axis: Int, _ block: Int) -> Attributes {
     var details = Attributes()
     details.set("axis", .integer(axis))
+    if block > 0 { details.set("block", .integer(block)) }
     return details
   }
 
@@ -88,7 +89,7 @@ enum QuantizationOperators {
     // Floating point has no use for a zero point, and adding one of 0 would lose the sign of -0.
     let isShifted = zero.map { value in range != nil || !(b.contents(value)?.elements.allSatisfy { $0.constant == 0 } ?? false) } ?? false
     let operands = [x, scale] + (isShifted ? zero.map { [$0] } ?? [] : [])
-    let results = try b.composite("quantize_linear", operands, details: details(axis)) { b, inputs throws(CompileError) in
+    let results = try b.composite("quantize_linear", operands, details: details(axis, block)) { b, inputs throws(CompileError) in
       let division = precision ?? divisionType(b.element(inputs[0]), b.element(inputs[1]))
       let x = try b.convert(inputs[0], to: division)
       let scale = try aligned(b.convert(inputs[1], to: division), to: x, axis: axis, block: block, &b)
@@ -117,7 +118,7 @@ enum QuantizationOperators {
   static func dequantize(
     _ x: ValueID, _ scale: ValueID, _ zero: ValueID?, _ element: ElementType, axis: Int, block: Int = 0, _ b: inout GraphBuilder
   ) throws(CompileError) -> ValueID {
-    let results = try b.composite("dequantize_linear", [x, scale] + (zero.map { [$0] } ?? []), details: details(axis)) { b, inputs throws(CompileError) in
+    let results = try b.composite("dequantize_linear", [x, scale] + (zero.map { [$0] } ?? []), details: details(axis, block)) { b, inputs throws(CompileError) in
       // The difference of two integers of 16 bits is an i32 and exact in f32.
       let exact: ElementType = b.element(inputs[0]).isFloatingPoint ? .f32 : .i32
       var value = try b.convert(inputs[0], to: exact)
