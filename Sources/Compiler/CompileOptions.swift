@@ -14,6 +14,9 @@ public struct CompileOptions: Sendable {
   /// Lengths of symbolic axes that get code of their own, beside the code for all lengths (`--dim batch=1,8,32`). With
   /// several symbols every combination does.
   public var variants: [String: [Int]] = [:]
+  /// Whether a model with little to do and one symbolic axis gets code of its own for the length 1, if `variants` names nothing: there a
+  /// call takes hardly longer than finding out how much is to be done.
+  public var servesOneApart = false
   /// Whole shapes for inputs by name (`--shape image=1x3x224x224`).
   public var shapes: [String: [Int]] = [:]
   /// Inputs that are constants of the compiled model, by name (`--fix axes=axes.npy`). They are no part of its interface.

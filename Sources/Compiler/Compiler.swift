@@ -123,16 +123,24 @@ public struct Compiler: Sendable {
     try options.passes.validate(knownPasses: Self.passes.map(\.name))
     let target = try self.target()
     try options.precision.check(target)
-    let combinations = try options.combinations()
+    var combinations = try options.combinations()
     var plan = try plan(path, for: options, target, packings: [:], clock: &clock)
     var packings: [String: String] = [:]
     for choice in plan.program.calls.compactMap(\.choice) { packings[choice.node] = choice.packing }
     let ownBytes = plan.program.constants.reduce(0) { $0 + $1.tensor.byteCount }
+    let isOwnChoice = combinations.isEmpty
+    if isOwnChoice, options.servesOneApart, let symbol = Self.symbolServedApart(of: plan.program) { combinations = [[symbol: 1]] }
     for combination in combinations {
       var bound = options
       bound.variants = [:]
       bound.dimensions.merge(combination) { $1 }
-      let variant = try self.plan(path, for: bound, target, packings: packings, clock: &clock)
+      let variant: Plan
+      do throws(CompileError) { variant = try self.plan(path, for: bound, target, packings: packings, clock: &clock) } catch {
+        // The code for all lengths serves this one too.
+        if isOwnChoice { continue }
+        throw error
+      }
+      if isOwnChoice, (try? Self.checkInterface(of: variant.program, for: SymbolLengths(combination), against: plan.program, path)) == nil { continue }
       let lengths = SymbolLengths(combination)
       for symbol in combination.keys.sorted() where !plan.program.symbols.contains(symbol) {
         throw CompileError(.usage, "the model has no symbolic axis `\(symbol)` left to tell lengths by", stage: .load, origin: NodeOrigin(file: path))
@@ -145,6 +153,21 @@ public struct Compiler: Sendable {
     try plan.program.verify(stage: .lower)
     plan.clock = clock
     return plan
+  }
+
+  /// Floating-point operations of a call that takes hardly longer than its loops over symbolic axes take to start.
+  private static let mostWorkOfOne = 50_000
+
+  /// The symbol of a program that has only one, and little to do where it is 1.
+  private static func symbolServedApart(of program: KernelProgram) -> String? {
+    guard !program.steps.isEmpty, program.symbols.count == 1, let symbol = program.symbols.first, program.computedSymbols.isEmpty else { return nil }
+    var work = 0
+    for step in program.steps {
+      guard case .call(let call) = step, let flops = call.flops.substituting([symbol: 1]).constant else { return nil }
+      work += max(0, min(flops, mostWorkOfOne + 1))
+      if work > mostWorkOfOne { return nil }
+    }
+    return symbol
   }
 
   /// A variant takes the same tensors and gives the same ones: the run time reads their shapes from the program's interface.

@@ -13,6 +13,9 @@ import TensorTypes
 struct ReductionTemplate {
   let target: LoweringTarget
 
+  /// Elements of all rows that are worked on one by one.
+  private static let mostSingleElements = 4
+
   func lower(_ fusion: inout FusionLowering) throws(CompileError) {
     let rows = try RowSpace(fusion.body, fusion.origin)
     let template = self
@@ -137,10 +140,12 @@ struct ReductionTemplate {
     _ body: (inout ElementEmitter, [Expression]) throws(CompileError) -> [Statement]
   ) throws(CompileError) -> [Statement] {
     let axes = rows.reducedAxes.filter { rows.shape[$0] != 1 }
+    // A few numbers that were stored one by one are found on their way to memory, as vectors only behind it.
+    let isTiny = rows.shape.elementCount.constant.map { $0 <= Self.mostSingleElements } ?? false
     func nest(_ place: Int, _ index: [Expression], _ emitter: inout ElementEmitter) throws(CompileError) -> [Statement] {
       if place == axes.count { return try emitter.scoped { emitter throws(CompileError) in try body(&emitter, index) } }
       let axis = axes[place]
-      let kind: Loop.Kind = axis == rows.vectorAxis ? .vectorized : .serial
+      let kind: Loop.Kind = axis == rows.vectorAxis ? (isTiny ? .unrolled : .vectorized) : .serial
       return [
         try emitter.loop("k", to: rows.shape[axis], kind) { emitter, variable throws(CompileError) in
           var next = index

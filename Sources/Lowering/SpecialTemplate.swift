@@ -50,6 +50,9 @@ struct SpecialTemplate {
     }
   }
 
+  /// Elements that are chosen from without branches.
+  private static let mostChoices = 8
+
   private func argReduce(_ operation: ArgReduce, _ node: Node, _ emitter: inout ElementEmitter, _ output: Buffer) throws(CompileError) -> [Statement] {
     let graph = emitter.graph
     let type = graph.type(of: node.operands[0])
@@ -61,21 +64,32 @@ struct SpecialTemplate {
       statements += try emitter.scoped { emitter throws(CompileError) in
         [.assign(best, index: .index(0), value: try emitter.element(node.operands[0], index)), .assign(place, index: .index(0), value: .index(0))]
       }
+      let isShort = type.shape[operation.axis].constant.map { $0 <= Self.mostChoices } ?? false
       statements.append(
-        try emitter.loop("k", to: type.shape[operation.axis]) { emitter, k throws(CompileError) in
+        try emitter.loop("k", to: type.shape[operation.axis], isShort ? .unrolled : .serial) { emitter, k throws(CompileError) in
           var next = index
           next[operation.axis] = k
           let value = try emitter.element(node.operands[0], next)
           let variable = emitter.builder.variable("candidate", type.element)
           let current = Expression.local(best, .index(0))
-          let order: Comparison = operation.extreme == .max ? (operation.selectsLast ? .greaterOrEqual : .greater) : operation.selectsLast ? .lessOrEqual : .less
-          var isBetter = Expression.compare(order, .variable(variable), current)
+          let isMaximum = operation.extreme == .max
           // A NaN wins, the first one unless the last is asked for (NumPy's rule).
-          if type.element.isFloatingPoint {
-            let currentIsNumber = Expression.unary(.not, .unary(.isNaN, current))
-            let isNaN = Expression.unary(.isNaN, .variable(variable))
-            let nanWins = operation.selectsLast ? isNaN : .binary(.and, isNaN, currentIsNumber)
-            isBetter = .binary(.or, .binary(.and, isBetter, currentIsNumber), nanWins)
+          var isBetter: Expression
+          if operation.selectsLast {
+            isBetter = .compare(isMaximum ? .greaterOrEqual : .lessOrEqual, .variable(variable), current)
+            if type.element.isFloatingPoint { isBetter = .binary(.or, isBetter, .unary(.isNaN, .variable(variable))) }
+          } else {
+            isBetter = .unary(.not, .compare(isMaximum ? .lessOrEqual : .greaterOrEqual, .variable(variable), current))
+            if type.element.isFloatingPoint { isBetter = .binary(.and, isBetter, .unary(.not, .unary(.isNaN, current))) }
+          }
+          if isShort {
+            // Which of a few elements is the largest is anybody's guess, so there is nothing to predict.
+            let better = emitter.builder.variable("better", .bool)
+            return [
+              .bind(variable, value), .bind(better, isBetter),
+              .assign(best, index: .index(0), value: .select(.variable(better), .variable(variable), current)),
+              .assign(place, index: .index(0), value: .select(.variable(better), k, .local(place, .index(0)))),
+            ]
           }
           return [
             .bind(variable, value),

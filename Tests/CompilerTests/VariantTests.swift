@@ -68,6 +68,33 @@ import Testing
     }
   }
 
+  /// Models with little to do get code for the length 1 unasked; others keep the code for all lengths.
+  @Test func littleWorkIsServedApart() throws {
+    var apart = 0
+    for model in Self.models where model.bindings.allSatisfy({ $0.count == 1 }) {
+      var options = CompileOptions()
+      options.servesOneApart = true
+      let compiler = Compiler(options: options)
+      let source = try compiler.load(model.path)
+      let compiled = try compiler.compile(model.path)
+      #expect(compiled.manifest.variants.count <= 1)
+      guard let variant = compiled.manifest.variants.first else { continue }
+      apart += 1
+      #expect(variant.lengths.values.allSatisfy { $0 == 1 })
+      let session = try compiled.makeModel().makeSession(threads: 1)
+      for symbols in model.bindings + [variant.lengths] {
+        let inputs = try source.randomInputs(seed: 6, symbols: symbols)
+        let expected = try Interpreter.evaluate(source, inputs: inputs, symbols: symbols)
+        let results = try session.run(inputs)
+        #expect((session.variant != nil) == (symbols == variant.lengths))
+        for (got, want) in zip(results, expected) {
+          let comparison = TensorComparison(got, against: want, tolerance: Tolerance(relative: model.tolerance, absolute: model.tolerance))
+          #expect(comparison.mismatch == nil && comparison.differingElements == 0, "\(model.name) at \(symbols): \(comparison)")
+        }
+      }
+    }
+    #expect(apart > 0)
+  }
 
   private func compile(_ name: String, _ variants: [String: [Int]]) throws(CompileError) -> CompiledModel {
     var options = CompileOptions()

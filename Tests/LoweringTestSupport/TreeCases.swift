@@ -73,8 +73,8 @@ package enum TreeCases {
     for (name, values) in [("nodes", tables.nodes), ("thresholds", tables.thresholds), ("roots", tables.roots), ("targets", tables.targets), ("weights", tables.weights)] {
       test.replaced["w." + name] = Dictionary(uniqueKeysWithValues: values.enumerated().map { ($0, $1) })
     }
-    // Some features are missing, and some are infinite.
-    test.replaced["x"] = [0: .nan, 7: .nan, 12: .infinity, 19: -.infinity, 23: .nan]
+    // Some features are missing, some are infinite, and some are thresholds.
+    test.replaced["x"] = [0: .nan, 1: 0.125, 3: -0.25, 4: 0, 7: .nan, 8: 0.5, 12: .infinity, 15: 1, 19: -.infinity, 22: 0.75, 23: .nan]
     return test
   }
 
@@ -107,6 +107,23 @@ package enum TreeCases {
       ("f64", Forest(trees: 9, depth: 6, hasMissing: true, element: .f64)), ("f64 in columns", Forest(trees: 9, depth: 6, results: 2, leaves: .dense, element: .f64)),
     ] {
       for rows in [1, 70] { found.append(try make("\(name), \(rows) rows", forest, rows: Extent(rows))) }
+    }
+    return found
+  }
+
+  /// Trees whose comparisons are made all at once: missing values, ties, unequal depths, columns that are kept whole or picked.
+  package static func small() throws -> [TemplateCase] {
+    var found: [TemplateCase] = []
+    for (name, forest) in [
+      ("one stump", Forest(depth: 1)), ("missing", Forest(trees: 30, depth: 3, hasMissing: true)), ("unequal depths", Forest(trees: 9, depth: 6, features: 2, hasMissing: true, isChain: true)),
+      ("a column for each tree", Forest(trees: 20, depth: 3, results: 3, hasMissing: true)), ("all columns", Forest(trees: 10, depth: 3, results: 3, leaves: .dense, hasMissing: true)),
+      ("many columns", Forest(trees: 5, depth: 3, results: 20, leaves: .dense)), ("any columns", Forest(trees: 8, depth: 2, results: 5, leaves: .sparse, hasMissing: true)),
+      ("most", Forest(trees: 6, depth: 2, combine: .maximum, hasMissing: true)), ("least", Forest(trees: 4, depth: 2, results: 5, combine: .minimum)),
+      ("most of all columns", Forest(trees: 4, depth: 2, results: 3, combine: .maximum, leaves: .dense)), ("picked features", Forest(trees: 12, depth: 2, features: 200, hasMissing: true)),
+      ("40 features", Forest(trees: 40, depth: 3, features: 40, hasMissing: true)), ("60 features", Forest(trees: 60, depth: 3, features: 60, hasMissing: true)),
+    ] {
+      for rows in [1, 5] { found.append(try make("\(name), \(rows) rows", forest, rows: Extent(rows))) }
+      found.append(try make("\(name), n = 70 rows", forest, rows: Extent(symbol: "n"), symbols: ["n": 70]))
     }
     return found
   }

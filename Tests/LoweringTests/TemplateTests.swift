@@ -53,6 +53,7 @@ private func expectSame(_ test: TemplateCase, threads: Int = 1) throws {
   @Test(arguments: try TreeCases.rows()) func rows(_ test: TemplateCase) throws { try expectSame(test) }
   @Test(arguments: try TreeCases.shapes()) func shapes(_ test: TemplateCase) throws { try expectSame(test) }
   @Test(arguments: try TreeCases.results()) func results(_ test: TemplateCase) throws { try expectSame(test) }
+  @Test(arguments: try TreeCases.small()) func small(_ test: TemplateCase) throws { try expectSame(test) }
   @Test(arguments: try TreeCases.parallel()) func parallel(_ test: TemplateCase) throws { try expectSame(test, threads: 2) }
 
   @Test func threadsDoNotChangeABit() throws {

@@ -121,6 +121,9 @@ extension FunctionBuilder {
     condition.type.isVector ? intrinsic("llvm.vector.reduce.or", [condition.type], [condition]) : condition
   }
 
+  /// An integer with a bit for each lane of a vector of i1; that of the first lane is the lowest.
+  func laneBits(_ condition: IRValue) -> IRValue { IRValue(LLVMBuildCast(raw, LLVMBitCast, condition.raw, int(condition.type.lanes).raw, "")) }
+
   // MARK: Calls
 
   /// A call of an LLVM intrinsic, overloaded by types.

@@ -106,7 +106,9 @@ final class KernelEmitter {
       try emitStore(buffer, at: emit(index), try emit(value)) { b.narrowToBF16($0) }
     case .store(let buffer, let index, let value): try emitStore(buffer, at: emit(index), try emitNarrowed(value)) { $0 }
     case .assign(let local, let index, let value): try emitAssign(local, at: emit(index), try emit(value))
-    case .accumulate(let local, let index, let reducer, let value): try emitAccumulate(local, at: emit(index), reducer, emit(value))
+    case .accumulate(let local, let index, let reducer, let value):
+      if reducer == .or, try emitLaneMask(local, at: index, value) { return }
+      try emitAccumulate(local, at: emit(index), reducer, emit(value))
     case .prefetch(let buffer, let index, let forWriting):
       guard case .uniform(let position, _) = try emit(index) else { throw CodegenError(.divergentControl("a prefetched position")) }
       try emitPrefetch(buffer, at: position, forWriting: forWriting)

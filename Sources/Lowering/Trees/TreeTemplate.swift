@@ -2,7 +2,8 @@ import GraphIR
 import KernelIR
 import TensorTypes
 
-/// Decision trees in two kernels: blocks of rows, whose rows fill the lanes of vectors, and single rows, for which several trees do.
+/// Decision trees in two kernels: blocks of rows, whose rows fill the lanes of vectors, and single rows, for which several trees do, or
+/// all comparisons of small trees.
 ///
 /// Weights are added in the order of the trees in both, so the results do not depend on the number of rows or threads.
 struct TreeTemplate {
@@ -36,6 +37,13 @@ struct TreeTemplate {
     let first = blocks * Extent(problem.block?.rows ?? 0)
     if let rest = (rows - first).constant, rest <= 0, !fusion.kernels.isEmpty { return }
     var (emitter, arguments) = fusion.emitter(skipping: skipped)
+    if let bits = TreeBits(problem) {
+      let writer = TreeBitsWriter(problem, bits, x: node.operands[0], &emitter)
+      let statements = try writer.write(from: first, &emitter)
+      arguments += writer.arguments + [.result(0)]
+      fusion.kernels.append(LoweredKernel(kernel: emitter.builder.kernel(fusion.name("trees_row"), statements), arguments: arguments, note: "trees by row, all comparisons at once", flops: fusion.kernels.isEmpty ? problem.work : 0))
+      return
+    }
     var writer = TreeRowWriter(problem, x: node.operands[0], &emitter)
     let statements = try writer.write(from: first, &emitter)
     arguments += writer.tables.arguments + [.result(0)]

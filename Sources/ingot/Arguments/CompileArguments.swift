@@ -123,6 +123,7 @@ struct CompileArguments: ParsableArguments {
     for dimension in dimensions {
       if dimension.lengths.count == 1 { options.dimensions[dimension.name] = dimension.lengths[0] } else { options.variants[dimension.name] = dimension.lengths }
     }
+    options.servesOneApart = dimensions.isEmpty && tune == nil && printAfter.isEmpty && !verifyEach
     for sequence in sequences { options.sequences[sequence.name] = sequence.shapes }
     for optional in optionals { options.optionals[optional.name] = optional.form }
     if let maxTrips { options.maximumTrips = maxTrips }
