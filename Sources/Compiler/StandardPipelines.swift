@@ -13,6 +13,9 @@ extension Pipeline<Graph> {
   /// Up to one kernel for each anchor.
   private static let fused = Pipeline("fused") {
     portable
+    delayDequantization
+    simplifying
+    chooseIntegerContractions
     expandComposites
     simplifying
     layout

@@ -32,6 +32,8 @@ struct ElementEmitter {
   /// Values whose elements a template finds by their index: a step's slice of a sequence, a sum in registers.
   var placed: [ValueID: Place] = [:]
   var pieces: [NodeID: Piece] = [:]
+  /// True if the target rounds a product and a sum once.
+  var roundsOnce = false
   private var bindings: [Statement] = []
   private var memo: [Key: Expression] = [:]
 
@@ -117,6 +119,7 @@ struct ElementEmitter {
     case let operation as Compare: return .compare(operation.comparison, try element(operands[0], index), try element(operands[1], index))
     case is Select: return .select(try element(operands[0], index), try element(operands[1], index), try element(operands[2], index))
     case let operation as Convert:
+      if let end = Requantization(node, in: graph) { return try end.emit(&self, at: index) }
       let source = try element(operands[0], index)
       if source.element == operation.element { return source }
       return operation.keepsBits ? .bits(source, operation.element) : .convert(source, operation.element)

@@ -100,7 +100,7 @@ private struct FusionFormer {
       for use in graph.uses(of: result) where order[use.node] != nil { sink.formUnion(sinkOf(use.node, sinks)) }
       if !materialized.contains(result) {
         let price = cost[result] ?? 0
-        if sink.count > 1 && price > FusionCost.cheapEnoughToRepeat {
+        if sink.count > 1 && price > FusionCost.cheapEnoughToRepeat && !WideningOfBytes.isOne(result, graph) {
           keep(result, "\(sink.count) kernels read it, and it costs \(price) per element to repeat")
         } else if isBroadcastDear(result, price) {
           keep(result, "each element is read many times, and costs \(price)")

@@ -49,12 +49,19 @@ struct DepthwiseTemplate {
     fusion.kernels.append(LoweredKernel(kernel: kernel, arguments: arguments, note: note, flops: problem.products * 2))
   }
 
+  /// What the products of a window are summed up in. Products of bytes are whole numbers below 2^16, of which f32 sums up 256 exactly, in one
+  /// instruction for each; those of i32 take two.
+  private func exactSum(_ problem: ConvolutionProblem) -> ElementType {
+    guard GroupedSteps.size(problem.element, problem.filterElement, result: problem.resultElement) == 4 else { return problem.resultElement }
+    return problem.tapCount <= 256 ? .f32 : .i32
+  }
+
   private func tile(
     _ emitter: inout ElementEmitter, _ problem: ConvolutionProblem, _ epilogue: TileEpilogue, _ output: Buffer, pixels: Int,
     _ phase: SlidingPhase, _ taps: SlidingTiles.Taps, at place: (batch: Expression, outer: [Expression], first: Expression, channel: Expression)
   ) throws(CompileError) -> [Statement] {
     let source = problem.outputChannels == 1 ? place.channel : place.channel.dividedByIndex(.index(problem.outputChannels))
-    let tile = WindowTile(pixels: pixels, phase, from: place.first, of: problem.element, &emitter)
+    let tile = WindowTile(pixels: pixels, phase, from: place.first, of: exactSum(problem), &emitter)
     var statements = tile.start
     statements += try outerTaps(&emitter, problem, place.outer, 0, [], []) { emitter, outerTaps, positions throws(CompileError) in
       try tile.row(&emitter, taps) { emitter, tap throws(CompileError) in
