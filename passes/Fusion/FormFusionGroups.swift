@@ -194,7 +194,7 @@ private struct FusionFormer {
   private func operandsThatNeedMemory(_ node: Node) -> [ValueID] {
     switch node.operation {
     case is Convolution:
-      if let parts = concatenatedParts(node) { parts.map { part in sliceBase(of: part) } + [base(of: node.operands[1])] } else { node.operands.map { base(of: $0) } }
+      if let parts = concatenatedParts(node) { parts.map { part in sliceBase(of: part) } + [base(of: node.operands[1])] } else { node.operands.map { base(of: widenedBytes($0, by: node)) } }
     case is Dot: node.operands.map { base(of: $0) }
     case is ReduceWindow, is TopK, is TreeEnsemble: [base(of: node.operands[0])]
     case is Suppress: [base(of: node.operands[0]), base(of: node.operands[1])]
@@ -219,6 +219,14 @@ private struct FusionFormer {
     var value = value
     while let node = graph.producer(of: value), node.operation is Slice, regionOf[node.id] == nil { value = node.operands[0] }
     return value
+  }
+
+  /// The bytes that a convolution of each channel on its own converts as it reads them.
+  private func widenedBytes(_ value: ValueID, by node: Node) -> ValueID {
+    guard let convolution = node.operation as? Convolution, convolution.groups > 1, graph.type(of: node.operands[1]).shape[convolution.filterAxes(rank: graph.type(of: value).rank).input] == 1,
+      let (convert, operation) = graph.producer(of: value, as: Convert.self), !operation.keepsBits, graph.type(of: convert.operands[0]).element.isByte
+    else { return value }
+    return convert.operands[0]
   }
 
   private func base(of value: ValueID) -> ValueID {

@@ -8,13 +8,13 @@ import TensorTypes
 ///     %y = dot %x, %w : f32[128,3072]
 /// ->
 ///     %d = dot %q, %c {result = i32} : i32[128,3072]
-///     %e = sub %d, %z * sums of the columns of %c
+///     %e = add %d, -%z * sums of the columns of %c
 ///     %y = mul (convert %e {to = f32}), %s * %t
 ///
 /// Bias, activation, residual and quantisation behind it are elementwise and become part of its kernel, so that values between
 /// kernels are bytes in memory. Also sums of whole numbers, as the importer writes for `MatMulInteger` and `QLinearConv`; scale and zero
 /// point of the left operand may be computed when run (`DynamicQuantizeLinear`). Machines multiply u8 by i8: signed inputs get 128 added where they are
-/// quantised, or in a copy. Padding is the zero point, and channels are padded to a multiple of four.
+/// quantised, or in a copy; weights that need more than 8 bits without their zero point keep an offset, which is multiplied by the sum of the inputs. Padding is the zero point, and channels are padded to a multiple of four.
 ///
 /// Numerics: the sum is exact, where one of f32 is rounded after each product; it is converted and scaled by one rounding each.
 public let chooseIntegerContractions = rewrite(
@@ -59,11 +59,8 @@ public func floatContractions(in graph: Graph) -> [(origin: NodeOrigin, reason: 
 
 /// A contraction whose operands are bytes.
 private struct IntegerContraction {
-  let node: Node
-  var left: IntegerActivation
+  let left: IntegerActivation
   let weights: IntegerWeights
-  /// The axis of the weights that is one of the result.
-  let outputs: Int
 
   /// With more steps a sum of products of bytes may be beyond i32.
   private static let mostSteps = Int(Int32.max) / (255 * 128)
@@ -77,16 +74,15 @@ private struct IntegerContraction {
     let (x, w) = (rewriter.type(of: node.operands[0]), rewriter.type(of: node.operands[1])), element = rewriter.type(of: node.results[0]).element
     guard x.element == element, element == .f32 || element == .i32 else { return nil }
     guard let weights = IntegerWeights(node.operands[1], outputs: outputs, in: rewriter.graph, reason: &reason) else { return nil }
-    let columns = max(1, weights.tensor.dimensions[outputs])
     guard let left = try rewriter.integerActivation(node.operands[0], reason: &reason) else { return nil }
     guard (left.scale == nil) == (weights.scale == nil), (left.scale == nil) == (element == .i32) else { return nil }
-    guard left.scale == nil || weights.tensor.count / columns <= Self.mostSteps else {
+    guard left.scale == nil || weights.steps <= Self.mostSteps else {
       reason = "its sums have more than \(Self.mostSteps) products"
       return nil
     }
     if node.operation is Dot {
       // Matrices that differ from slice to slice have column sums that do.
-      guard w.rank == 2 || left.zero.isZero && rewriter.type(of: left.bytes).element == .u8 else {
+      guard w.rank == 2 || left.zero.isZero && rewriter.type(of: left.bytes).element == .u8 && weights.offsets == nil else {
         reason = "its input has a zero point, and its weights differ along the batch"
         return nil
       }
@@ -95,9 +91,8 @@ private struct IntegerContraction {
     if let convolution = node.operation as? Convolution {
       let axes = convolution.filterAxes(rank: w.rank)
       guard let channels = w.shape[axes.input].constant else { return nil }
-      let isDepthwise = channels == 1 && convolution.groups > 1
-      guard convolution.groups == 1 || isDepthwise || channels % 4 == 0 else {
-        reason = "its groups of \(channels) channels are no multiple of 4"
+      guard convolution.groups == 1 || channels == 1 || (channels % 4 == 0 && weights.offsets == nil) else {
+        reason = "its groups of \(channels) channels are no multiple of 4, or have weights that need more than 8 bits without their zero point"
         return nil
       }
       let needsZeros = convolution.inputDilations.contains { $0 != 1 }
@@ -106,11 +101,18 @@ private struct IntegerContraction {
         return nil
       }
     }
-    (self.node, self.left, self.weights, self.outputs) = (node, try rewriter.unsigned(left), weights, outputs)
+    (self.left, self.weights) = (try rewriter.unsigned(left), weights)
   }
 
   func dot(_ rewriter: inout Rewriter) throws(TypeError) -> ValueID {
-    let sum = try rewriter.insert(Dot(result: .i32), left.bytes, try rewriter.constant(weights.tensor))
+    var sum = try rewriter.insert(Dot(result: .i32), left.bytes, try rewriter.constant(weights.tensor))
+    if weights.offsets != nil {
+      let rank = rewriter.type(of: left.bytes).rank
+      let sums = try rewriter.insert(Reduce(.sum, axes: [rank - 1]), try rewriter.insert(Convert(to: .i32), left.bytes))
+      var shape = rewriter.type(of: sum).shape
+      shape[rank - 1] = 1
+      sum = try shifted(sum, by: try rewriter.reshape(sums, to: shape), axis: rank - 1, &rewriter)
+    }
     return try scaled(sum, axis: rewriter.type(of: sum).rank - 1, &rewriter)
   }
 
@@ -132,8 +134,31 @@ private struct IntegerContraction {
     }
     var bytes = left.bytes
     if (low + high).contains(where: { $0 != 0 }) { bytes = try rewriter.insert(Pad(low: low, high: high), bytes, try zeroByte(&rewriter)) }
-    let sum = try rewriter.insert(new, bytes, try rewriter.constant(filter))
+    if let wide = weights.wide, old.groups > 1 {
+      // Each channel on its own: there are no groups of products, and weights may have any width.
+      let sum = try rewriter.insert(new, try rewriter.insert(Convert(to: .i32), bytes), try rewriter.constant(wide))
+      return try scaled(sum, axis: axes.channel, &rewriter)
+    }
+    var sum = try rewriter.insert(new, bytes, try rewriter.constant(filter))
+    if weights.offsets != nil {
+      // The sum of all inputs that a result sees is one more output, whose weights are 1.
+      var dimensions = weights.tensor.dimensions
+      dimensions[filterAxes.output] = 1
+      let count = dimensions.reduce(1, *)
+      let ones = Tensor(.i8, dimensions, [Double](repeating: 1, count: count)).widened(filterAxes.input, by: filter.dimensions[filterAxes.input] - channels)
+      sum = try shifted(sum, by: try rewriter.insert(new, bytes, try rewriter.constant(ones)), axis: axes.channel, &rewriter)
+    }
     return try scaled(sum, axis: axes.channel, &rewriter)
+  }
+
+  /// The sum with the offsets of the weights, each of which adds as much as the inputs do together.
+  ///
+  /// - Parameter inputs: Their sum, of extent 1 along `axis`.
+  private func shifted(_ sum: ValueID, by inputs: ValueID, axis: Int, _ rewriter: inout Rewriter) throws(TypeError) -> ValueID {
+    guard let offsets = weights.offsets else { return sum }
+    let vector = try rewriter.constant(Tensor(.i32, [offsets.count], offsets.map { Double($0) }))
+    let all = try rewriter.broadcast(inputs, to: rewriter.type(of: sum).shape)
+    return try rewriter.insert(Binary(.add), sum, try rewriter.insert(Binary(.multiply), all, try spread(vector, axis, like: sum, &rewriter)))
   }
 
   private func zeroByte(_ rewriter: inout Rewriter) throws(TypeError) -> ValueID {
@@ -171,7 +196,7 @@ private struct IntegerContraction {
   /// The zero point of the left operand times the sum of the weights of each output, negative; nil if that is 0.
   private func correction(_ rewriter: inout Rewriter) throws(TypeError) -> ValueID? {
     if left.zero.isZero { return nil }
-    let sums = weights.sums(along: outputs)
+    let sums = weights.sums
     switch left.zero {
     case .number(let zero): return try rewriter.constant(Tensor(.i32, [sums.count], sums.map { Double(-zero * $0) }))
     case .value(let zero):
