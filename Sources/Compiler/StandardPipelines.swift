@@ -18,6 +18,7 @@ extension Pipeline<Graph> {
     chooseIntegerContractions
     expandComposites
     simplifying
+    foldRequantization
     layout
     simplifying
     divideBySums

@@ -51,7 +51,7 @@ struct Requantization {
     if emitter.roundsOnce, let (x, divisor) = Self.operand(rounded, .divide, emitter.graph), let way = ConstantQuotient(by: Float(divisor), low, high) {
       quotient = way.emit(&emitter, try emitter.element(x, index))
     } else {
-      quotient = Self.clamped(try emitter.element(rounded, index), Double(low), Double(high))
+      quotient = Self.clamped(try emitter.element(rounded, index), Double(low), Double(high), roundsOnce: emitter.roundsOnce)
     }
     let magic = Expression.number(0x1.8p23, .f32)
     let bits = Expression.bits(.binary(.add, quotient, magic), .i32)
@@ -59,10 +59,15 @@ struct Requantization {
   }
 
   /// max(min(x, high), low), without clamps on the way to x that these include.
-  fileprivate static func clamped(_ x: Expression, _ low: Double, _ high: Double) -> Expression {
+  ///
+  /// - Parameter roundsOnce: A scaled integer sum and what is added to it are rounded once.
+  fileprivate static func clamped(_ x: Expression, _ low: Double, _ high: Double, roundsOnce: Bool = false) -> Expression {
     var x = x
     while case .binary(let function, let inner, .number(let bound, .f32)) = x {
       if (function == .maximum && bound <= low) || (function == .minimum && bound >= high) { x = inner } else { break }
+    }
+    if roundsOnce, case .binary(.add, .binary(.multiply, let sum, let scale), let shift) = x, case .convert(let whole, .f32) = sum, whole.element == .i32 {
+      x = .multiplyAdd(sum, scale, shift)
     }
     return .binary(.maximum, .binary(.minimum, x, .number(high, .f32)), .number(low, .f32))
   }

@@ -192,6 +192,7 @@ private struct FusionFormer {
 
   /// The operands that a node's template reads many times, seen through views.
   private func operandsThatNeedMemory(_ node: Node) -> [ValueID] {
+    if multipliesBytes(node) { return [keepsLastAxis(node.operands[0]) ? base(of: node.operands[0]) : node.operands[0], base(of: node.operands[1])] }
     switch node.operation {
     case is Convolution:
       if let parts = concatenatedParts(node) { parts.map { part in sliceBase(of: part) } + [base(of: node.operands[1])] } else { node.operands.map { base(of: widenedBytes($0, by: node)) } }
@@ -219,6 +220,33 @@ private struct FusionFormer {
     var value = value
     while let node = graph.producer(of: value), node.operation is Slice, regionOf[node.id] == nil { value = node.operands[0] }
     return value
+  }
+
+  /// True for sums of products of bytes, four of which one instruction takes where they are neighbours in the left operand's memory.
+  private func multipliesBytes(_ node: Node) -> Bool {
+    guard node.operation is Dot || node.operation is Convolution, node.operands.allSatisfy({ graph.type(of: $0).element.isByte }), graph.type(of: node.results[0]).element == .i32 else {
+      return false
+    }
+    return (node.operation as? Convolution)?.layout != .channelsFirst
+  }
+
+  /// True if neighbours along the last axis of a view are neighbours in memory.
+  private func keepsLastAxis(_ value: ValueID) -> Bool {
+    var value = value
+    while let node = graph.producer(of: value), FusionCost.isView(node.operation), regionOf[node.id] == nil {
+      let (source, result) = (graph.type(of: node.operands[0]).shape, graph.type(of: value).shape)
+      switch node.operation {
+      case let transpose as Transpose: guard transpose.permutation.last == transpose.permutation.count - 1 else { return false }
+      case let slice as Slice: guard slice.steps.last == 1 else { return false }
+      case is Reshape:
+        // Memory itself is contiguous under any shape; of a view the last axis may only be split.
+        let isMemory = graph.producer(of: node.operands[0]).map { !FusionCost.isView($0.operation) } ?? true
+        guard isMemory || source.extents.last.flatMap({ from in result.extents.last.map { from == $0 || from.modulo($0) == 0 } }) ?? false else { return false }
+      default: guard source.rank > 0, source.extents.last == result.extents.last, !(node.operation is Reverse) else { return false }
+      }
+      value = node.operands[0]
+    }
+    return true
   }
 
   /// The bytes that a convolution of each channel on its own converts as it reads them.
