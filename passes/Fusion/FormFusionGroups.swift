@@ -193,7 +193,7 @@ private struct FusionFormer {
   /// The operands that a node's template reads many times, seen through views.
   private func operandsThatNeedMemory(_ node: Node) -> [ValueID] {
     if multipliesBytes(node) { return [keepsLastAxis(node.operands[0]) ? base(of: node.operands[0]) : node.operands[0], base(of: node.operands[1])] }
-    switch node.operation {
+    return switch node.operation {
     case is Convolution:
       if let parts = concatenatedParts(node) { parts.map { part in sliceBase(of: part) } + [base(of: node.operands[1])] } else { node.operands.map { base(of: widenedBytes($0, by: node)) } }
     case is Dot: node.operands.map { base(of: $0) }
