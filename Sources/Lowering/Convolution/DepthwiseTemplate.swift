@@ -81,7 +81,7 @@ struct DepthwiseTemplate {
     }
     for pixel in 0..<pixels {
       let index = problem.index(batch: place.batch, outer: place.outer, tiled: phase.output(place.first + .index(pixel)), channel: place.channel)
-      statements += try epilogue.store(&emitter, at: index, tile.result(pixel, as: problem.resultElement), into: output)
+      statements += try epilogue.store(&emitter, at: index, tile.result(pixel, as: problem.resultElement == .i32 ? sum : problem.resultElement), into: output)
     }
     return statements
   }
