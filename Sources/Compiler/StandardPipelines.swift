@@ -13,8 +13,12 @@ extension Pipeline<Graph> {
   /// Up to one kernel for each anchor.
   private static let fused = Pipeline("fused") {
     portable
+    delayDequantization
+    simplifying
+    chooseIntegerContractions
     expandComposites
     simplifying
+    foldRequantization
     layout
     simplifying
     divideBySums

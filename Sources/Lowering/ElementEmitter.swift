@@ -25,13 +25,15 @@ struct ElementEmitter {
   var ranges = IndexRanges()
   /// Where the body's inputs lie.
   var buffers: [ValueID: Buffer] = [:]
-  /// Values that a template computes itself.
+  /// Values that a template computes itself; whole numbers possibly as f32.
   var provided: [ValueID: Expression] = [:]
   /// Values that lie, element by element, in a buffer of their own shape (scratch), possibly rounded to a narrower type.
   var stored: [ValueID: Buffer] = [:]
   /// Values whose elements a template finds by their index: a step's slice of a sequence, a sum in registers.
   var placed: [ValueID: Place] = [:]
   var pieces: [NodeID: Piece] = [:]
+  /// True if the target rounds a product and a sum once.
+  var roundsOnce = false
   private var bindings: [Statement] = []
   private var memo: [Key: Expression] = [:]
 
@@ -72,7 +74,9 @@ struct ElementEmitter {
 
   /// The element of a value at an index vector of its rank.
   mutating func element(_ value: ValueID, _ index: [Expression]) throws(CompileError) -> Expression {
-    if let expression = provided[value] { return expression }
+    if let expression = provided[value] {
+      return expression.element == .f32 && graph.type(of: value).element == .i32 ? .convert(expression, .i32) : expression
+    }
     if let place = placed[value] {
       if let found = place.element(index) { return found }
       throw CompileError(.unsupported, "a template reads `\(graph.value(value).name)` at a place that it did not foresee", stage: .lower)
@@ -117,6 +121,8 @@ struct ElementEmitter {
     case let operation as Compare: return .compare(operation.comparison, try element(operands[0], index), try element(operands[1], index))
     case is Select: return .select(try element(operands[0], index), try element(operands[1], index), try element(operands[2], index))
     case let operation as Convert:
+      if let end = Requantization(node, in: graph) { return try end.emit(&self, at: index) }
+      if let whole = provided[operands[0]], whole.element == .f32, operation.element == .f32, !operation.keepsBits { return whole }
       let source = try element(operands[0], index)
       if source.element == operation.element { return source }
       return operation.keepsBits ? .bits(source, operation.element) : .convert(source, operation.element)

@@ -67,6 +67,7 @@ package struct FusionLowering {
   /// arguments that go with them.
   func emitter(skipping: Set<ValueID> = []) -> (ElementEmitter, [LoweredKernel.Argument]) {
     var emitter = ElementEmitter(graph: body)
+    emitter.roundsOnce = target.lanes >= 8
     var arguments: [LoweredKernel.Argument] = []
     for (position, input) in body.inputs.enumerated() where !skipping.contains(input) {
       let name = "x\(position)"

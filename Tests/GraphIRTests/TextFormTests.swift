@@ -46,6 +46,8 @@ enum TextCases {
     "%w = iota {shape = [n, 6, 5], axis = 1, element = f32} : f32[n,6,5]\n%r = dot %x, %w : f32[n,4,5]",
     "%f = iota {shape = [8, 2, 3], axis = 1, element = f32} : f32[8,2,3]\n%r = convolution %x, %f {strides = [2], pads = [1, 1], dilations = [2], input_dilations = [2], groups = 2} : f32[n,8,5]",
     "%f = iota {shape = [3, 6, 8], axis = 1, element = f32} : f32[3,6,8]\n%r = convolution %x, %f {strides = [1], pads = [0, 0], layout = channels_last} : f32[n,2,8]",
+    "%u = convert %x {to = u8} : u8[n,4,6]\n%w = iota {shape = [n, 6, 5], axis = 1, element = i8} : i8[n,6,5]\n%r = dot %u, %w {result = i32} : i32[n,4,5]",
+    "%u = convert %x {to = u8} : u8[n,4,6]\n%f = iota {shape = [8, 4, 3], axis = 1, element = i8} : i8[8,4,3]\n%r = convolution %u, %f {strides = [1], pads = [0, 0], result = i32} : i32[n,8,4]",
     "%r = select %b, %y, %y : f32[2,3]",
     "%r = convert %y {to = bf16} : bf16[2,3]",
     "%r = compare %y, %y {is = le} : bool[2,3]",

@@ -107,4 +107,18 @@ import Testing
         """)
     #expect(error.exitCode == 3)
   }
+
+  /// Bytes of either sign are summed up in i32; anything else has one type.
+  @Test func contractionsOfBytesGiveI32() throws {
+    func type(_ a: ElementType, _ b: ElementType, _ result: ElementType?) throws -> TensorType {
+      var graph = Graph()
+      let x = graph.addInput("x", TensorType(a, [2, 3])), w = graph.addInput("w", TensorType(b, [3, 4]))
+      return graph.type(of: try graph.insert(Dot(result: result), x, w))
+    }
+    for (a, b) in [(ElementType.u8, ElementType.i8), (.i8, .i8), (.i8, .u8), (.u8, .u8)] { #expect(try type(a, b, .i32) == TensorType(.i32, [2, 4])) }
+    #expect(throws: TypeError.self) { try type(.u8, .i8, nil) }
+    #expect(throws: TypeError.self) { try type(.u8, .i8, .f32) }
+    #expect(throws: TypeError.self) { try type(.u8, .i32, .i32) }
+    #expect(throws: TypeError.self) { try type(.i16, .i16, .i32) }
+  }
 }

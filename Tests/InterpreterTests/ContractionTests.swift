@@ -37,6 +37,15 @@ import Testing
     #expect(try numbers("%a = constant dense [] : f32[0,2]\n%b = constant dense [1, 2] : f32[2,1]\n%r = dot %a, %b") == [])
   }
 
+  /// Bytes of either sign, whose products and sums do not wrap.
+  @Test func sumsOfBytesAreWide() throws {
+    let a = "%a = constant dense [[255, 255], [1, 2]] : u8[2,2]\n", b = "%b = constant dense [[-128, 127], [-128, 3]] : i8[2,2]\n"
+    #expect(try numbers(a + b + "%r = dot %a, %b {result = i32}") == [-65280, 33150, -384, 133])
+    #expect(try numbers(a + b + "%r = dot %b, %a {result = i32}") == [-32513, -32386, -32637, -32634])
+    let x = "%x = constant dense [[[255, 0, 255]]] : u8[1,1,3]\n", f = "%f = constant dense [[[-128, 5, -128]]] : i8[1,1,3]\n"
+    #expect(try numbers(x + f + "%r = convolution %x, %f {strides = [1], pads = [1, 1], result = i32}") == [1275, -65280, 1275])
+  }
+
   /// A convolution by its definition, element by element, channels first, any rank.
   private func reference(_ convolution: Convolution, _ x: Tensor, _ f: Tensor) throws -> [Double] {
     let types = try convolution.checkedResultTypes(for: [x.type, f.type])

@@ -41,6 +41,9 @@ public enum ElementType: UInt8, Sendable, Hashable, CaseIterable {
   /// Floating point narrower than f32: computed in f32 and rounded to the type after each function.
   public var isNarrowFloat: Bool { isFloatingPoint && byteCount < 4 }
 
+  /// u8 or i8: what sums of products of four are made of.
+  public var isByte: Bool { self == .u8 || self == .i8 }
+
   public var isSignedInteger: Bool {
     switch self {
     case .i8, .i16, .i32, .i64, .i4, .i2: true

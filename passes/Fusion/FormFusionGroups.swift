@@ -100,7 +100,7 @@ private struct FusionFormer {
       for use in graph.uses(of: result) where order[use.node] != nil { sink.formUnion(sinkOf(use.node, sinks)) }
       if !materialized.contains(result) {
         let price = cost[result] ?? 0
-        if sink.count > 1 && price > FusionCost.cheapEnoughToRepeat {
+        if sink.count > 1 && price > FusionCost.cheapEnoughToRepeat && !WideningOfBytes.isOne(result, graph) {
           keep(result, "\(sink.count) kernels read it, and it costs \(price) per element to repeat")
         } else if isBroadcastDear(result, price) {
           keep(result, "each element is read many times, and costs \(price)")
@@ -192,9 +192,10 @@ private struct FusionFormer {
 
   /// The operands that a node's template reads many times, seen through views.
   private func operandsThatNeedMemory(_ node: Node) -> [ValueID] {
-    switch node.operation {
+    if multipliesBytes(node) { return [keepsLastAxis(node.operands[0]) ? base(of: node.operands[0]) : node.operands[0], base(of: node.operands[1])] }
+    return switch node.operation {
     case is Convolution:
-      if let parts = concatenatedParts(node) { parts.map { part in sliceBase(of: part) } + [base(of: node.operands[1])] } else { node.operands.map { base(of: $0) } }
+      if let parts = concatenatedParts(node) { parts.map { part in sliceBase(of: part) } + [base(of: node.operands[1])] } else { node.operands.map { base(of: widenedBytes($0, by: node)) } }
     case is Dot: node.operands.map { base(of: $0) }
     case is ReduceWindow, is TopK, is TreeEnsemble: [base(of: node.operands[0])]
     case is Suppress: [base(of: node.operands[0]), base(of: node.operands[1])]
@@ -219,6 +220,41 @@ private struct FusionFormer {
     var value = value
     while let node = graph.producer(of: value), node.operation is Slice, regionOf[node.id] == nil { value = node.operands[0] }
     return value
+  }
+
+  /// True for sums of products of bytes, four of which one instruction takes where they are neighbours in the left operand's memory.
+  private func multipliesBytes(_ node: Node) -> Bool {
+    guard node.operation is Dot || node.operation is Convolution, node.operands.allSatisfy({ graph.type(of: $0).element.isByte }), graph.type(of: node.results[0]).element == .i32 else {
+      return false
+    }
+    return (node.operation as? Convolution)?.layout != .channelsFirst
+  }
+
+  /// True if neighbours along the last axis of a view are neighbours in memory.
+  private func keepsLastAxis(_ value: ValueID) -> Bool {
+    var value = value
+    while let node = graph.producer(of: value), FusionCost.isView(node.operation), regionOf[node.id] == nil {
+      let (source, result) = (graph.type(of: node.operands[0]).shape, graph.type(of: value).shape)
+      switch node.operation {
+      case let transpose as Transpose: guard transpose.permutation.last == transpose.permutation.count - 1 else { return false }
+      case let slice as Slice: guard slice.steps.last == 1 else { return false }
+      case is Reshape:
+        // Memory itself is contiguous under any shape; of a view the last axis may only be split.
+        let isMemory = graph.producer(of: node.operands[0]).map { !FusionCost.isView($0.operation) } ?? true
+        guard isMemory || source.extents.last.flatMap({ from in result.extents.last.map { from == $0 || from.modulo($0) == 0 } }) ?? false else { return false }
+      default: guard source.rank > 0, source.extents.last == result.extents.last, !(node.operation is Reverse) else { return false }
+      }
+      value = node.operands[0]
+    }
+    return true
+  }
+
+  /// The bytes that a convolution of each channel on its own converts as it reads them.
+  private func widenedBytes(_ value: ValueID, by node: Node) -> ValueID {
+    guard let convolution = node.operation as? Convolution, convolution.groups > 1, graph.type(of: node.operands[1]).shape[convolution.filterAxes(rank: graph.type(of: value).rank).input] == 1,
+      let (convert, operation) = graph.producer(of: value, as: Convert.self), !operation.keepsBits, graph.type(of: convert.operands[0]).element.isByte
+    else { return value }
+    return convert.operands[0]
   }
 
   private func base(of value: ValueID) -> ValueID {

@@ -54,6 +54,8 @@ enum FusionCost {
 
   /// A value that several kernels read is computed again in each up to this much arithmetic; above, it gets memory.
   static let cheapEnoughToRepeat = 2
+  /// The numbers that bytes stand for take up to so many nodes; they are computed again in each reader, as bytes are a quarter of the memory.
+  static let mostWideningNodes = 8
   /// The same for a value that one kernel reads many times over, through a broadcast.
   static let cheapEnoughToBroadcast = 8
   /// More nodes than this in one kernel only make it slow to compile.

@@ -40,6 +40,8 @@ struct FusionRegion {
     // Values that must still be read by something outside the region as it stands, with the number of such reads.
     var escaping: [ValueID: Int] = [anchor.results[0]: graph.useCount(of: anchor.results[0])]
     var candidates = Set(graph.uses(of: anchor.results[0]).map(\.node))
+    // Where the region could end with bytes.
+    var narrow: (members: Set<NodeID>, root: ValueID)?
     while let next = candidates.min(by: { (order[$0] ?? .max) < (order[$1] ?? .max) }), region.count < FusionCost.mostNodes {
       candidates.remove(next)
       guard order[next] != nil else { continue }
@@ -62,7 +64,12 @@ struct FusionRegion {
       if escaping.count == 1, let only = escaping.keys.first, isUsableRoot(only) {
         members = region
         root = only
+        if graph.type(of: only).element.byteCount == 1 { narrow = (region, only) }
       }
+    }
+    // Numbers that bytes stand for are computed where they are read: bytes are what goes to memory.
+    if let narrow, graph.type(of: root).element.byteCount > 1, members.count - narrow.members.count <= FusionCost.mostWideningNodes, WideningOfBytes.isOne(root, graph) {
+      (members, root) = narrow
     }
   }
 

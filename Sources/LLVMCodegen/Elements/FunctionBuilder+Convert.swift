@@ -59,6 +59,13 @@ extension FunctionBuilder {
       let word = cast(LLVMFPToSI, select(isNaN, 0, clamped), to: i32)
       return cast(LLVMTrunc, word, to: type.scalar)
     }
+    if to == .i32, x.type.scalar.raw == f32.raw {
+      // The intrinsic becomes scalar code for vectors.
+      let low = maximumOrSecond(real(-2_147_483_648, x.type), x)
+      let clamped = minimumOrSecond(real(2_147_483_520, x.type), low)
+      let word = cast(LLVMFPToSI, select(compare(LLVMRealUNO, x, x), 0, clamped), to: i32)
+      return select(compare(LLVMRealOGT, x, 2_147_483_520), integer(Int(Int32.max), word.type), word)
+    }
     return intrinsic(to.isSignedInteger ? "llvm.fptosi.sat" : "llvm.fptoui.sat", [type, x.type], [x])
   }
 }

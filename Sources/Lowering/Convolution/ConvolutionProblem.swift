@@ -8,8 +8,9 @@ struct ConvolutionProblem {
   let operation: Convolution
   let input: ValueID
   let filter: ValueID
-  /// Of the operands.
+  /// Of the input, and of the filter.
   let element: ElementType
+  let filterElement: ElementType
   let resultElement: ElementType
   let batch: Extent
   let groups: Int
@@ -44,7 +45,7 @@ struct ConvolutionProblem {
           inputDilation: operation.inputDilations[place], axis: place))
     }
     (anchor, self.operation, self.input, self.filter) = (node, operation, node.operands[0], node.operands[1])
-    element = input.element
+    (element, filterElement) = (input.element, filter.element)
     resultElement = result.element
     batch = input.shape[axes.batch]
     groups = operation.groups
@@ -89,16 +90,17 @@ struct ConvolutionProblem {
     return pieces
   }
 
-  /// True if neighbouring channels can be multiplied as pairs: they are neighbours in memory, and none is left over.
-  func hasPairs(_ emitter: ElementEmitter) -> Bool {
-    guard PairedSteps.group(of: element) == 2, resultElement == .f32, operation.layout == .channelsLast else { return false }
-    guard let channels = inputChannels.constant, channels % 2 == 0, channels > 0 else { return false }
+  /// How many channels can be multiplied together: they are neighbours in memory, and none is left over.
+  func group(_ emitter: ElementEmitter) -> Int {
+    let size = GroupedSteps.size(element, filterElement, result: resultElement)
+    guard size > 1, operation.layout == .channelsLast, let channels = inputChannels.constant, channels % size == 0, channels > 0 else { return 1 }
     let pieces = pieces(emitter.graph)
-    if pieces.isEmpty { return TileAccess.stride(of: input, along: inputRank - 1, emitter) == 1 }
-    return pieces.allSatisfy { piece in
+    if pieces.isEmpty { return TileAccess.stride(of: input, along: inputRank - 1, emitter) == 1 ? size : 1 }
+    let isWhole = pieces.allSatisfy { piece in
       let operand = emitter.graph.node(piece.node).operands[piece.operand]
-      return piece.start % 2 == 0 && piece.count % 2 == 0 && TileAccess.stride(of: operand, along: inputRank - 1, emitter) == 1
+      return piece.start % size == 0 && piece.count % size == 0 && TileAccess.stride(of: operand, along: inputRank - 1, emitter) == 1
     }
+    return isWhole ? size : 1
   }
 
   /// An index into the input or the result.
@@ -128,15 +130,15 @@ struct ConvolutionProblem {
     guard let position = fusion.body.inputs.firstIndex(of: source), let tensor = fusion.constants[position], let steps = steps.constant else { return nil }
     if operation.layout == .channelsLast {
       return PanelSource(
-        tensor: tensor, element: element, matrices: groups, steps: steps, columns: outputChannels, matrixStride: outputChannels, stepStride: groups * outputChannels, columnStride: 1)
+        tensor: tensor, element: filterElement, matrices: groups, steps: steps, columns: outputChannels, matrixStride: outputChannels, stepStride: groups * outputChannels, columnStride: 1)
     }
     return PanelSource(
-      tensor: tensor, element: element, matrices: groups, steps: steps, columns: outputChannels, matrixStride: outputChannels * steps, stepStride: 1, columnStride: steps)
+      tensor: tensor, element: filterElement, matrices: groups, steps: steps, columns: outputChannels, matrixStride: outputChannels * steps, stepStride: 1, columnStride: steps)
   }
 
   /// Estimated duration on one thread.
   func cycles(_ target: LoweringTarget) -> Extent {
-    let arithmetic = products.floorDivided(by: Extent((target.lanes >= 16 ? 16 : target.lanes * 2) * PairedSteps.group(of: element)))
+    let arithmetic = products.floorDivided(by: Extent((target.lanes >= 16 ? 16 : target.lanes * 2) * GroupedSteps.size(element, filterElement, result: resultElement)))
     return .maximum(arithmetic, (steps * Extent(groups * outputChannels)).floorDivided(by: 4))
   }
 }

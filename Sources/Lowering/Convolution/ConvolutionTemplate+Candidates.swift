@@ -31,14 +31,14 @@ extension ConvolutionTemplate {
 
   /// Neighbouring steps of the sum that are multiplied together.
   func group(_ problem: ConvolutionProblem, _ fusion: FusionLowering) -> Int {
-    problem.hasPairs(fusion.emitter().0) && problem.constantFilter(fusion) != nil ? 2 : 1
+    problem.constantFilter(fusion) == nil ? 1 : problem.group(fusion.emitter().0)
   }
 
   /// Every way that applies, with its cost. Nothing else decides.
   func candidates(_ problem: ConvolutionProblem, _ fusion: FusionLowering) -> [Candidate<Way>] {
     let (emitter, _) = fusion.emitter()
     let together = group(problem, fusion)
-    let sum = TileAccumulators.accumulator(of: problem.element)
+    let sum = TileAccumulators.accumulator(of: problem.resultElement)
     let tiledAxis = problem.operation.layout == .channelsLast ? problem.outer.count + 1 : problem.outer.count + 2
     let stride = TileAccess.stride(of: problem.input, along: tiledAxis, emitter).map { $0 &* problem.tiled.stride &* problem.element.byteCount }
     func shapes(_ rows: Int?) -> [TileShape] {
@@ -81,7 +81,7 @@ extension ConvolutionTemplate {
   }
 
   private func panelBytes(_ problem: ConvolutionProblem, _ shape: TileShape) -> Int {
-    shape.width &* problem.tapCount &* (problem.inputChannels.constant ?? 64) &* problem.element.byteCount
+    shape.width &* problem.tapCount &* (problem.inputChannels.constant ?? 64) &* problem.filterElement.byteCount
   }
 
   private func candidate(_ problem: ConvolutionProblem, _ way: Way, group: Int) -> Candidate<Way> {

@@ -49,7 +49,7 @@ struct ConvolutionTemplate {
     var (emitter, arguments) = fusion.emitter(reading: [fusion.body.outputs[0]], notThrough: packed == nil || needed.contains(problem.filter) ? [] : [problem.filter])
     var panels: Buffer?
     if let packed {
-      panels = emitter.builder.buffer("panels", problem.element, .read)
+      panels = emitter.builder.buffer("panels", problem.filterElement, .read)
       arguments.append(.packed(packed))
     }
     let output = emitter.builder.buffer("y", fusion.body.type(of: fusion.body.outputs[0]).element, .write)

@@ -115,7 +115,7 @@ struct ConvolutionTile {
     let groups = problem.inputChannels.floorDivided(by: Extent(together))
     let step = together == 1 ? problem.step(tap: number, channel: channel) : number * .of(groups) + channel
     let start = context.panels.map { ($0, context.layout.position(matrix: group, panel: panel, step: step, lane: .index(0), isTail: isTail)) }
-    return try tile.step(&emitter, rows: rows, split: split, panels: problem.operation.layout == .channelsLast ? start : nil, isPair: together == 2) { emitter, row throws(CompileError) in
+    return try tile.step(&emitter, rows: rows, split: split, panels: problem.operation.layout == .channelsLast ? start : nil, together: together) { emitter, row throws(CompileError) in
       let (outer, tiled) = position(row)
       let index = problem.index(batch: batch, outer: outer, tiled: tiled, channel: group * .of(problem.inputChannels) + channel * .index(together))
       return try emitter.element(problem.input, index)

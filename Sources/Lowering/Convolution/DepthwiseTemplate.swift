@@ -14,6 +14,7 @@ struct DepthwiseTemplate {
     let output = emitter.builder.buffer("y", fusion.body.type(of: fusion.body.outputs[0]).element, .write)
     arguments.append(.result(0))
     let epilogue = try TileEpilogue(graph: fusion.body, anchor: problem.anchor)
+    let sum = exactSum(problem, fusion)
     let channels = problem.groups * problem.outputChannels
     // Rows of few pixels are one tile each; wide kernels have fewer pixels, as everything along the row is unrolled.
     let most = max(1, min(mostPixels, 64 / max(1, problem.tiled.size)))
@@ -31,7 +32,7 @@ struct DepthwiseTemplate {
           statements += try SlidingTiles(phase: phase, most: most).loops(&emitter) { emitter, pixels, first, taps throws(CompileError) in
             [
               try emitter.loop("c", to: Extent(channels), .vectorized) { emitter, channel throws(CompileError) in
-                try tile(&emitter, problem, epilogue, output, pixels: pixels, phase, taps, at: (slice, outer, first, channel))
+                try tile(&emitter, problem, epilogue, output, pixels: pixels, phase, taps, sum: sum, at: (slice, outer, first, channel))
               }
             ]
           }
@@ -49,12 +50,27 @@ struct DepthwiseTemplate {
     fusion.kernels.append(LoweredKernel(kernel: kernel, arguments: arguments, note: note, flops: problem.products * 2))
   }
 
+  /// What the products of a window are summed up in. f32 sums up whole numbers below 2^24 exactly, in one instruction for each product; i32
+  /// takes two.
+  private func exactSum(_ problem: ConvolutionProblem, _ fusion: FusionLowering) -> ElementType {
+    guard problem.resultElement == .i32 else { return problem.resultElement }
+    var input = problem.input
+    if let (node, convert) = fusion.body.producer(of: input, as: Convert.self), !convert.keepsBits { input = node.operands[0] }
+    guard fusion.body.type(of: input).element.isByte else { return .i32 }
+    var largest = problem.filterElement.isByte ? 255 : Int.max
+    if problem.filterElement == .i32, let filter = problem.constantFilter(fusion)?.tensor {
+      largest = filter.withBytes { bytes in (0..<filter.count).reduce(0) { max($0, Int(bytes.loadUnaligned(fromByteOffset: $1 * 4, as: Int32.self).magnitude)) } }
+    }
+    let (total, overflow) = largest.multipliedReportingOverflow(by: 255 * max(1, problem.tapCount))
+    return !overflow && total < 1 << 24 ? .f32 : .i32
+  }
+
   private func tile(
     _ emitter: inout ElementEmitter, _ problem: ConvolutionProblem, _ epilogue: TileEpilogue, _ output: Buffer, pixels: Int,
-    _ phase: SlidingPhase, _ taps: SlidingTiles.Taps, at place: (batch: Expression, outer: [Expression], first: Expression, channel: Expression)
+    _ phase: SlidingPhase, _ taps: SlidingTiles.Taps, sum: ElementType, at place: (batch: Expression, outer: [Expression], first: Expression, channel: Expression)
   ) throws(CompileError) -> [Statement] {
     let source = problem.outputChannels == 1 ? place.channel : place.channel.dividedByIndex(.index(problem.outputChannels))
-    let tile = WindowTile(pixels: pixels, phase, from: place.first, of: problem.element, &emitter)
+    let tile = WindowTile(pixels: pixels, phase, from: place.first, of: sum, &emitter)
     var statements = tile.start
     statements += try outerTaps(&emitter, problem, place.outer, 0, [], []) { emitter, outerTaps, positions throws(CompileError) in
       try tile.row(&emitter, taps) { emitter, tap throws(CompileError) in
@@ -65,7 +81,7 @@ struct DepthwiseTemplate {
     }
     for pixel in 0..<pixels {
       let index = problem.index(batch: place.batch, outer: place.outer, tiled: phase.output(place.first + .index(pixel)), channel: place.channel)
-      statements += try epilogue.store(&emitter, at: index, tile.result(pixel, as: problem.resultElement), into: output)
+      statements += try epilogue.store(&emitter, at: index, tile.result(pixel, as: problem.resultElement == .i32 ? sum : problem.resultElement), into: output)
     }
     return statements
   }

@@ -7,8 +7,9 @@ struct DotProblem {
   let anchor: Node
   let left: ValueID
   let right: ValueID
-  /// Of the operands.
+  /// Of the left operand, and of the right one.
   let element: ElementType
+  let rightElement: ElementType
   let result: ElementType
   /// The leading axes, and their product.
   let batch: Shape
@@ -22,7 +23,7 @@ struct DotProblem {
     anchor = node
     (left, right) = (node.operands[0], node.operands[1])
     let (a, b) = (fusion.body.type(of: left), fusion.body.type(of: right))
-    element = a.element
+    (element, rightElement) = (a.element, b.element)
     result = fusion.body.type(of: node.results[0]).element
     batch = Shape(Array(a.shape.extents.dropLast(2)))
     slices = batch.elementCount
@@ -37,7 +38,7 @@ struct DotProblem {
 
   /// Estimated duration on one thread: multiply-adds, or reading the right operand from beyond the caches.
   func cycles(_ target: LoweringTarget) -> Extent {
-    let arithmetic = products.floorDivided(by: Extent((target.lanes >= 16 ? 16 : target.lanes * 2) * PairedSteps.group(of: element)))
+    let arithmetic = products.floorDivided(by: Extent((target.lanes >= 16 ? 16 : target.lanes * 2) * GroupedSteps.size(element, rightElement, result: result)))
     return .maximum(arithmetic, (slices * columns * steps).floorDivided(by: 4))
   }
 
@@ -49,16 +50,17 @@ struct DotProblem {
     return TileAccess.stride(of: right, along: axis, emitter) == 1 && TileAccess.stride(of: right, along: axis + 1, emitter) != 1
   }
 
-  /// True if neighbouring steps of the sum can be multiplied as pairs: they are neighbours in the left operand's memory.
-  func hasPairs(_ emitter: ElementEmitter) -> Bool {
-    PairedSteps.group(of: element) == 2 && result == .f32 && TileAccess.stride(of: left, along: batch.rank + 1, emitter) == 1
+  /// How many steps of the sum can be multiplied together: they are neighbours in the left operand's memory.
+  func group(_ emitter: ElementEmitter) -> Int {
+    let size = GroupedSteps.size(element, rightElement, result: result)
+    return size > 1 && TileAccess.stride(of: left, along: batch.rank + 1, emitter) == 1 ? size : 1
   }
 
   /// True if packing the right operand when the kernel runs pays: it is used by many rows, and either its columns
   /// are not contiguous or it is larger than the caches hold with its stride.
   func prefersScratch(_ emitter: ElementEmitter) -> Bool {
-    // Pairs are interleaved, which no operand is by itself.
-    if hasPairs(emitter) { return (self.rows.constant ?? 64) >= 4 }
+    // Groups of steps are interleaved, which no operand is by itself.
+    if group(emitter) > 1 { return (self.rows.constant ?? 64) >= 4 }
     let isContiguous = TileAccess.stride(of: right, along: batch.rank + 1, emitter) == 1
     let rows = rows.constant ?? 64
     if !isContiguous { return rows >= 4 }

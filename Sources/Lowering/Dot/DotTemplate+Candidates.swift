@@ -26,7 +26,7 @@ extension DotTemplate {
   /// Neighbouring steps of the sum that are multiplied together.
   func group(_ problem: DotProblem, _ right: Way.Right, _ emitter: ElementEmitter) -> Int {
     switch right {
-    case .packed, .scratch: problem.hasPairs(emitter) ? 2 : 1
+    case .packed, .scratch: problem.group(emitter)
     case .inPlace, .innerProducts: 1
     }
   }
@@ -39,7 +39,7 @@ extension DotTemplate {
     let (emitter, _) = fusion.emitter()
     let (rows, columns) = (problem.rows.constant, problem.columns.constant)
     let shapes = TileShape.candidates(
-      rows: rows, columns: columns, accumulator: TileAccumulators.accumulator(of: problem.element),
+      rows: rows, columns: columns, accumulator: TileAccumulators.accumulator(of: problem.result),
       strideBytes: TileAccess.stride(of: problem.left, along: problem.batch.rank, emitter).map { $0 &* problem.element.byteCount }, target)
     if fusion.constantPanels(of: problem.right, slices: problem.slices.constant ?? 0) != nil, problem.steps.isConstant, columns != nil {
       return shapes.flatMap { tiled(problem, .packed, $0, group: group(problem, .packed, emitter)) }
@@ -54,7 +54,7 @@ extension DotTemplate {
     let isContiguous = TileAccess.stride(of: problem.right, along: problem.batch.rank + 1, emitter) == 1
     var candidates: [Candidate<Way>] = []
     let together = group(problem, .scratch, emitter)
-    // Pairs lie side by side in no operand by itself.
+    // Groups of steps lie side by side in no operand by itself.
     if (together == 1 && isContiguous) || !problem.prefersScratch(emitter) {
       var wide: [TileShape] = []
       for shape in shapes.map({ TileShape.inPlace($0, rows: rows, columns: columns) }) where !wide.contains(shape) { wide.append(shape) }

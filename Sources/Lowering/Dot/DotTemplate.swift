@@ -28,7 +28,7 @@ struct DotTemplate {
       }
       try lowerTiles(&fusion, problem, way, layout, packed: .packed(packed), isShared: isShared)
     case .scratch:
-      let scratch = fusion.addScratch(problem.element, problem.slices * layout.matrixElements)
+      let scratch = fusion.addScratch(problem.rightElement, problem.slices * layout.matrixElements)
       try lowerPacking(&fusion, problem, layout, into: scratch)
       try lowerTiles(&fusion, problem, way, layout, packed: scratch, isShared: false)
     case .inPlace: try lowerTiles(&fusion, problem, way, layout, packed: nil, isShared: false)
@@ -39,7 +39,7 @@ struct DotTemplate {
     let panels = PanelLayout(steps: problem.steps, columns: problem.columns, shape: shape).panels
     return TileSchedule(
       slices: problem.slices, panels: panels, tiles: TileRows(problem.rows, most: shape.rows).count, tileRows: shape.rows, tileBytes: shape.rows * problem.bytesPerRow,
-      panelBytes: shape.width * (problem.steps.constant ?? 512) * problem.element.byteCount, cycles: problem.cycles(target), tilesPerBlock: tilesPerBlock, target: target)
+      panelBytes: shape.width * (problem.steps.constant ?? 512) * problem.rightElement.byteCount, cycles: problem.cycles(target), tilesPerBlock: tilesPerBlock, target: target)
   }
 
   private func lowerTiles(
@@ -58,7 +58,7 @@ struct DotTemplate {
     }
     var right = Right.inPlace(problem.right)
     if let packed {
-      right = .packed(emitter.builder.buffer("panels", problem.element, .read), isShared: isShared)
+      right = .packed(emitter.builder.buffer("panels", problem.rightElement, .read), isShared: isShared)
       arguments.append(packed)
     }
     let output = emitter.builder.buffer("y", fusion.body.type(of: fusion.body.outputs[0]).element, .write)
@@ -94,27 +94,31 @@ struct DotTemplate {
     func index(_ row: Int, _ lane: Expression) -> [Expression] { place.batch + [place.row + .index(row), first + lane] }
     let ahead = try TileAccumulators.prefetches(epilogue, &emitter, rows: rows, columns, steps: problem.steps, into: output, index)
     func reduce(_ emitter: inout ElementEmitter, _ tile: TileAccumulators) throws(CompileError) -> [Statement] {
-      func step(_ emitter: inout ElementEmitter, _ step: Expression, _ number: Int, isPair: Bool) throws(CompileError) -> [Statement] {
+      /// - Parameter behind: How far behind the first step of the group.
+      func step(_ emitter: inout ElementEmitter, _ step: Expression, behind: Expression = .index(0), _ number: Int, together: Int) throws(CompileError) -> [Statement] {
         var start: (Buffer, Expression)?
         if case .packed(let buffer, let isShared) = right {
           start = (buffer, layout.position(matrix: isShared ? .index(0) : place.slice, panel: place.panel, step: step, lane: .index(0), isTail: isTail))
         }
-        return try tile.step(&emitter, split: number, panels: start, isPair: isPair) { emitter, row throws(CompileError) in
-          try emitter.element(problem.left, place.batch + [place.row + .index(row), step * .index(layout.group)])
+        return try tile.step(&emitter, split: number, panels: start, together: together) { emitter, row throws(CompileError) in
+          try emitter.element(problem.left, place.batch + [place.row + .index(row), step * .index(layout.group) + behind])
         } right: { emitter, lane throws(CompileError) in
           switch right {
           case .packed(let buffer, let isShared):
-            .load(buffer, layout.position(matrix: isShared ? .index(0) : place.slice, panel: place.panel, step: step, lane: lane, isTail: isTail))
+            .load(buffer, layout.position(matrix: isShared ? .index(0) : place.slice, panel: place.panel, step: step, lane: lane, isTail: isTail) + behind)
           case .inPlace(let value): try emitter.element(value, place.batch + [step, first + lane])
           }
         }
       }
       let whole = try TileAccumulators.reduction(&emitter, over: groups, unroll: unroll, fullUpTo: 64 / max(4, rows * vectors)) { emitter, group, number throws(CompileError) in
-        try step(&emitter, group, number, isPair: layout.group == 2)
+        try step(&emitter, group, number, together: layout.group)
       }
-      if layout.group == 1 || problem.steps.modulo(2) == 0 { return whole }
-      return whole + (try TileAccumulators.reduction(&emitter, over: problem.steps.modulo(2), unroll: 1, fullUpTo: 1) { emitter, _, number throws(CompileError) in
-        try step(&emitter, .of(groups), number, isPair: false)
+      let rest = problem.steps.modulo(Extent(layout.group))
+      if rest == 0 { return whole }
+      // What is left over is multiplied step by step: behind the last element of the left operand there is nothing to read.
+      if let count = rest.constant { return whole + (try emitter.scoped { emitter throws(CompileError) in try step(&emitter, .of(groups), 0, together: count) }) }
+      return whole + (try TileAccumulators.reduction(&emitter, over: rest, unroll: 1, fullUpTo: 0) { emitter, behind, number throws(CompileError) in
+        try step(&emitter, .of(groups), behind: behind, number, together: 1)
       })
     }
     if epilogue.isCostly {
@@ -132,7 +136,7 @@ struct DotTemplate {
   /// A kernel that lays the right operand out in panels.
   private func lowerPacking(_ fusion: inout FusionLowering, _ problem: DotProblem, _ layout: PanelLayout, into scratch: LoweredKernel.Argument) throws(CompileError) {
     var (emitter, arguments) = fusion.emitter(reading: [problem.right])
-    let panels = emitter.builder.buffer("panels", problem.element, .write)
+    let panels = emitter.builder.buffer("panels", problem.rightElement, .write)
     arguments.append(scratch)
     let elements = (problem.slices * problem.steps * problem.columns).constant ?? .max
     let isParallel = target.threads > 1 && elements >= target.parallelThreshold
@@ -149,21 +153,23 @@ struct DotTemplate {
         case .runtime(let number): count = number
         }
         /// Lays out some steps of a group, side by side for each column.
-        func copy(_ emitter: inout ElementEmitter, group: Expression, steps: Int) throws(CompileError) -> [Statement] {
+        func copy(_ emitter: inout ElementEmitter, group: Expression, behind: Expression = .index(0), steps: Int) throws(CompileError) -> [Statement] {
           let n = Expression.variable(lane)
           let body = try emitter.scoped { emitter throws(CompileError) in
             let place = layout.position(matrix: index[0], panel: index[1], step: group, lane: n, isTail: isTail)
             return try (0..<steps).map { part throws(CompileError) in
-              let k = group * .index(layout.group) + .index(part)
-              return .store(panels, index: place + .index(part), value: try emitter.element(problem.right, batch + [k, index[1] * width + n]))
+              let k = group * .index(layout.group) + behind + .index(part)
+              return .store(panels, index: place + behind + .index(part), value: try emitter.element(problem.right, batch + [k, index[1] * width + n]))
             }
           }
           return [.loop(Loop(lane, to: count, kind: .vectorized, body: body))]
         }
         let groups = problem.steps.floorDivided(by: Extent(layout.group))
         let whole = try emitter.loop("k", to: groups) { emitter, group throws(CompileError) in try copy(&emitter, group: group, steps: layout.group) }
-        if layout.group == 1 || problem.steps.modulo(2) == 0 { return [whole] }
-        return [whole, try emitter.loop("k", to: problem.steps.modulo(2)) { emitter, _ throws(CompileError) in try copy(&emitter, group: .of(groups), steps: 1) }]
+        let rest = problem.steps.modulo(Extent(layout.group))
+        if rest == 0 { return [whole] }
+        if let count = rest.constant { return [whole] + (try copy(&emitter, group: .of(groups), steps: count)) }
+        return [whole, try emitter.loop("k", to: rest) { emitter, behind throws(CompileError) in try copy(&emitter, group: .of(groups), behind: behind, steps: 1) }]
       }
     }
     let kernel = emitter.builder.kernel(fusion.name("pack"), statements)

@@ -10,11 +10,11 @@ import Glibc
 /// panel step by step of the sum, so that a tile reads it from front to back.
 ///
 ///     [matrix][N / width][K][width], the last panel [K][tailWidth]
-///     [matrix][N / width][K / 2][width][2] where steps are multiplied as pairs; an odd one out is followed by a zero
+///     [matrix][N / width][K / g][width][g] where g steps are multiplied together; those left over are followed by zeros
 struct PanelLayout {
   /// Steps of the sum, and columns, of one matrix.
   let steps: Extent
-  /// Neighbouring steps that lie side by side: 1, or 2 for pairs.
+  /// Neighbouring steps that lie side by side: 1, 2 for pairs of bf16, 4 for bytes.
   let group: Int
   let columns: Extent
   let width: Int
@@ -104,7 +104,7 @@ struct PanelSource {
   /// The constant laid out for tiles. Rows are copied whole where they are contiguous, which runs at memory speed;
   /// otherwise square blocks are transposed.
   func packed(_ layout: PanelLayout) -> Tensor? {
-    if layout.group == 2 { return packedInPairs(layout) }
+    if layout.group > 1 { return packedInGroups(layout) }
     if element != tensor.element { return narrowed?.packed(layout) }
     guard let total = layout.matrixElements.constant, let count = elementCount(of: [matrices, total]) else { return nil }
     let size = tensor.element.byteCount

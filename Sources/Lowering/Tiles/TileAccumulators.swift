@@ -123,23 +123,25 @@ struct TileAccumulators {
   ///
   /// - Parameters:
   ///   - panels: Where the step's part of a packed right operand starts.
-  ///   - isPair: Multiplies what lies behind both elements, too.
+  ///   - together: So many neighbours in memory are multiplied on both sides.
   func step(
-    _ emitter: inout ElementEmitter, rows selected: [Int]? = nil, split: Int = 0, panels: (buffer: Buffer, position: Expression)? = nil, isPair: Bool = false,
+    _ emitter: inout ElementEmitter, rows selected: [Int]? = nil, split: Int = 0, panels: (buffer: Buffer, position: Expression)? = nil, together: Int = 1,
     left: (inout ElementEmitter, Int) throws(CompileError) -> Expression,
     right: (inout ElementEmitter, Expression) throws(CompileError) -> Expression
   ) throws(CompileError) -> [Statement] {
     func product(_ emitter: inout ElementEmitter, _ row: Int, _ lane: Expression) throws(CompileError) -> Statement {
       let (local, position) = (locals[row + (split % splits) * rows], self.lane == nil ? lane : Expression.index(0))
       let value = try left(&emitter, row), factor = try right(&emitter, lane)
-      var sum = Self.multiplyAdd(widened(value), widened(factor), .local(local, position))
-      if isPair { sum = Self.multiplyAdd(widened(try PairedSteps.neighbour(of: value)), widened(try PairedSteps.neighbour(of: factor)), sum) }
+      var sum = Expression.local(local, position)
+      for place in 0..<together {
+        sum = Self.multiplyAdd(widened(try GroupedSteps.neighbour(place, of: value)), widened(try GroupedSteps.neighbour(place, of: factor)), sum)
+      }
       return .assign(local, index: position, value: sum)
     }
     // Row by row, so that an element of the left operand is broadcast once for all its vectors.
     var statements: [Statement] = []
     if let panels, case .known(_, let computed) = columns, rows * computed * sum.byteCount >= Self.prefetchedTileBytes {
-      let line = 64 / panels.buffer.element.byteCount, elements = isPair ? computed * 2 : computed
+      let line = 64 / panels.buffer.element.byteCount, elements = computed * together
       for element in stride(from: 0, to: elements, by: line) {
         statements.append(.prefetch(panels.buffer, index: panels.position + .index(Self.stepsAhead * elements + element), forWriting: false))
       }

@@ -3,11 +3,12 @@ import TensorTypes
 /// Matrix products over leading batch axes.
 ///
 ///     %c = dot %a, %b : f32[12,128,64]
+///     %c = dot %u, %s {result = i32} : i32[128,64]
 ///
-/// - Operands: `a` [batch..., M, K]; `b` [batch..., K, N], same element type and batch axes.
+/// - Operands: `a` [batch..., M, K]; `b` [batch..., K, N], same element type and batch axes; with `result` i32 each is u8 or i8.
 /// - Result: [batch..., M, N]. Other arrangements are `transpose` and `reshape` around it.
 /// - Numerics: f32 is accumulated in f32, f16 and bf16 in f32, integers in their own width (wrapping).
-/// - `result`: f32 keeps the sum of f16 or bf16 products as it was accumulated.
+/// - `result`: f32 keeps the sum of f16 or bf16 products as it was accumulated; i32 that of products of bytes (wrapping).
 /// - Source: ONNX `MatMul`, `Gemm`, `Einsum`; `result` is `preferred_element_type` of StableHLO's `dot_general`.
 public struct Dot: Operation {
   /// The result's element type; nil means that of the operands.
@@ -24,7 +25,7 @@ public struct Dot: Operation {
     self.init(result: attributes["result"] == nil ? nil : try attributes.element("result"))
   }
   public func resultTypes(for operands: [TensorType]) throws(TypeError) -> [TensorType] {
-    try requireSameElement(operands)
+    try requireFactors(operands, result: result)
     let (a, b) = (operands[0].shape.extents, operands[1].shape.extents)
     guard a.count >= 2, a.count == b.count, a.dropLast(2) == b.dropLast(2), a[a.count - 1] == b[b.count - 2] else {
       throw TypeError("`dot` of \(operands[0]) and \(operands[1])", hint: "it takes [batch..., M, K] and [batch..., K, N]")
@@ -35,11 +36,18 @@ public struct Dot: Operation {
 }
 
 extension Operation {
+  /// Operands of one type, or bytes of either sign that are summed up in i32.
+  fileprivate func requireFactors(_ operands: [TensorType], result: ElementType?) throws(TypeError) {
+    if result == .i32, operands.allSatisfy({ $0.element.isByte }) { return }
+    try requireSameElement(operands)
+  }
+
   /// The element type of a contraction's result: that of its operands, or the wider one that they are accumulated in.
   fileprivate func resultElement(_ result: ElementType?, of operand: ElementType) throws(TypeError) -> ElementType {
     guard let result, result != operand else { return operand }
-    guard result == .f32, operand.isNarrowFloat else {
-      throw TypeError("`\(mnemonic)` of \(operand.name) cannot give \(result.name)", hint: "f32 is possible for narrower floating point")
+    guard (result == .f32 && operand.isNarrowFloat) || (result == .i32 && operand.isByte) else {
+      throw TypeError(
+        "`\(mnemonic)` of \(operand.name) cannot give \(result.name)", hint: "f32 is possible for narrower floating point, i32 for u8 and i8")
     }
     return result
   }
@@ -51,7 +59,7 @@ extension Operation {
 ///     %y = convolution %x, %f {strides = [1, 1], pads = [0, 0, 0, 0], layout = channels_last} : f32[1,56,56,64]
 ///
 /// - Operands, channels first: `input` [N, C, spatial...]; `filter` [O, C / groups, window...].
-///   Channels last: `input` [N, spatial..., C]; `filter` [window..., C / groups, O].
+///   Channels last: `input` [N, spatial..., C]; `filter` [window..., C / groups, O]. With `result` i32 each is u8 or i8.
 /// - `input_dilations` d puts d - 1 zeros between neighbours of the input before the window moves over it.
 /// - Source: ONNX `Conv` (a bias is an `add`); `ConvTranspose` with the filter flipped and its channel axes swapped.
 public struct Convolution: Operation {
@@ -100,7 +108,7 @@ public struct Convolution: Operation {
   }
 
   public func resultTypes(for operands: [TensorType]) throws(TypeError) -> [TensorType] {
-    try requireSameElement(operands)
+    try requireFactors(operands, result: result)
     let (input, filter) = (operands[0], operands[1])
     guard input.element.isNumber else { throw TypeError("`convolution` does not take \(input.element.name)") }
     guard input.rank >= 3, filter.rank == input.rank else { throw TypeError("`convolution` of \(input) by \(filter)") }
