@@ -54,6 +54,9 @@ struct CompileCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Write times, sizes and kernels as JSON; with --precision bf16 also the error against fp32 on random inputs.", valueName: "file"))
   var report: String?
 
+  @Flag(help: "Leave the error against fp32 out of --report: it takes a second compilation.")
+  var noErrorReport = false
+
   @OptionGroup(title: "Compilation") var arguments: CompileArguments
 
   func validate() throws {
@@ -95,7 +98,7 @@ struct CompileCommand: ParsableCommand {
     }
     var report = CompileReport(model, output: output, seconds: (ContinuousClock.now - start).seconds)
     if let path = self.report {
-      if arguments.precision != .fp32 { report.deviations = try deviations(of: model, options) }
+      if arguments.precision != .fp32, !noErrorReport { report.deviations = try deviations(of: model, options) }
       try OutputFile.write(report.json.text() + "\n", to: path)
     }
     if output != nil { print(([report.line] + (report.deviations?.lines ?? [])).joined(separator: "\n")) }
