@@ -1,7 +1,28 @@
-/// The words behind a verb on this process's command line.
+import GraphIR
+
+/// Words of command lines: of this process, and of variants.
 enum CommandWords {
-  /// With everything that stands for other words replaced by those.
-  static func expanded(_ words: [String]) throws -> [String] { CompileArguments.expanded(words) }
+  /// With everything that stands for other words replaced by those: recipes by their options, where the words say nothing else.
+  ///
+  /// - Parameter verbs: How many words are not options but say what to do; options go behind them.
+  static func expanded(_ words: [String], verbs: Int = 0) throws(CompileError) -> [String] {
+    var own: [String] = []
+    var recipes: [String] = []
+    var rest = CompileArguments.expanded(words)[...]
+    while let word = rest.popFirst() {
+      if word == "--recipe", let path = rest.popFirst() { recipes.append(path) } else if word.hasPrefix("--recipe=") { recipes.append(String(word.dropFirst("--recipe=".count))) } else {
+        own.append(word)
+        // A whole line of options is the value of this one.
+        if word == "--compare", let line = rest.popFirst() { own.append(line) }
+      }
+    }
+    if recipes.isEmpty { return own }
+    var given: [OptionTable.Given] = []
+    for path in recipes { given = Variant.merged(given, try RecipeFile(reading: path).given) }
+    let later = OptionTable.compilation.given(in: own)
+    let kept = given.filter { option in !later.contains { option.isReplaced(by: $0) } }
+    return own.prefix(verbs) + kept.map(\.word) + own.dropFirst(verbs)
+  }
 
   /// Of this process, as they were typed.
   static var typed: [String] { Array(CommandLine.arguments.dropFirst(2)) }

@@ -43,7 +43,7 @@ struct Variant: Sendable {
     guard let parts = CommandWords.split(options) else { throw ValidationError("variant '\(name)': a quote is not closed in \(options)") }
     var words: [String]
     do { words = try CommandWords.expanded(parts.filter { $0 != "baseline" }.map { Self.isRecipe($0) ? "--recipe=\($0)" : $0 }) } catch {
-      throw ValidationError("variant '\(name)': \(error)")
+      throw ValidationError("variant '\(name)': \(error.message)" + (error.hint.map { " (\($0))" } ?? ""))
     }
     if let word = words.first, !word.hasPrefix("-") {
       throw ValidationError("variant '\(name)': '\(word)' is no option, no recipe file (.yaml) and not `baseline`" + Self.advice(word))
