@@ -40,6 +40,7 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
   targets: [
     // Nouns.
@@ -86,7 +87,7 @@ let package = Package(
       name: "ingot",
       dependencies: [
         "TensorTypes", "GraphIR", "KernelIR", "Artifact", "Interpreter", "LLVMCodegen", "Runtime", "Passes", "Compiler", "CImageCodecs", "COpenBLAS",
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "ArgumentParser", package: "swift-argument-parser"), .product(name: "Yams", package: "Yams"),
       ]),
     .executableTarget(
       name: "ingot-runtime", dependencies: ["TensorTypes", "Artifact", "Runtime", "Serving"],

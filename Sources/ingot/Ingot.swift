@@ -26,7 +26,7 @@ import Runtime
 
   static func main() {
     do {
-      var command = try parseAsRoot(CompileArguments.expanded(Array(CommandLine.arguments.dropFirst())))
+      var command = try parseAsRoot(CommandWords.expanded(Array(CommandLine.arguments.dropFirst()), verbs: 1))
       try command.run()
     } catch {
       ProgressLine.clear()

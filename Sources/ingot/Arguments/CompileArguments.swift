@@ -7,6 +7,12 @@ import TensorTypes
 
 /// The options of every verb that compiles.
 struct CompileArguments: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Read options from a YAML file: their names as keys, such as precision: bf16, dim: {batch: 1}, disable: [fuse-attention], no-cache: true. Options on the command line win over it; its relative paths are relative to it.",
+      valueName: "recipe.yaml"))
+  var recipe: String?
+
   @Option(help: ArgumentHelp("The machine to compile for: native, x86-64-v2, x86-64-v3, x86-64-v4, or a CPU's name such as znver4.", valueName: "target"))
   var target = "native"
 

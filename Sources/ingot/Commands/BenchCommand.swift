@@ -19,13 +19,21 @@ struct BenchCommand: ParsableCommand {
         ingot bench model.onnx --profile --seconds 5
         ingot bench model.onnx --json result.json --yardstick
         ingot bench ./artifact --dim batch=8         # compiled with --dim batch=1,8,32
+        ingot bench model.onnx --compare 'bf16: --precision bf16' --compare 'small: --winograd off' --html report.html
+        ingot bench model.onnx --ablate --seconds 60 --json ablation.json --html ablation.html
+
+      --compare measures other compile options beside those of the command (the baseline), by turns in short slices: latency, runs
+      per second with all processors busy, size of the artifact, memory of its process, time to compile, error against fp32. A variant
+      is a line of options, with a name before it if you like; a recipe file (.yaml); or the word baseline.
+      --ablate leaves every pass out in turn, and adds them in turn to the least that compiles; it finds out which passes a model
+      cannot do without. Both compile without the object cache, in processes of their own: what fails there is a row, not the end.
       """)
 
   @Argument(help: ArgumentHelp("A model (.onnx, .ingot) or a compiled artifact.", valueName: "model"))
   var path: String
 
-  @Option(help: ArgumentHelp("How long to measure, after warming up.", valueName: "s"))
-  var seconds = 2.0
+  @Option(help: ArgumentHelp("How long to measure, after warming up (2; with --compare and --ablate for all variants together, a second for each).", valueName: "s"))
+  var seconds: Double?
 
   @Option(help: ArgumentHelp("Write the result as JSON; - means standard output, instead of the text.", valueName: "file"))
   var json: String?
@@ -36,14 +44,32 @@ struct BenchCommand: ParsableCommand {
   @Flag(help: "Measure OpenBLAS's matrix product too, for comparison.")
   var yardstick = false
 
+  @Option(
+    name: .customLong("compare"), parsing: .unconditionalSingleValue,
+    help: ArgumentHelp("Measure another way to compile the model beside this one, such as 'bf16: --precision bf16'. May be repeated.", valueName: "[name:] options"))
+  var compared: [String] = []
+
+  @Flag(help: "Measure what each pass gains: left out in turn, and added in turn to the least that compiles.")
+  var ablate = false
+
+  @Option(help: ArgumentHelp("Write a comparison as one HTML file, with plots and all figures.", valueName: "file"))
+  var html: String?
+
   @OptionGroup(title: "Inputs") var inputs: InputArguments
   @OptionGroup(title: "Compilation") var arguments: CompileArguments
 
   func validate() throws {
-    if !(seconds > 0 && seconds <= 86_400) { throw ValidationError("--seconds takes a number above 0, got \(seconds)") }
+    if let seconds, !(seconds > 0 && seconds <= 86_400) { throw ValidationError("--seconds takes a number above 0, got \(seconds)") }
+    let isComparison = ablate || !compared.isEmpty
+    if html != nil, !isComparison { throw ValidationError("--html shows a comparison: it needs --compare or --ablate") }
+    if isComparison, profile || yardstick { throw ValidationError("--profile and --yardstick measure one variant: leave them out with --compare and --ablate (whose HTML report has profiles)") }
   }
 
   func run() throws {
+    if ablate || !compared.isEmpty {
+      if ArtifactFile.isNamed(path) { throw ValidationError("--compare and --ablate compile: they need a model file, not an artifact") }
+      return try compare()
+    }
     let runnable = try RunnableModel(path: path, arguments, inputs: inputs)
     let manifest = runnable.model.manifest
     let tensors = try inputs.tensors(for: manifest, symbols: runnable.symbols(arguments))
@@ -51,7 +77,7 @@ struct BenchCommand: ParsableCommand {
     try session.prepare(tensors)
     let target = try runnable.compiled?.target ?? Target.host()
     let peak = try MachinePeak.measure(target: target, threads: session.threads)
-    let result = try Benchmark(length: .seconds(seconds)).run { () throws(RunError) in try session.invoke() }
+    let result = try Benchmark(length: .seconds(seconds ?? 2)).run { () throws(RunError) in try session.invoke() }
     let profile = profile ? try secondsPerStep(session) : nil
 
     let deviations = runnable.compiled == nil || arguments.precision == .fp32 ? nil : try arguments.deviations(path, runnable.options, try session.run(tensors), for: tensors)
@@ -60,6 +86,26 @@ struct BenchCommand: ParsableCommand {
       manifest: manifest, steps: Array(manifest.steps[session.steps]), calls: runnable.compiled.map { Array($0.program.calls[session.steps]) },
       variant: session.variant?.label, threads: session.threads, result: result, work: work, secondsPerStep: profile, peak: peak,
       sgemm: yardstick ? Yardstick.sgemm(threads: session.threads) : nil, deviations: deviations)
+    if json == "-" { return print(report.json.text()) }
+    if let json { try OutputFile.write(report.json.text() + "\n", to: json) }
+    print(report.text)
+  }
+
+  /// Variants, or passes, by turns.
+  private func compare() throws {
+    let given = OptionTable(Self.self).given(in: try CommandWords.expanded(CommandWords.typed)).filter { OptionTable.compilation.option(named: $0.option.name) != nil }
+    let own = OptionTable.compilation.given(in: given.map(\.word))
+    let variants = try compared.map { try Variant($0, base: own) }
+    let comparison = try Comparison(path: path, inputs: inputs, baseline: Variant(baseline: own), arguments: arguments, seconds: seconds)
+    defer { comparison.end() }
+    var ablation = ablate ? Ablation(comparison, given: own) : nil
+    var candidates = try ablation?.candidates() ?? [comparison.candidate(comparison.baseline)]
+    candidates += Variant.distinct(variants).map(comparison.candidate)
+    let findings = try comparison.measure(candidates)
+    let report = ComparisonReport(
+      path: path, command: "ingot bench " + CommandWords.quoted(CommandWords.typed), findings: findings, ablation: ablation,
+      machine: try MachineFacts.measure(threads: findings.threads))
+    if let html { try OutputFile.write(ComparisonPage(report).text, to: html) }
     if json == "-" { return print(report.json.text()) }
     if let json { try OutputFile.write(report.json.text() + "\n", to: json) }
     print(report.text)

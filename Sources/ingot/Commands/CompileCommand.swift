@@ -5,6 +5,7 @@ import GraphIR
 import KernelIR
 import LLVMCodegen
 import Passes
+import Runtime
 
 /// `compile`: a model file becomes an executable, a library, or text to read.
 struct CompileCommand: ParsableCommand {
@@ -20,6 +21,8 @@ struct CompileCommand: ParsableCommand {
         ingot compile classifier.onnx -o classifier --labels classes.txt
         ingot compile model.onnx -o libmodel.so --emit so        # and model.h, for C
         ingot compile model.onnx --emit graph                    # text, to standard output
+        ingot compile model.onnx -o model --precision bf16 --write-recipe model.yaml
+        ingot compile model.onnx -o model --recipe model.yaml    # the same again
       """)
 
   enum Emission: String, CaseIterable, ExpressibleByArgument {
@@ -53,6 +56,12 @@ struct CompileCommand: ParsableCommand {
 
   @Option(help: ArgumentHelp("Write times, sizes and kernels as JSON; with --precision bf16 also the error against fp32 on random inputs.", valueName: "file"))
   var report: String?
+
+  @Flag(help: "Leave the error against fp32 out of --report: it takes a second compilation.")
+  var noErrorReport = false
+
+  @Option(help: ArgumentHelp("Keep the options that were used in a file for --recipe.", valueName: "recipe.yaml"))
+  var writeRecipe: String?
 
   @OptionGroup(title: "Compilation") var arguments: CompileArguments
 
@@ -93,9 +102,14 @@ struct CompileCommand: ParsableCommand {
     case .llvm, .asm, .kernels: try write(text: try text(model.program, model.target))
     case .graph: break
     }
+    if let writeRecipe {
+      let given = OptionTable(Self.self).given(in: try CommandWords.expanded(CommandWords.typed)).filter { OptionTable.compilation.option(named: $0.option.name) != nil }
+      let recipe = try RecipeText(given, target: model.target.cpu, threads: options.threads ?? Allowance.cpus, model: path, path: writeRecipe)
+      try OutputFile.write(recipe.text, to: writeRecipe)
+    }
     var report = CompileReport(model, output: output, seconds: (ContinuousClock.now - start).seconds)
     if let path = self.report {
-      if arguments.precision != .fp32 { report.deviations = try deviations(of: model, options) }
+      if arguments.precision != .fp32, !noErrorReport { report.deviations = try deviations(of: model, options) }
       try OutputFile.write(report.json.text() + "\n", to: path)
     }
     if output != nil { print(([report.line] + (report.deviations?.lines ?? [])).joined(separator: "\n")) }

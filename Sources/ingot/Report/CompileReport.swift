@@ -72,7 +72,7 @@ struct CompileReport {
           model.records.map {
             .object([
               .init("name", .string($0.name)), .init("seconds", .number($0.seconds)), .init("nodes_before", .integer($0.nodesBefore)),
-              .init("nodes_after", .integer($0.nodesAfter)),
+              .init("nodes_after", .integer($0.nodesAfter)), .init("changed", .bool($0.hasChanged)),
             ])
           })),
       .init(

@@ -1,0 +1,102 @@
+import Artifact
+import Foundation
+import Runtime
+import TensorTypes
+
+/// A variant that was made into an artifact, by a compiler in a process of its own: what fails or crashes there is a row of the
+/// comparison and not its end. What runs is what would be shipped.
+struct VariantBuild {
+  struct Failure: Error, Sendable {
+    var message: String
+  }
+
+  /// What one pass did in all its runs.
+  struct PassEffect: Sendable {
+    var name: String
+    var seconds = 0.0
+    var nodesBefore: Int
+    var nodesAfter: Int
+    var hasChanged: Bool
+  }
+
+  let variant: Variant
+  let model: Runtime.Model
+  /// All bytes of the file: code, weights, and what serves them.
+  let artifactBytes: Int
+  let weightsBytes: Int
+  let codeBytes: Int
+  /// Stages of the compilation, without the start of the process and without writing the file. No cached objects.
+  let compileSeconds: Double
+  let stages: [(name: String, seconds: Double)]
+  let compilePeakBytes: Int
+  let passes: [PassEffect]
+  /// How each kernel call was written, and why.
+  let notes: [String]
+  /// Error of each layer, where the variant computes in lower precision and says it.
+  let layers: JSON?
+  /// Equal for variants whose code and constants are the same bytes.
+  let identity: String
+
+  private let artifactPath: String
+
+  /// Compiles.
+  ///
+  /// - Parameter folder: For the artifact, until `discardFile`.
+  init(_ variant: Variant, of path: String, in folder: ScratchFolder) throws(Failure) {
+    self.variant = variant
+    let base = folder.file("variant-\(UInt64.random(in: 0 ... .max))")
+    let report = base + ".json"
+    artifactPath = base
+    defer { unlink(report) }
+    let child: ChildProcess
+    let fixed = ["--no-cache", "--no-error-report", "--output", base, "--report", report]
+    do { child = try ChildProcess.run(ChildProcess.own, ["compile", path] + variant.words.filter { $0 != "--no-cache" } + fixed, folder: folder.path) } catch { throw Failure(message: error.localizedDescription) }
+    guard child.status == 0 else { throw Failure(message: child.failure) }
+    do {
+      let json = try JSON(parsing: [UInt8](Data(contentsOf: URL(fileURLWithPath: report))))
+      let reader = try ArtifactReader(path: base)
+      model = try Runtime.Model(artifact: reader)
+      artifactBytes = reader.fileBytes
+      identity = "\(reader.codeDigest) \(reader.constantsDigest)"
+      weightsBytes = json["weights_bytes"]?.integer ?? 0
+      codeBytes = json["code_bytes"]?.integer ?? 0
+      stages = (json["stages"]?.array ?? []).map { ($0["name"]?.string ?? "", $0["seconds"]?.double ?? 0) }
+      compileSeconds = stages.reduce(0) { $0 + $1.seconds }
+      passes = Self.effects(json)
+      notes = (json["kernels"]?.array ?? []).map { $0["note"]?.string ?? "" }
+      layers = json["layers"].flatMap { $0.array?.isEmpty ?? true ? nil : $0 }
+      compilePeakBytes = child.peakMemoryBytes
+    } catch { throw Failure(message: "\(error)") }
+  }
+
+  /// What is loaded stays mapped.
+  func discardFile() { unlink(artifactPath) }
+
+  /// The most memory that the artifact has in use in a process of its own, for one run with these inputs.
+  ///
+  /// Also the proof that it runs: what is miscompiled may end a process.
+  ///
+  /// - Parameter inputs: `NAME=FILE` for each input.
+  func residentBytes(inputs: [String], threads: Int, in folder: ScratchFolder) throws(Failure) -> Int {
+    let child: ChildProcess
+    do { child = try ChildProcess.run(artifactPath, ["run", "--threads", "\(threads)"] + inputs.flatMap { ["--input", $0] }, folder: folder.path, seconds: 600) } catch {
+      throw Failure(message: error.localizedDescription)
+    }
+    guard child.status == 0 else { throw Failure(message: "its run failed: " + child.failure) }
+    return child.peakMemoryBytes
+  }
+
+  private static func effects(_ json: JSON) -> [PassEffect] {
+    var effects: [PassEffect] = []
+    for record in json["passes"]?.array ?? [] {
+      guard let name = record["name"]?.string, let before = record["nodes_before"]?.integer, let after = record["nodes_after"]?.integer else { continue }
+      let hasChanged = record["changed"]?.bool ?? (before != after)
+      let place = effects.firstIndex { $0.name == name } ?? effects.endIndex
+      if place == effects.endIndex { effects.append(PassEffect(name: name, nodesBefore: before, nodesAfter: before, hasChanged: false)) }
+      effects[place].seconds += record["seconds"]?.double ?? 0
+      effects[place].nodesAfter += after - before
+      effects[place].hasChanged = effects[place].hasChanged || hasChanged
+    }
+    return effects
+  }
+}

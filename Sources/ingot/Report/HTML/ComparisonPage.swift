@@ -1,0 +1,216 @@
+import Artifact
+import Compiler
+import Foundation
+import Runtime
+
+/// A comparison as one HTML file.
+struct ComparisonPage {
+  private let report: ComparisonReport
+
+  init(_ report: ComparisonReport) { self.report = report }
+
+  var text: String {
+    let name = URL(fileURLWithPath: report.path).lastPathComponent
+    let kind = report.ablation == nil ? "ways to compile" : "what each pass gains in"
+    var content: [Markup] = [
+      .tag("h1", "\(report.ablation == nil ? "Ways to compile" : "What each pass gains:") \(name)"),
+      .tag("p", ["class": "sub"], "\(report.machine.date), \(report.machine.processor), \(report.inputs.joined(separator: ", ")), \(threads)"),
+      ReportPage.cards(summary),
+    ]
+    content += gains + scatter + accumulated + profile + layers + tables + [origin]
+    return ReportPage(title: "\(kind) \(name)", content: content).text
+  }
+
+  private var threads: String { "\(report.machine.threads) thread\(report.machine.threads == 1 ? "" : "s")" }
+  private var baseline: VariantResult.Figures? { report.baseline?.figures }
+
+  /// Those that were measured, the baseline not among them.
+  private var others: [(result: VariantResult, figures: VariantResult.Figures)] {
+    (report.named + report.choices).compactMap { result in result.figures.map { (result, $0) } }
+  }
+
+  private var summary: [(figure: String, meaning: String)] {
+    guard let baseline else { return [] }
+    var cards = [(Quantity.time(baseline.latency.median), "baseline: median of one run, spread \(Quantity.percent(baseline.latency.spread))")]
+    if let best = others.max(by: { $0.figures.gain.median < $1.figures.gain.median }), best.figures.isSameAs == nil, best.figures.gain.median > 1 {
+      cards.append((ComparisonReport.times(best.figures.gain.median), "faster: \(best.result.variant.name) (\(Quantity.time(best.figures.latency.median)), error \(ComparisonReport.error(best.figures)))"))
+    }
+    if report.ablation == nil, let small = others.min(by: { $0.figures.artifactBytes < $1.figures.artifactBytes }), small.figures.artifactBytes < baseline.artifactBytes {
+      cards.append((Quantity.bytes(small.figures.artifactBytes), "smallest artifact: \(small.result.variant.name) (baseline \(Quantity.bytes(baseline.artifactBytes)))"))
+    }
+    if let least = report.rows({ $0 == .least }).first?.figures {
+      cards.append((ComparisonReport.times(least.gain.inverted.median), "faster by all passes together than the least that compiles (\(Quantity.time(least.latency.median)))"))
+    }
+    if let worth = report.leftOut.compactMap({ result in result.figures.map { (result, $0) } }).min(by: { $0.1.gain.median < $1.1.gain.median }), case .without(let pass) = worth.0.variant.role {
+      cards.append((ComparisonReport.times(worth.1.gain.inverted.median), "slower without \(pass), which gains most"))
+    }
+    cards.append((Quantity.bytes(baseline.artifactBytes), "artifact of the baseline; \(Quantity.bytes(baseline.residentBytes)) of memory while it runs"))
+    return cards
+  }
+
+  // MARK: Gains
+
+  private var gains: [Markup] {
+    if report.ablation == nil || !report.named.isEmpty { return [variantGains] + (report.ablation == nil ? [] : [passGains]) }
+    return [passGains]
+  }
+
+  private var variantGains: Markup {
+    let rows = ([report.baseline].compactMap { $0 } + report.named).compactMap { result -> RowChart.Row? in
+      guard let figures = result.figures else { return nil }
+      let isBase = result.variant.role == .baseline
+      return RowChart.Row(
+        label: result.variant.name, title: "\(result.variant.name): \(Quantity.time(figures.latency.median)), \(ComparisonReport.times(figures.gain.median)) \(result.variant.line)",
+        bars: [
+          RowChart.Bar(
+            value: figures.latency.median * 1e3, range: figures.latency.quantile(0.25) * 1e3...max(figures.latency.quantile(0.25), figures.latency.quantile(0.75)) * 1e3,
+            text: isBase ? Quantity.time(figures.latency.median) : "\(Quantity.time(figures.latency.median))  \(ComparisonReport.times(figures.gain.median))", style: isBase ? "soft" : figures.gain.median >= 1 ? "good" : "bad")
+        ])
+    }
+    return ReportPage.section(
+      "Latency of each variant", "The median of one run; the line through a bar's end is the middle half of all runs. Behind it: how many times faster than the baseline, measured by turns.",
+      [
+        ReportPage.figure(
+          RowChart(rows: rows, origin: 0, isLogarithmic: false, axis: "median of one run, ms", format: Self.plain, label: "Latency of each variant").markup,
+          legend: [("soft", "baseline"), ("good", "faster"), ("bad", "slower")])
+      ])
+  }
+
+  private var passGains: Markup {
+    let rows = (report.leftOut + report.choices).sorted { ($0.figures?.gain.median ?? 0) < ($1.figures?.gain.median ?? 0) }.compactMap { result -> RowChart.Row? in
+      guard let figures = result.figures else { return nil }
+      let ratio = figures.gain.inverted
+      let label = if case .without(let pass) = result.variant.role { pass } else { result.variant.name }
+      // Within the noise of the measurement a pass neither gains nor costs.
+      let isClear = ratio.lower > 1 || ratio.upper < 1
+      return RowChart.Row(
+        label: label, title: "\(result.variant.name): \(Quantity.time(figures.latency.median)), \(ComparisonReport.times(ratio.median)) the baseline's time (\(ComparisonReport.quartiles(ratio)))",
+        bars: [
+          RowChart.Bar(
+            value: ratio.median, range: ratio.lower...max(ratio.lower, ratio.upper), text: figures.isSameAs == nil ? Self.percentage(ratio.median) : "same code",
+            style: !isClear ? "soft" : ratio.median >= 1 ? "good" : "bad")
+        ])
+    }
+    return ReportPage.section(
+      "Each pass left out in turn",
+      "How much longer the model takes without the pass, everything else on: to the right the pass gains, to the left it costs. The line through a bar's end is the middle half of the rounds, in each of which every variant was measured once.",
+      [
+        ReportPage.figure(
+          RowChart(rows: rows, origin: 1, isLogarithmic: nil, axis: "time without it / time of the baseline", format: Self.ratio, label: "Gain of each pass").markup,
+          legend: [("good", "gains"), ("bad", "costs"), ("soft", "within the noise")])
+      ])
+  }
+
+  private var accumulated: [Markup] {
+    let steps = report.addedInTurn
+    guard let ablation = report.ablation, !steps.isEmpty else { return [] }
+    var rows: [RowChart.Row] = []
+    var before: VariantResult?
+    for step in steps {
+      guard let figures = step.figures else { continue }
+      let gain = ComparisonReport.gain(of: step, .step, after: before)
+      let isNoise = gain.map { $0.lower <= 1 && $0.upper >= 1 } ?? false
+      rows.append(
+        RowChart.Row(
+          label: step.variant.name, title: "\(step.variant.name): \(Quantity.time(figures.latency.median))",
+          bars: [
+            RowChart.Bar(
+              value: figures.latency.median * 1e3, range: figures.latency.quantile(0.25) * 1e3...max(figures.latency.quantile(0.25), figures.latency.quantile(0.75)) * 1e3,
+              text: Quantity.time(figures.latency.median), style: gain == nil || isNoise ? "soft" : (gain?.median ?? 1) >= 1 ? "good" : "bad")
+          ]))
+      before = step
+    }
+    return [
+      ReportPage.section(
+        "Passes added in turn", "From the least that compiles (\(ablation.leastPasses.joined(separator: ", "))) to all: the time with this pass and all above it.",
+        [
+          ReportPage.figure(
+            RowChart(rows: rows, origin: 0, isLogarithmic: false, axis: "median of one run, ms", format: Self.plain, label: "Time with passes added in turn").markup,
+            legend: [("good", "faster than one step before"), ("bad", "slower"), ("soft", "no clear difference")])
+        ])
+    ]
+  }
+
+  // MARK: Latency and accuracy
+
+  private var scatter: [Markup] {
+    let usesAccuracy = report.hasAccuracy
+    let points = report.results.compactMap { result -> ScatterChart.Point? in
+      guard let figures = result.figures, figures.isSameAs == nil, figures.error.isFinite || usesAccuracy else { return nil }
+      let y = usesAccuracy ? (figures.accuracy?.top1Share ?? 0) * 100 : figures.error
+      let (shape, style): (Drawing.Shape, String) =
+        switch result.variant.role {
+        case .baseline: (.diamond, "two")
+        case .named: (.circle, "one")
+        case .choice: (.square, "one")
+        case .without: (.circle, "soft")
+        case .least, .added: (.triangle, "three")
+        }
+      return ScatterChart.Point(
+        x: figures.latency.median * 1e3, y: y, label: result.variant.name,
+        title: "\(result.variant.name): \(Quantity.time(figures.latency.median)), \(usesAccuracy ? String(format: "%.1f %%", y) : "error \(ComparisonReport.error(figures))")", shape: shape, style: style)
+    }
+    guard points.count > 1 else { return [] }
+    var legend: [(style: String, text: String)] = [("two", "◆ baseline")]
+    if !report.named.isEmpty { legend.append(("one", "● variants")) }
+    if !report.choices.isEmpty { legend.append(("one", "■ other choices")) }
+    if !report.leftOut.isEmpty { legend.append(("soft", "● a pass left out")) }
+    if !report.addedInTurn.isEmpty { legend.append(("three", "▲ passes added in turn")) }
+    let title = usesAccuracy ? "Latency and accuracy" : "Latency and error"
+    var about = "The dashed line joins the variants that no other one beats in both (the Pareto front)."
+    if !usesAccuracy { about += " Errors are relative to fp32 without Winograd's method, for the same inputs; 0 means the same bits." }
+    let format: (Double) -> String = { usesAccuracy ? Self.plain($0) : Self.power($0) }
+    let chart = ScatterChart(
+      points: points, xAxis: "median of one run, ms", yAxis: usesAccuracy ? "right answers (top 1), %" : "error to fp32: relative L2", xFormat: Self.plain,
+      yFormat: format, higherIsBetter: usesAccuracy, isLogarithmic: !usesAccuracy, namesAll: points.count <= 24, label: title)
+    return [ReportPage.section(title, about, [ReportPage.figure(chart.markup, legend: legend)])]
+  }
+
+  // MARK: Kernels
+
+  /// Before and after: the baseline and the fastest variant; for passes alone, the least that compiles and the baseline.
+  private var profile: [Markup] {
+    guard let baseline else { return [] }
+    let before: (String, VariantResult.Figures), after: (String, VariantResult.Figures)
+    if let best = others.filter({ $0.figures.isSameAs == nil && $0.result.variant.role == .named }).max(by: { $0.figures.gain.median < $1.figures.gain.median }) {
+      (before, after) = (("baseline", baseline), (best.result.variant.name, best.figures))
+    } else if let least = report.rows({ $0 == .least }).first?.figures {
+      (before, after) = (("least that compiles", least), ("baseline", baseline))
+    } else { return [] }
+    return [KernelComparison(before: before, after: after).section]
+  }
+
+  /// Errors of single layers, where a variant has them.
+  private var layers: [Markup] {
+    report.results.compactMap { result in
+      result.figures?.layers.flatMap { LayerErrors($0) }.map { $0.section("Error of each layer: \(result.variant.name)") }
+    }
+  }
+
+  // MARK: Tables
+
+  private var tables: [Markup] {
+    let table = ReportTables(report)
+    return [ReportPage.section("All figures", ComparisonReport.legend(clients: baseline?.clients ?? 1), [table.variants] + table.failures)] + table.passes
+  }
+
+  private var origin: Markup {
+    let peak = report.machine.peak
+    let facts: [(String, String)] = [
+      ("processor", "\(report.machine.processor) (compiled for \(report.machine.cpu)), \(report.machine.processors) for this process"),
+      ("memory", Quantity.bytes(report.machine.memoryBytes)),
+      ("peak", "\(Quantity.significant(peak.flops / 1e9)) GFLOP/s of fp32 multiply-adds on \(threads), measured in this run with code of the same generator"),
+      ("bandwidth", "\(Quantity.significant(peak.bandwidth / 1e9)) GB/s read from memory on \(threads), measured in this run"), ("tool", "ingot \(ingotVersion)"),
+    ]
+    return ReportPage.section(
+      "Where the figures come from", "Variants alternate in short slices of one run of the tool, so that what disturbs the machine for a while disturbs all of them. Each was compiled in a process of its own and measured as the artifact that would be shipped.",
+      [.tag("dl", [:], facts.flatMap { [.tag("dt", $0.0), .tag("dd", $0.1)] }), .tag("p", ["class": "about"], "The same again:"), .tag("pre", [:], [.tag("code", report.command)])])
+  }
+
+  // MARK: Numbers
+
+  static func plain(_ value: Double) -> String { String(format: abs(value) >= 1000 ? "%.0f" : "%.4g", value) }
+  static func power(_ value: Double) -> String { String(format: "%.0e", value) }
+  static func ratio(_ value: Double) -> String { String(format: "%.4g×", value) }
+  static func percentage(_ ratio: Double) -> String { ratio >= 3 ? String(format: "%.1f×", ratio) : String(format: "%+.1f %%", (ratio - 1) * 100) }
+}

@@ -1,0 +1,63 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// `--recipe` and `--write-recipe`.
+@Suite("command line: recipes") struct RecipeTests {
+  private let model = Tool.examples + "/iris/iris.onnx"
+
+  /// The digest of an artifact's contents would do as well; equal bytes say it plainer.
+  private func artifact(_ folder: TemporaryFolder, _ name: String, _ arguments: [String]) throws -> [UInt8] {
+    let result = try Tool.run(Tool.folder + "/ingot", ["compile", model, "-o", folder.file(name), "--name", "iris"] + arguments)
+    #expect(result.status == 0, "\(result.errors)")
+    return folder.read(name)
+  }
+
+  @Test func saysWhatOptionsSay() throws {
+    let folder = TemporaryFolder()
+    folder.write(Array("# what is served\ndim: {batch: 1}\nthreads: 1\ndisable: [fuse-attention, channels-last]\nno-cache: true\nwinograd: \"off\"\n".utf8), to: "recipe.yaml")
+    let options = ["--dim", "batch=1", "--threads", "1", "--disable", "fuse-attention", "--disable", "channels-last", "--winograd", "off"]
+    #expect(try artifact(folder, "a", ["--recipe", folder.file("recipe.yaml")]) == artifact(folder, "b", options))
+    // The command line wins, name by name.
+    #expect(try artifact(folder, "c", ["--recipe=" + folder.file("recipe.yaml"), "--dim", "batch=3"]) == artifact(folder, "d", ["--dim", "batch=3"] + options.dropFirst(2)))
+  }
+
+  @Test func repeatsWhatWasWritten() throws {
+    let folder = TemporaryFolder()
+    let first = try artifact(folder, "a", ["--dim", "batch=1,8", "--threads", "1", "--disable", "sink-reshapes", "--write-recipe", folder.file("kept.yaml")])
+    let text = String(decoding: folder.read("kept.yaml"), as: UTF8.self)
+    for line in ["batch: 1,8", "disable: [sink-reshapes]", "threads: 1", "target: "] { #expect(text.contains(line), "\(text)") }
+    #expect(try artifact(folder, "b", ["--recipe", folder.file("kept.yaml")]) == first)
+  }
+
+  @Test func verbsReadIt() throws {
+    let folder = TemporaryFolder()
+    folder.write(Array("dim: {batch: 3}\nthreads: 1\n".utf8), to: "recipe.yml")
+    let data = Tool.examples + "/iris/test_data_set_0"
+    #expect(try Tool.ingot("verify", model, data, "--recipe", folder.file("recipe.yml")).status == 0)
+    let bench = try Tool.ingot("bench", model, "--recipe", folder.file("recipe.yml"), "--seconds", "0.05")
+    #expect(bench.status == 0 && bench.output.contains("1 thread "), "\(bench.output)\(bench.errors)")
+  }
+
+  @Test(arguments: [
+    ("threads: 1\npresicion: bf16\n", "recipe.yaml:2: unknown option `presicion`", "did you mean `precision`?"), ("tune_cache: a\n", "recipe.yaml:1: unknown option `tune_cache`", "did you mean `tune-cache`?"),
+    ("dim: {batch: 1}\nthreads: many\n", "recipe.yaml:2: The value 'many' is invalid", ""), ("no-cache: perhaps\n", "recipe.yaml:1: `no-cache` takes true or false", ""),
+    ("precision: [bf16]\n", "recipe.yaml:1: `precision` takes one value, not a list", ""), ("threads: {a: 1}\n", "`threads` takes one value, not a mapping", ""), ("threads:\n", "`threads` has no value", ""),
+    ("- threads\n", "a recipe is a mapping of options", ""), ("threads: 1\nthreads: 2\n", "given twice: threads", ""), ("dim: {batch: 0}\n", "recipe.yaml:1: The value 'batch=0' is invalid", ""),
+    ("recipe: other.yaml\n", "a recipe cannot name another one", ""), ("a: [\n", "recipe.yaml:", ""),
+  ]) func mistakesHaveALine(_ text: String, _ message: String, _ hint: String) throws {
+    let folder = TemporaryFolder()
+    folder.write(Array(text.utf8), to: "recipe.yaml")
+    let result = try Tool.ingot("run", model, "--recipe", folder.file("recipe.yaml"))
+    #expect(result.status == 2 && result.errors.contains(message) && result.errors.contains(hint), "\(result.status) \(result.errors)")
+  }
+
+  /// Paths are relative to the recipe, wherever the tool is started.
+  @Test func pathsAreRelativeToTheFile() throws {
+    let folder = TemporaryFolder()
+    folder.write(Array("tune-cache: sub/answers.json\n".utf8), to: "recipe.yaml")
+    let result = try Tool.ingot("run", model, "--recipe", folder.file("recipe.yaml"))
+    #expect(result.status == 2 && result.errors.contains(folder.path + "/sub/answers.json"), "\(result.errors)")
+    #expect(try Tool.ingot("run", model, "--recipe", folder.file("nowhere.yaml")).errors.contains("cannot read the recipe"))
+  }
+}
