@@ -37,6 +37,8 @@ public struct CompileOptions: Sendable {
   public var precision = Precision.fp32
   /// Samples to learn from, where something asked for needs them.
   public var calibration: CalibrationOptions?
+  /// Integers in place of floating point; nil leaves the model's numbers alone.
+  public var quantization: QuantizationOptions?
   public var passes = PassOptions()
   /// `seconds` and `memory` are for the caller to watch over.
   public var limits = CompileLimits()
@@ -50,14 +52,6 @@ public struct CompileOptions: Sendable {
   public var labels: [String] = []
 
   public init() {}
-
-  /// The same model with the numbers that its file holds, in fp32.
-  public var exact: CompileOptions {
-    var options = self
-    options.precision = .fp32
-    options.calibration = nil
-    return options
-  }
 
   /// What the command line uses: `INGOT_CACHE`, or `ingot` in `XDG_CACHE_HOME` or `~/.cache`; nil if `INGOT_CACHE` is `off`.
   public static var usualCacheFolder: String? { ObjectCache.usualFolder() }

@@ -11,6 +11,8 @@ import TensorTypes
 public struct CompiledModel: Sendable {
   /// As loaded.
   public let source: Graph
+  /// The model with its numbers changed, in the portable form; nil where nobody asked for that.
+  public let revision: Revision?
   /// After the last graph pass: fusions.
   public let graph: Graph
   public let program: KernelProgram

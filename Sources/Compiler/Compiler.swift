@@ -21,6 +21,8 @@ public struct Compiler: Sendable {
 
   public let options: CompileOptions
   private let progress: @Sendable (Progress) -> Void
+  /// Where stages of work report to.
+  var report: @Sendable (Progress) -> Void { progress }
   private let print: @Sendable (String) -> Void
 
   /// - Parameters:
@@ -92,6 +94,7 @@ public struct Compiler: Sendable {
     progress(Progress(stage: "load"))
     var graph = try load(path)
     progress(Progress(stage: "passes"))
+    if options.changesModel { graph = try revise(graph, fixed: try fixedInputs(path)).graph }
     var runner = PassRunner<Graph>(options: options.passes, write: print)
     try runner.run(.portable.replacing(constantFolding(within: options.limits.folding)), on: &graph)
     return graph
@@ -108,6 +111,8 @@ public struct Compiler: Sendable {
     public var records: [PassRecord]
     /// What `--tune` did; nil without it.
     public var tuning: TuningReport?
+    /// The model with its numbers changed; nil where nobody asked for that.
+    public var revision: Revision?
     var clock: StageClock
     /// Which inputs and outputs are elements of sequences and optionals.
     var structures: (inputs: [Manifest.Structure], outputs: [Manifest.Structure]) = ([], [])
@@ -135,7 +140,7 @@ public struct Compiler: Sendable {
       bound.variants = [:]
       bound.dimensions.merge(combination) { $1 }
       let variant: Plan
-      do throws(CompileError) { variant = try self.plan(path, for: bound, target, packings: packings, clock: &clock) } catch {
+      do throws(CompileError) { variant = try self.plan(path, for: bound, target, known: plan.revision, packings: packings, clock: &clock) } catch {
         // The code for all lengths serves this one too.
         if isOwnChoice { continue }
         throw error
@@ -197,14 +202,23 @@ public struct Compiler: Sendable {
 
   /// One form of the model: the general one, or that for some lengths.
   ///
-  /// - Parameter packings: The packing that other forms of the model have chosen for each node's weights.
+  /// - Parameters:
+  ///   - known: The general form's numbers, where they were changed.
+  ///   - packings: The packing that other forms of the model have chosen for each node's weights.
   private func plan(
-    _ path: String, for options: CompileOptions, _ target: Target, packings: [String: String], clock: inout StageClock
+    _ path: String, for options: CompileOptions, _ target: Target, known: Revision? = nil, packings: [String: String], clock: inout StageClock
   ) throws(CompileError) -> Plan {
     progress(Progress(stage: "load"))
-    let loaded = try load(path, for: options)
+    var loaded = try load(path, for: options)
     clock.finish("load")
-    return try plan(loaded, path, for: options, target, packings: packings, clock: &clock)
+    guard options.changesModel else { return try plan(loaded, path, for: options, target, packings: packings, clock: &clock) }
+    // What was learned once holds for all lengths.
+    let revision = if let known { known } else { try revise(loaded.graph, fixed: try fixedInputs(path)) }
+    loaded.graph = known == nil ? revision.graph : try revision.graph.substituting(options.dimensions.mapValues { Extent($0) })
+    clock.finish("quantize")
+    var plan = try plan(loaded, path, for: options, target, packings: packings, clock: &clock)
+    plan.revision = revision
+    return plan
   }
 
   private func plan(
@@ -298,7 +312,7 @@ public struct Compiler: Sendable {
     cache?.prune()
     plan.clock.finish("generate")
     return CompiledModel(
-      source: plan.source, graph: plan.graph, program: plan.program, code: code, target: plan.target,
+      source: plan.source, revision: plan.revision, graph: plan.graph, program: plan.program, code: code, target: plan.target,
       manifest: try manifest(path, plan, plan.source.conditions() + plan.graph.requirements, code), records: plan.records, tuning: plan.tuning,
       variantConstantBytes: plan.variantConstantBytes, stageSeconds: plan.clock.stages, cachedObjects: cache?.statistics.hits ?? 0,
       compiledObjects: cache?.statistics.misses ?? 0)
@@ -349,7 +363,7 @@ public struct Compiler: Sendable {
     }
     let disabled = options.passes.disabled.sorted()
     manifest.pipeline = "tuned" + (disabled.isEmpty ? "" : " without " + disabled.joined(separator: ", "))
-    manifest.precision = options.precision.rawValue
+    manifest.precision = options.precisionText(plan.revision?.quantization)
     if let source { manifest.sourceDigest = try source.digest() }
     manifest.toolVersion = ingotVersion
     manifest.labels = options.labels

@@ -11,6 +11,10 @@ public struct CalibrationOptions: Sendable {
   public var path: String
   /// At most so many samples are used, evenly spread over those there are.
   public var maximumSamples = usualSamples
+  /// The right classes of the samples, where accuracy is to be measured: a file that `SampleLabels` reads.
+  public var labels: String?
+  /// Added to every class of `labels`.
+  public var labelOffset = 0
   /// Nil: pictures are refused.
   public var picture: PictureReader?
 

@@ -21,7 +21,9 @@ public struct CalibrationSamples: Sendable {
     case tensors([Tensor])
   }
 
-  private let places: [Place]
+  private var places: [Place]
+  /// The numbers of the samples among all that were found.
+  private var numbers: [Int]
   private let ports: [Manifest.Port]
   private let options: CalibrationOptions
   private let fixed: [Manifest.FixedInput]
@@ -42,7 +44,8 @@ public struct CalibrationSamples: Sendable {
       throw Self.refusal("`\(options.path)` holds no samples for calibration", ports)
     }
     let count = max(1, min(found.count, options.maximumSamples))
-    places = (0..<count).map { found[$0 * found.count / count] }
+    numbers = (0..<count).map { $0 * found.count / count }
+    places = numbers.map { found[$0] }
   }
 
   /// What a sample is called in messages: its file or folder.
@@ -55,7 +58,19 @@ public struct CalibrationSamples: Sendable {
     }
   }
 
-  /// The class that a sample's file is named after, by the file's own name; nil for what has none.
+  /// A sample's number among all that there are.
+  func place(_ position: Int) -> Int { numbers[position] }
+
+  /// Some of the samples, evenly spread.
+  public func thinned(to most: Int) -> CalibrationSamples {
+    var copy = self
+    let count = min(max(most, 1), places.count)
+    let chosen = (0..<count).map { $0 * places.count / count }
+    (copy.places, copy.numbers) = (chosen.map { places[$0] }, chosen.map { numbers[$0] })
+    return copy
+  }
+
+  /// The name of a sample's file or folder without the path to it; nil for what has none.
   public func fileName(_ position: Int) -> String? {
     switch places[position] {
     case .file(let path), .numbered(let path): path.split(separator: "/").last.map(String.init)

@@ -68,6 +68,10 @@ struct CompileArguments: ParsableArguments {
       valueName: "fp32|bf16"))
   var precision = Precision.fp32
 
+  @OptionGroup(title: "Quantization") var quantization: QuantizationArguments
+  @OptionGroup(title: "Samples") var calibration: CalibrationArguments
+  @OptionGroup(title: "Pictures") var pictures: PictureArguments
+
   @Option(name: .customLong("disable"), help: ArgumentHelp("Leave out a pass (see `ingot passes`). May be repeated; commas separate names.", valueName: "pass"))
   var disabled: [String] = []
 
@@ -110,6 +114,11 @@ struct CompileArguments: ParsableArguments {
     if let name = Self.duplicate(sequences.map(\.name)) { throw ValidationError("--sequence is given twice for '\(name)'") }
     if let name = Self.duplicate(optionals.map(\.name)) { throw ValidationError("--optional is given twice for '\(name)'") }
     if let maxTrips, !(1...1 << 32).contains(maxTrips) { throw ValidationError("--max-trips takes a number from 1 to 4294967296, got \(maxTrips)") }
+    if quantization.quantize == .int8, calibration.calibrate == nil {
+      throw ValidationError(
+        "--quantize int8 learns from samples which range each value has: --calibrate FOLDER names a folder with a .npy, .pb, .json, .jpg or .png file for each (--quantize dynamic-int8 needs none)")
+    }
+    if quantization.maxAccuracyDrop != nil, calibration.calibrationLabels == nil { throw ValidationError("--max-accuracy-drop needs the right classes: --calibration-labels FILE") }
     for fix in fixes where !fix.isTensorFile { throw ValidationError("--fix takes a file that ends in .npy, .pb or .json, got '\(fix.source)'") }
   }
 
@@ -140,6 +149,8 @@ struct CompileArguments: ParsableArguments {
     options.cacheFolder = noCache ? nil : CompileOptions.usualCacheFolder
     if let tuneCache { options.tuning.place = tuneCache == "none" ? .none : .file(tuneCache) }
     options.precision = precision
+    options.quantization = quantization.options
+    options.calibration = calibration.options(pictures)
     for limit in limits { options.limits[limit.name] = limit.value }
     options.passes.disabled = Self.names(disabled)
     options.passes.printAfter = Self.names(printAfter)

@@ -72,7 +72,7 @@ struct BenchCommand: ParsableCommand {
     }
     let runnable = try RunnableModel(path: path, arguments, inputs: inputs)
     let manifest = runnable.model.manifest
-    let tensors = try inputs.tensors(for: manifest, symbols: runnable.symbols(arguments))
+    let tensors = try inputs.tensors(for: manifest, pictures: arguments.pictures, symbols: runnable.symbols(arguments))
     let session = try runnable.model.makeSession(threads: arguments.threads, maximumBytes: arguments.memoryLimit?.bytes)
     try session.prepare(tensors)
     let target = try runnable.compiled?.target ?? Target.host()
@@ -80,7 +80,7 @@ struct BenchCommand: ParsableCommand {
     let result = try Benchmark(length: .seconds(seconds ?? 2)).run { () throws(RunError) in try session.invoke() }
     let profile = profile ? try secondsPerStep(session) : nil
 
-    let deviations = runnable.compiled == nil || arguments.precision == .fp32 ? nil : try arguments.deviations(path, runnable.options, try session.run(tensors), for: tensors)
+    let deviations = runnable.compiled == nil || !runnable.options.isInexact ? nil : try arguments.deviations(path, runnable.options, try session.run(tensors), for: tensors)
     let work = KernelWork.perStep(manifest, runnable.compiled?.program, symbols: session.symbolValues)
     let report = BenchReport(
       manifest: manifest, steps: Array(manifest.steps[session.steps]), calls: runnable.compiled.map { Array($0.program.calls[session.steps]) },

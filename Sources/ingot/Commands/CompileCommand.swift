@@ -23,6 +23,7 @@ struct CompileCommand: ParsableCommand {
         ingot compile model.onnx --emit graph                    # text, to standard output
         ingot compile model.onnx -o model --precision bf16 --write-recipe model.yaml
         ingot compile model.onnx -o model --recipe model.yaml    # the same again
+        ingot compile model.onnx -o model --quantize int8 --calibrate samples --min-sqnr 30
       """)
 
   enum Emission: String, CaseIterable, ExpressibleByArgument {
@@ -54,7 +55,7 @@ struct CompileCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Names of a classifier's classes, one a line.", valueName: "file"))
   var labels: String?
 
-  @Option(help: ArgumentHelp("Write times, sizes and kernels as JSON; with --precision bf16 also the error against fp32 on random inputs.", valueName: "file"))
+  @Option(help: ArgumentHelp("Write times, sizes and kernels as JSON; with --precision bf16 or --quantize also the error against fp32 on random inputs, and with --quantize that of each layer.", valueName: "file"))
   var report: String?
 
   @Flag(help: "Leave the error against fp32 out of --report: it takes a second compilation.")
@@ -76,6 +77,7 @@ struct CompileCommand: ParsableCommand {
     options.modelName = name
     options.modelVersion = modelVersion
     if let labels { options.labels = try LabelFile.read(labels) }
+    if report != nil { options.quantization?.measuresLayers = true }
     let start = ContinuousClock.now
     if emit == .graph {
       try write(text: try arguments.compiler(options).portable(path).text())
@@ -109,15 +111,15 @@ struct CompileCommand: ParsableCommand {
     }
     var report = CompileReport(model, output: output, seconds: (ContinuousClock.now - start).seconds)
     if let path = self.report {
-      if arguments.precision != .fp32, !noErrorReport { report.deviations = try deviations(of: model, options) }
+      if options.isInexact, !noErrorReport { report.deviations = try deviations(of: model, options) }
       try OutputFile.write(report.json.text() + "\n", to: path)
     }
-    if output != nil { print(([report.line] + (report.deviations?.lines ?? [])).joined(separator: "\n")) }
+    if output != nil { print(([report.line] + report.quantizationLines + (report.deviations?.lines ?? [])).joined(separator: "\n")) }
   }
 
   /// How far the model is from fp32 on random inputs; symbolic axes are as long as `--dim` says, or 2.
   private func deviations(of model: CompiledModel, _ options: CompileOptions) throws -> [Deviation] {
-    let tensors = try InputArguments.parse([]).tensors(for: model.manifest, symbols: Dictionary(uniqueKeysWithValues: model.manifest.symbols.map { ($0, 2) }))
+    let tensors = try InputArguments.parse([]).tensors(for: model.manifest, pictures: arguments.pictures, symbols: Dictionary(uniqueKeysWithValues: model.manifest.symbols.map { ($0, 2) }))
     let results = try model.makeModel().makeSession(threads: options.threads).run(tensors)
     return try arguments.deviations(path, options, results, for: tensors)
   }

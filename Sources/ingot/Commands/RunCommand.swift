@@ -48,7 +48,7 @@ struct RunCommand: ParsableCommand {
     let runnable = try RunnableModel(path: path, arguments, inputs: inputs)
     let manifest = runnable.model.manifest
     if names.isEmpty { names = manifest.labels }
-    let tensors = try inputs.tensors(for: manifest, symbols: runnable.symbols(arguments))
+    let tensors = try inputs.tensors(for: manifest, pictures: arguments.pictures, symbols: runnable.symbols(arguments))
     let outputs = try runnable.model.makeSession(threads: arguments.threads, maximumBytes: arguments.memoryLimit?.bytes).run(tensors)
     if labels != nil, !outputs.contains(where: { $0.dimensions.last == names.count }) {
       Terminal.note("note: no output has as many columns as there are labels (\(names.count))")

@@ -79,7 +79,7 @@ struct VerifiedForms {
   /// How far results in a lower precision are from fp32.
   var deviationLines: [String] {
     guard let reference else { return [] }
-    return ["\(arguments.precision.rawValue) on these inputs"] + reference.deviations.lines
+    return ["\(arguments.quantization.quantize?.rawValue ?? arguments.precision.rawValue) on these inputs"] + reference.deviations.lines
   }
 
   /// Compiles the model, for these inputs if it depends on their values.
@@ -137,7 +137,7 @@ struct VerifiedForms {
       let compiled = try options.fixing(inputs: inputs, known: { known[$0] }) { options throws(CompileError) in try arguments.compile(path, options: options) }
       form = try Self.form(compiled.makeModel(), arguments, structure, fixed: new(options), shapes: newShapes(options))
       // Another form starts the comparison anew: its code is another one, too.
-      if arguments.precision != .fp32 { reference = try PrecisionReference(path, options: options) }
+      if options.isInexact { reference = try PrecisionReference(path, options: options) }
     }
     forms.append(form)
     return form

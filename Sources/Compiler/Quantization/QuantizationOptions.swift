@@ -1,0 +1,41 @@
+public import Passes
+
+/// How a model is to be made smaller and faster with integers.
+public struct QuantizationOptions: Sendable {
+  /// What becomes an integer, by the name that the command line uses.
+  public enum Scheme: String, Sendable, Hashable, CaseIterable {
+    /// Weights i8, activations u8 with ranges learned from samples.
+    case int8
+    /// Weights i8, activations u8 with ranges measured in each run.
+    case dynamicInt8 = "dynamic-int8"
+    /// Weights i8; activations and sums stay in floating point.
+    case weightsInt8 = "weights-int8"
+    /// Weights of 4 bits with a scale for each group of neighbours.
+    case weightsInt4 = "weights-int4"
+
+    /// False if only the weights change, which samples are not needed for.
+    public var needsSamples: Bool { self == .int8 }
+    public var isWeightsOnly: Bool { self == .weightsInt8 || self == .weightsInt4 }
+  }
+
+  public var scheme: Scheme
+  public var observer = ObserverKind.mse
+  /// Weights along the sums that share a scale, where weights have groups; nil for what is usual.
+  public var groupSize: Int?
+  /// Evens out the weights of neighbouring layers first; see `equalizeLayers`.
+  public var equalizes = false
+  /// Makes up for what rounded weights do to the average of each output; see `biasCorrections`.
+  public var correctsBias = false
+  /// How much of the activations' range is moved into the weights of matrix products, 0 to 1; see `smoothActivations`.
+  public var smoothing: Double?
+  /// Keeps the layers that hurt most in floating point until the outputs have so many decibels of signal over noise.
+  public var minimumDecibels: Double?
+  /// Keeps the layers that hurt most in floating point until no more than so many percent of the labelled samples are lost.
+  public var maximumAccuracyDrop: Double?
+  /// Names of nodes that stay in floating point.
+  public var floatNodes: [String] = []
+  /// Measures the error of each layer by itself, for reports, also where no target asks for it.
+  public var measuresLayers = false
+
+  public init(_ scheme: Scheme) { self.scheme = scheme }
+}

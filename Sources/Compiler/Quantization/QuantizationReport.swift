@@ -1,0 +1,33 @@
+/// What quantization did to a model, layer by layer.
+public struct QuantizationReport: Sendable {
+  public struct Layer: Sendable {
+    public var name: String
+    public var operatorName: String
+    /// Why it is in floating point; nil if it is quantised.
+    public var floatReason: String?
+    /// Signal over noise at the outputs in decibels if this layer alone is quantised; nil if that was not measured.
+    public var decibelsAlone: Double?
+  }
+
+  /// Such as `int8 (mse)`.
+  public var summary: String
+  public var samples = 0
+  /// In the order of the model.
+  public var layers: [Layer] = []
+  /// Signal over noise at the outputs of the quantised model in decibels; nil if that was not measured.
+  public var decibels: Double?
+  /// Correct samples of fp32 and of the quantised model, of how many; nil without labels.
+  public var accuracy: (exact: Int, quantized: Int, count: Int)?
+
+  public init(summary: String) { self.summary = summary }
+
+  public var quantizedLayers: Int { layers.count { $0.floatReason == nil } }
+  /// Layers in floating point, those that hurt most first.
+  public var floatLayers: [Layer] { Self.worstFirst(layers.filter { $0.floatReason != nil }) }
+  /// Layers whose error was measured, the worst first.
+  public var measuredLayers: [Layer] { Self.worstFirst(layers.filter { $0.decibelsAlone != nil }) }
+
+  private static func worstFirst(_ layers: [Layer]) -> [Layer] {
+    layers.enumerated().sorted { ($0.element.decibelsAlone ?? .infinity, $0.offset) < ($1.element.decibelsAlone ?? .infinity, $1.offset) }.map(\.element)
+  }
+}

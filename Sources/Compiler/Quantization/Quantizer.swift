@@ -1,0 +1,138 @@
+import Artifact
+import Foundation
+import GraphIR
+import Passes
+import TensorTypes
+
+/// Quantises a portable graph as its options say: learns ranges from samples, and keeps in floating point what hurts too much.
+struct Quantizer {
+  let options: CompileOptions
+  let wanted: QuantizationOptions
+  let fixed: [Manifest.FixedInput]
+  let progress: @Sendable (Compiler.Progress) -> Void
+
+  func run(_ graph: Graph) throws(CompileError) -> (graph: Graph, report: QuantizationReport) {
+    switch wanted.scheme {
+    case .int8: try learned(graph)
+    case .dynamicInt8: try measuredInEachRun(graph)
+    case .weightsInt8, .weightsInt4: throw CompileError(.unsupported, "--quantize \(wanted.scheme.rawValue) is not available", stage: .run)
+    }
+  }
+
+  // MARK: Schemes
+
+  private func measuredInEachRun(_ graph: Graph) throws(CompileError) -> (graph: Graph, report: QuantizationReport) {
+    let plan = try self.plan(graph)
+    let quantized = try insertDynamicQuantization(graph, plan)
+    var report = self.report(wanted.scheme.rawValue, graph, plan, kept: [:], alone: [:])
+    if options.calibration != nil {
+      let samples = try self.samples(graph)
+      let trial = try QuantizationTrial(graph, samples, options: options, progress: progress)
+      try trial.check(quantized, &report)
+    }
+    return (quantized, report)
+  }
+
+  private func learned(_ source: Graph) throws(CompileError) -> (graph: Graph, report: QuantizationReport) {
+    guard options.calibration != nil else {
+      throw CompileError(
+        .usage, "--quantize int8 learns from samples which range each value has, and none are given", stage: .run,
+        hint: "--calibrate FOLDER names them: a .npy, .pb, .json, .jpg or .png file for each sample; --quantize dynamic-int8 needs none")
+    }
+    let samples = try self.samples(source)
+    var graph = source
+    if wanted.equalizes { graph = try equalizeLayers(graph) }
+    if let strength = wanted.smoothing { graph = try smoothed(graph, samples, strength) }
+    let plan = try self.plan(graph)
+    let facts = try observe(graph, plan, samples)
+    let corrections = wanted.correctsBias ? biasCorrections(graph, plan, means: facts.means) : [:]
+
+    var kept: [NodeID: String] = [:]
+    var alone: [NodeID: Double] = [:]
+    let needsTrial = wanted.minimumDecibels != nil || wanted.maximumAccuracyDrop != nil || wanted.measuresLayers
+    // What is quantised is compared with the model as it came.
+    let trial = needsTrial && !plan.layers.isEmpty ? try QuantizationTrial(source, samples, options: options, progress: progress) : nil
+    if let trial {
+      let switched = SwitchedLayers(count: plan.layers.count)
+      let switchedGraph = try insertSwitchedQuantization(graph, plan, ranges: facts.ranges, corrections: corrections, switchName: switched.name)
+      let choice = try MixedPrecision(wanted, trial, switched).choose(switchedGraph, build: { keeping throws(CompileError) in
+        let nodes = Set(keeping.map { plan.layers[$0].node })
+        let part = QuantizationPlan(graph, without: { nodes.contains($0.node) || isNamed($0) })
+        return try insertQuantization(graph, part, ranges: facts.ranges, corrections: corrections.filter { !nodes.contains($0.key) })
+      }, name: { plan.layers[$0].name })
+      for (layer, reason) in choice.kept { kept[plan.layers[layer].node] = reason }
+      for (layer, decibels) in choice.decibelsAlone.enumerated() { alone[plan.layers[layer].node] = decibels }
+    }
+    let final = QuantizationPlan(graph, without: { kept[$0.node] != nil || isNamed($0) })
+    let quantized = try insertQuantization(graph, final, ranges: facts.ranges, corrections: corrections.filter { kept[$0.key] == nil })
+    var summary = "\(wanted.scheme.rawValue) (\(wanted.observer.rawValue)"
+    if wanted.equalizes { summary += ", equalized" }
+    if let strength = wanted.smoothing { summary += ", smoothed \(strength)" }
+    if wanted.correctsBias { summary += ", bias corrected" }
+    var report = self.report(summary + ")", graph, plan, kept: kept, alone: alone)
+    report.samples = samples.count
+    if let trial { try trial.check(quantized, &report) }
+    return (quantized, report)
+  }
+
+  // MARK: Parts
+
+  private func samples(_ graph: Graph) throws(CompileError) -> CalibrationSamples {
+    guard let calibration = options.calibration else { throw CompileError(.usage, "no samples are given", stage: .run, hint: "--calibrate FOLDER names them") }
+    return try CalibrationSamples(calibration, for: graph, fixed: fixed)
+  }
+
+  private func isNamed(_ layer: QuantizableLayer) -> Bool { wanted.floatNodes.contains(layer.name) }
+
+  /// What can be quantised, without the nodes that `--keep-float` names.
+  private func plan(_ graph: Graph) throws(CompileError) -> QuantizationPlan {
+    let all = QuantizationPlan(graph)
+    for name in wanted.floatNodes where !all.layers.contains(where: { $0.name == name }) {
+      let names = all.layers.map(\.name)
+      throw CompileError(
+        .usage, "--keep-float names `\(name)`, which is no layer that would be quantized", stage: .run,
+        hint: "the layers are " + names.prefix(40).joined(separator: ", ") + (names.count > 40 ? ", ..." : ""))
+    }
+    return QuantizationPlan(graph, without: isNamed)
+  }
+
+  private struct Facts {
+    var ranges: [ValueID: ValueRange] = [:]
+    var means: [ValueID: [Double]] = [:]
+  }
+
+  /// Ranges of the roots, and averages of the layers' inputs where they are needed.
+  private func observe(_ graph: Graph, _ plan: QuantizationPlan, _ samples: CalibrationSamples) throws(CompileError) -> Facts {
+    var observers: [ValueID: any Observer] = [:]
+    for root in plan.roots { observers[root] = wanted.observer.makeObserver() }
+    var channels: [ValueID: ChannelStatistics] = [:]
+    if wanted.correctsBias { for layer in plan.layers { channels[layer.activation] = statistics(graph, layer) } }
+    try Calibration(graph, watching: plan.roots + channels.keys, options: options, progress: progress).run(samples) { _, value, tensor in
+      observers[value]?.observe(tensor)
+      channels[value]?.observe(tensor)
+    }
+    return Facts(ranges: observers.compactMapValues(\.range), means: channels.mapValues(\.means))
+  }
+
+  private func statistics(_ graph: Graph, _ layer: QuantizableLayer) -> ChannelStatistics {
+    ChannelStatistics(forInputOf: graph.node(layer.node).operation, rank: graph.type(of: layer.activation).rank)
+  }
+
+  private func smoothed(_ graph: Graph, _ samples: CalibrationSamples, _ strength: Double) throws(CompileError) -> Graph {
+    let plan = try self.plan(graph)
+    var channels: [ValueID: ChannelStatistics] = [:]
+    for layer in plan.layers where graph.node(layer.node).operation is Dot { channels[layer.activation] = statistics(graph, layer) }
+    try Calibration(graph, watching: Array(channels.keys), options: options, progress: progress).run(samples) { _, value, tensor in channels[value]?.observe(tensor) }
+    return try smoothActivations(graph, plan, magnitudes: channels.mapValues(\.magnitudes), strength: strength)
+  }
+
+  private func report(_ summary: String, _ graph: Graph, _ plan: QuantizationPlan, kept: [NodeID: String], alone: [NodeID: Double]) -> QuantizationReport {
+    var report = QuantizationReport(summary: summary)
+    report.layers = QuantizationPlan(graph).layers.map { layer in
+      let reason = kept[layer.node] ?? (isNamed(layer) ? "--keep-float names it" : nil)
+      return QuantizationReport.Layer(name: layer.name, operatorName: layer.operatorName, floatReason: reason, decibelsAlone: alone[layer.node])
+    }
+    for (name, reason) in plan.refused { report.layers.append(.init(name: name, operatorName: "", floatReason: reason)) }
+    return report
+  }
+}

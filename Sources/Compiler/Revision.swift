@@ -1,0 +1,62 @@
+import Artifact
+public import GraphIR
+import Passes
+
+/// A model whose numbers were changed on request, in the portable form.
+public struct Revision: Sendable {
+  public var graph: Graph
+  /// What quantization did; nil without it.
+  public var quantization: QuantizationReport?
+}
+
+extension CompileOptions {
+  /// The same model with the numbers that its file holds, in fp32.
+  public var exact: CompileOptions {
+    var options = self
+    options.precision = .fp32
+    options.quantization = nil
+    options.calibration = nil
+    return options
+  }
+
+  /// True if results are not those of fp32: an error against it can be stated.
+  public var isInexact: Bool { precision != .fp32 || changesModel }
+
+  /// True if the model's numbers are changed before it is compiled.
+  var changesModel: Bool { quantization != nil }
+
+  /// What a manifest says of the numbers that a model computes with.
+  func precisionText(_ quantization: QuantizationReport?) -> String {
+    guard let quantization else { return precision.rawValue }
+    return precision == .fp32 ? quantization.summary : "\(quantization.summary), \(precision.rawValue)"
+  }
+}
+
+extension Compiler {
+  /// Does to a model what its options ask for beside compiling it.
+  ///
+  /// - Parameters:
+  ///   - source: As loaded.
+  ///   - fixed: Inputs that are no longer the graph's.
+  func revise(_ source: Graph, fixed: [Manifest.FixedInput]) throws(CompileError) -> Revision {
+    var runner = PassRunner<Graph>(options: options.passes.withoutOutput, write: { _ in })
+    var revision = Revision(graph: source)
+    try runner.run(.portable.replacing(constantFolding(within: options.limits.folding)), on: &revision.graph)
+    if let wanted = options.quantization {
+      let quantizer = Quantizer(options: options, wanted: wanted, fixed: fixed, progress: report)
+      (revision.graph, revision.quantization) = try quantizer.run(revision.graph)
+    }
+    try revision.graph.verify(stage: .load)
+    return revision
+  }
+}
+
+extension PassOptions {
+  /// The same passes, without what is printed and checked between them.
+  fileprivate var withoutOutput: PassOptions {
+    var options = self
+    options.printAfter = []
+    options.verifiesEach = false
+    return options
+  }
+}

@@ -1,0 +1,70 @@
+import ArgumentParser
+import Compiler
+import Passes
+
+/// `--quantize` and what belongs to it.
+struct QuantizationArguments: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Compute with integers: int8 (weights and activations, ranges learned from --calibrate), dynamic-int8 (ranges measured in each run), weights-int8 or weights-int4 (weights alone).",
+      valueName: "int8|dynamic-int8|weights-int8|weights-int4"))
+  var quantize: QuantizationOptions.Scheme?
+
+  @Option(
+    help: ArgumentHelp(
+      "Which range a value gets: " + ObserverKind.allCases.map { "\($0.rawValue) (\($0.summary))" }.joined(separator: ", ") + ".",
+      valueName: ObserverKind.allCases.map(\.rawValue).joined(separator: "|")))
+  var observer = ObserverKind.mse
+
+  @Option(help: ArgumentHelp("Weights that share a scale, with weights-int4.", valueName: "n"))
+  var groupSize: Int?
+
+  @Flag(help: "Even out the weights of neighbouring layers before they are quantized (cross-layer equalization).")
+  var equalize = false
+
+  @Flag(help: "Make up for what rounded weights do to the average of each output.")
+  var biasCorrection = false
+
+  @Option(help: ArgumentHelp("Move outliers of activations into the weights of matrix products (SmoothQuant), from 0 (not at all) to 1; 0.5 is usual.", valueName: "alpha"))
+  var smooth: Double?
+
+  @Option(help: ArgumentHelp("Keep the layers that hurt most in floating point, until the outputs have so many decibels of signal over noise.", valueName: "dB"))
+  var minSqnr: Double?
+
+  @Option(
+    help: ArgumentHelp(
+      "Keep the layers that hurt most in floating point, until no more than so many percent of the samples are lost; needs --calibration-labels.", valueName: "percent"))
+  var maxAccuracyDrop: Double?
+
+  @Option(name: .customLong("keep-float"), help: ArgumentHelp("Keep a node in floating point, by its name. May be repeated.", valueName: "node"))
+  var floatNodes: [String] = []
+
+  func validate() throws {
+    if let groupSize, !(1...1 << 20).contains(groupSize) { throw ValidationError("--group-size takes a number of at least 1, got \(groupSize)") }
+    if let smooth, !(0...1).contains(smooth) { throw ValidationError("--smooth takes a number from 0 to 1, got \(smooth)") }
+    if let minSqnr, !minSqnr.isFinite { throw ValidationError("--min-sqnr takes decibels, got \(minSqnr)") }
+    if let maxAccuracyDrop, !(0...100).contains(maxAccuracyDrop) { throw ValidationError("--max-accuracy-drop takes percent from 0 to 100, got \(maxAccuracyDrop)") }
+    if quantize != .int8 {
+      let refining: [(String, Bool)] = [
+        ("--equalize", equalize), ("--bias-correction", biasCorrection), ("--smooth", smooth != nil), ("--min-sqnr", minSqnr != nil),
+        ("--max-accuracy-drop", maxAccuracyDrop != nil),
+      ]
+      if let (name, _) = refining.first(where: { $0.1 }) { throw ValidationError("\(name) belongs to --quantize int8") }
+    }
+    if quantize == nil, !floatNodes.isEmpty { throw ValidationError("--keep-float belongs to --quantize") }
+  }
+
+  var options: QuantizationOptions? {
+    guard let quantize else { return nil }
+    var options = QuantizationOptions(quantize)
+    options.observer = observer
+    options.groupSize = groupSize
+    (options.equalizes, options.correctsBias, options.smoothing) = (equalize, biasCorrection, smooth)
+    (options.minimumDecibels, options.maximumAccuracyDrop) = (minSqnr, maxAccuracyDrop)
+    options.floatNodes = floatNodes
+    return options
+  }
+}
+
+extension QuantizationOptions.Scheme: ExpressibleByArgument {}
+extension ObserverKind: ExpressibleByArgument {}

@@ -1,0 +1,46 @@
+import Artifact
+import Compiler
+import Foundation
+
+/// What quantization did, for people and for programs.
+struct QuantizationSummary {
+  let report: QuantizationReport
+
+  /// Layers in floating point that the text names.
+  private static let mostNamed = 8
+
+  var lines: [String] {
+    var first = "\(report.summary): \(report.quantizedLayers) of \(report.layers.count) layers"
+    if report.samples > 0 { first += ", from \(report.samples) sample\(report.samples == 1 ? "" : "s")" }
+    if let decibels = report.decibels { first += ", \(Self.text(decibels)) at the outputs" }
+    if let (exact, quantized, count) = report.accuracy { first += ", \(quantized) of \(count) samples right (fp32: \(exact))" }
+    let kept = report.floatLayers
+    var lines = [first] + kept.prefix(Self.mostNamed).map { "  fp32  \($0.name): \($0.floatReason ?? "")" }
+    if kept.count > Self.mostNamed { lines.append("  fp32  \(kept.count - Self.mostNamed) more") }
+    return lines
+  }
+
+  var json: JSON {
+    func number(_ value: Double?) -> JSON { value.map { $0.isFinite ? .number($0) : .null } ?? .null }
+    var members: [JSON.Member] = [
+      .init("summary", .string(report.summary)), .init("samples", .integer(report.samples)), .init("quantized_layers", .integer(report.quantizedLayers)),
+      .init("sqnr_db", number(report.decibels)),
+    ]
+    if let (exact, quantized, count) = report.accuracy {
+      members.append(.init("accuracy", .object([.init("fp32", .integer(exact)), .init("quantized", .integer(quantized)), .init("samples", .integer(count))])))
+    }
+    members.append(
+      .init(
+        "layers",
+        .array(
+          report.layers.map { layer in
+            .object([
+              .init("name", .string(layer.name)), .init("operator", .string(layer.operatorName)), .init("quantized", .bool(layer.floatReason == nil)),
+              .init("reason", layer.floatReason.map { .string($0) } ?? .null), .init("sqnr_alone_db", number(layer.decibelsAlone)),
+            ])
+          })))
+    return .object(members)
+  }
+
+  private static func text(_ decibels: Double) -> String { decibels.isFinite ? String(format: "%.1f dB", decibels) : "no difference" }
+}

@@ -1,0 +1,231 @@
+public import GraphIR
+import TensorTypes
+
+/// A contraction with constant weights: what can be quantised.
+public struct QuantizableLayer: Sendable {
+  public let node: NodeID
+  /// The node's name in the model, or that of what it computes.
+  public let name: String
+  public let operatorName: String
+  /// The left operand.
+  public let activation: ValueID
+  public let weights: ValueID
+  public let result: ValueID
+}
+
+/// Which values of a graph become bytes when its contractions are quantised, and who reads them as such.
+///
+/// A contraction needs its left operand as bytes. They are made where the value itself is made, behind bias and activation: at the *root*,
+/// before any reshape, transpose, concatenation or maximum over windows, which work on bytes as well as on numbers. So what lies in memory
+/// between two kernels are bytes. The parts of a concatenation share their scale. Sums (of residual branches, say) whose result is
+/// made bytes read bytes where they can; what reads a value for something else, such as a layer norm, still gets it as it is.
+public struct QuantizationPlan: Sendable {
+  public let layers: [QuantizableLayer]
+  /// Contractions that stay as they are, and why.
+  public let refused: [(name: String, reason: String)]
+  /// The values that become bytes, each with the values that share its scale; the plan's own order.
+  public let roots: [ValueID]
+  /// The root that stands for all that share its scale.
+  private let representative: [ValueID: ValueID]
+  private let byNode: [NodeID: QuantizableLayer]
+  private let rootOfLayer: [NodeID: ValueID]
+  /// Operand positions by node.
+  private let readsBytes: [NodeID: Set<Int>]
+
+  /// - Parameters:
+  ///   - isExcluded: Layers that stay in floating point, by their place in `layers(of:)`.
+  public init(_ graph: Graph, without isExcluded: (QuantizableLayer) -> Bool = { _ in false }) {
+    var (found, refused) = Self.layers(of: graph)
+    found.removeAll(where: isExcluded)
+    var survey = RootSurvey(graph, Set(found.map(\.node)))
+    var layers: [QuantizableLayer] = []
+    var rootOfLayer: [NodeID: ValueID] = [:]
+    for layer in found {
+      switch survey.add(layer) {
+      case .refused(let reason): refused.append((layer.name, reason))
+      case .root(let root):
+        layers.append(layer)
+        rootOfLayer[layer.node] = root
+      }
+    }
+    self.rootOfLayer = rootOfLayer
+    survey.addSums()
+    survey.findReaders()
+    (self.layers, self.refused) = (layers, refused)
+    roots = survey.order
+    representative = survey.order.reduce(into: [:]) { $0[$1] = survey.representative(of: $1) }
+    byNode = Dictionary(layers.map { ($0.node, $0) }, uniquingKeysWith: { first, _ in first })
+    readsBytes = survey.readsBytes.reduce(into: [:]) { $0[$1.node, default: []].insert($1.operand) }
+  }
+
+  public func layer(_ node: NodeID) -> QuantizableLayer? { byNode[node] }
+
+  /// The root that a layer's left operand is made of, the first one if there are several.
+  public func root(of layer: QuantizableLayer) -> ValueID { rootOfLayer[layer.node] ?? layer.activation }
+
+  /// The value whose range is that of all that share a scale with `root`.
+  public func scaleOwner(of root: ValueID) -> ValueID { representative[root] ?? root }
+
+  /// True if this operand of a node is a root, and read as bytes.
+  public func isReadAsBytes(_ node: NodeID, operand: Int) -> Bool { readsBytes[node]?.contains(operand) ?? false }
+
+  /// The ranges of all roots, those that share a scale together.
+  public func merged(_ ranges: [ValueID: ValueRange]) -> [ValueID: ValueRange] {
+    var merged: [ValueID: ValueRange] = [:]
+    for root in roots {
+      guard let own = ranges[root] else { continue }
+      let owner = scaleOwner(of: root)
+      merged[owner] = merged[owner]?.union(own) ?? own
+    }
+    return roots.reduce(into: [:]) { $0[$1] = merged[scaleOwner(of: $1)] }
+  }
+
+  /// All contractions with constant weights, in topological order, and the contractions that are none.
+  static func layers(of graph: Graph) -> (found: [QuantizableLayer], refused: [(name: String, reason: String)]) {
+    var found: [QuantizableLayer] = []
+    var refused: [(name: String, reason: String)] = []
+    for id in graph.topologicalOrder() {
+      let node = graph.node(id)
+      guard node.operation is Dot || node.operation is Convolution else { continue }
+      let value = graph.value(node.results[0]).name
+      let name = node.origin.node.isEmpty ? (value.isEmpty ? "%\(node.results[0].index)" : value) : node.origin.node
+      func refuse(_ reason: String) { refused.append((name, reason)) }
+      let (x, w) = (graph.type(of: node.operands[0]), graph.type(of: node.operands[1]))
+      guard graph.constant(node.operands[1]) != nil else {
+        refuse(DequantizedValue(node.operands[1], in: graph) != nil ? "it is quantized already" : "its right operand is not constant")
+        continue
+      }
+      guard x.element == .f32, w.element == .f32 else {
+        refuse("it is in \(x.element.name)")
+        continue
+      }
+      guard DequantizedValue(node.operands[0], in: graph) == nil else {
+        refuse("its input is quantized already")
+        continue
+      }
+      if let convolution = node.operation as? Convolution, convolution.inputDilations.contains(where: { $0 != 1 }) {
+        refuse("it is a transposed convolution")
+        continue
+      }
+      found.append(
+        QuantizableLayer(
+          node: id, name: name, operatorName: node.origin.operatorName, activation: node.operands[0], weights: node.operands[1], result: node.results[0]))
+    }
+    return (found, refused)
+  }
+}
+
+/// Where the bytes that contractions read are made.
+private struct RootSurvey {
+  private let graph: Graph
+  private let layers: Set<NodeID>
+  private(set) var order: [ValueID] = []
+  private(set) var readsBytes: Set<Use> = []
+  private var known: Set<ValueID> = []
+  private var parent: [ValueID: ValueID] = [:]
+  private var endings: [ValueID: Bool] = [:]
+
+  init(_ graph: Graph, _ layers: Set<NodeID>) { (self.graph, self.layers) = (graph, layers) }
+
+  func representative(of root: ValueID) -> ValueID {
+    var root = root
+    while let next = parent[root] { root = next }
+    return root
+  }
+
+  enum Outcome {
+    case root(ValueID)
+    /// Why the layer cannot be quantised.
+    case refused(String)
+  }
+
+  mutating func add(_ layer: QuantizableLayer) -> Outcome {
+    let roots = self.roots(of: layer.activation)
+    for root in roots where graph.type(of: root).element != .f32 { return .refused("its input is \(graph.type(of: root).element.name)") }
+    guard let first = roots.first, graph.constant(first) == nil else { return .refused("its input is constant") }
+    for root in roots { note(root) }
+    return .root(first)
+  }
+
+  private mutating func note(_ root: ValueID) { if known.insert(root).inserted { order.append(root) } }
+
+  /// What a value is made of by movement alone; the parts of a concatenation get one scale.
+  private mutating func roots(of value: ValueID) -> [ValueID] {
+    guard let node = graph.producer(of: value) else { return [value] }
+    if node.operation is Concatenate {
+      let parts = node.operands.map { roots(of: $0) }
+      guard parts.joined().allSatisfy({ graph.constant($0) == nil && graph.type(of: $0).element == .f32 }), let first = parts.first?.first else { return [value] }
+      for part in parts.joined() where representative(of: part) != representative(of: first) { parent[representative(of: part)] = representative(of: first) }
+      return Array(parts.joined())
+    }
+    guard Self.keepsBytes(node, graph) else { return [value] }
+    return roots(of: node.operands[0])
+  }
+
+  /// True for what does to bytes just what it does to the numbers they stand for.
+  static func keepsBytes(_ node: Node, _ graph: Graph) -> Bool {
+    switch node.operation {
+    case is Reshape, is Transpose, is Slice, is Reverse: return graph.constant(node.operands[0]) == nil
+    case let pad as Pad: return pad.mode != .constant || graph.constant(node.operands[1]).map { $0.count == 1 && $0.doubles[0] == 0 } ?? false
+    case let window as ReduceWindow: return window.reducer == .maximum
+    default: return false
+    }
+  }
+
+  /// True if all that becomes of a value is bytes: every reader is a quantised contraction, or makes something of it that ends so.
+  private mutating func endsInBytes(_ value: ValueID) -> Bool {
+    if let known = endings[value] { return known }
+    // Loops do not exist; this is for the depth of the recursion alone.
+    endings[value] = false
+    let uses = graph.uses(of: value)
+    var ends = !uses.isEmpty && !graph.isOutput(value)
+    for use in uses where ends { ends = leadsToBytes(use) }
+    endings[value] = ends
+    return ends
+  }
+
+  private mutating func leadsToBytes(_ use: Use) -> Bool {
+    let node = graph.node(use.node)
+    if layers.contains(node.id) { return use.operand == 0 }
+    if node.operation is Concatenate || Self.keepsBytes(node, graph) || Self.isElementwise(node.operation) { return endsInBytes(node.results[0]) }
+    return false
+  }
+
+  private static func isElementwise(_ operation: any Operation) -> Bool { operation is Unary || operation is Binary || operation is Select }
+
+  /// Where both sides of a sum come from contractions, only one of them can have it as its epilogue: what the other one gives lies in memory,
+  /// and is made bytes. It is the one that is computed first.
+  mutating func addSums() {
+    let sequence = graph.topologicalOrder()
+    let position = Dictionary(uniqueKeysWithValues: sequence.enumerated().map { ($1, $0) })
+    for id in sequence {
+      let node = graph.node(id)
+      guard let binary = node.operation as? Binary, binary.function == .add, endsInBytes(node.results[0]) else { continue }
+      let sides = node.operands.map { side in known.contains(side) ? nil : contraction(behind: side) }
+      guard sides.count == 2, let a = sides[0], let b = sides[1], let first = position[a], let second = position[b] else { continue }
+      note(first < second ? node.operands[0] : node.operands[1])
+    }
+  }
+
+  /// The contraction whose epilogue makes a value, if only this value is made of it.
+  private func contraction(behind value: ValueID) -> NodeID? {
+    guard let node = graph.producer(of: value), graph.useCount(of: value) == 1, graph.type(of: value).element == .f32 else { return nil }
+    if node.operation is Dot || node.operation is Convolution { return node.id }
+    guard Self.isElementwise(node.operation) else { return nil }
+    let inputs = node.operands.filter { operand in
+      if let broadcast = graph.producer(of: operand, as: Broadcast.self) { return graph.constant(broadcast.node.operands[0]) == nil }
+      return graph.constant(operand) == nil
+    }
+    return inputs.count == 1 ? contraction(behind: inputs[0]) : nil
+  }
+
+  mutating func findReaders() {
+    for root in order {
+      for use in graph.uses(of: root) {
+        let node = graph.node(use.node)
+        // Sums over windows take bytes as they are: there is less to read.
+        if leadsToBytes(use) || (use.operand == 0 && (node.operation is ReduceWindow || node.operation is Reduce)) { readsBytes.insert(use) }
+      }
+    }
+  }
+}

@@ -1,0 +1,99 @@
+#if canImport(Glibc)
+import Glibc
+#endif
+public import GraphIR
+import TensorTypes
+
+/// Moves outliers of activations into the weights of matrix products, where a scale for each output hides them less.
+///
+///     %y = dot %x, %w
+/// ->
+///     %z = mul %x, broadcast (1 / s)
+///     %y = dot %z, (w with row j times s[j])          s[j] = max|x[j]|^alpha / max|w[j]|^(1 - alpha)
+///
+/// All products that read one value share s, so that it is still quantised once. Where they are all that reads a layer norm, the factors
+/// go into its scale and bias and cost nothing; else the multiplication is part of the kernel that makes the bytes.
+/// Numerics: exact but for the rounding of one multiplication each.
+///
+/// Source: Xiao et al., SmoothQuant (ICML 2023), equation 4.
+///
+/// - Parameters:
+///   - magnitudes: The largest magnitude of each channel of the products' left operands, over samples.
+///   - strength: alpha, from 0 (nothing is moved) to 1.
+public func smoothActivations(_ graph: Graph, _ plan: QuantizationPlan, magnitudes: [ValueID: [Double]], strength: Double) throws(CompileError) -> Graph {
+  let factors = smoothingFactors(graph, plan, magnitudes, strength)
+  // Products that read one value through the same reshape, by that value.
+  var smoothed: [ValueID: ValueID] = [:]
+  let norms = Set(factors.keys.compactMap { value in graph.absorbingNorm(of: value, plan) })
+  return try graph.rebuilt { new, node, operands throws(CompileError) in
+    do throws(TypeError) {
+      if let composite = node.operation as? Composite, norms.contains(node.id), let value = graph.smoothedReading(of: node.results[0], factors), let scales = factors[value] {
+        let inverse = Tensor(.f32, [scales.count], scales.map { 1 / $0 })
+        var operands = operands
+        for position in 1..<operands.count { operands[position] = try new.insert(Binary(.multiply), operands[position], new.insert(Constant(inverse)), origin: node.origin) }
+        return try new.add(composite, operands, origin: node.origin, name: graph.value(node.results[0]).name)
+      }
+      guard node.operation is Dot, let scales = factors[node.operands[0]], plan.layer(node.id) != nil, let weights = graph.constant(node.operands[1]) else {
+        return try new.add(node.operation, operands, origin: node.origin, name: graph.value(node.results[0]).name)
+      }
+      var left = operands[0]
+      if graph.absorbingNorm(of: node.operands[0], plan) == nil {
+        if let known = smoothed[node.operands[0]] { left = known } else {
+          let inverse = try new.insert(Constant(Tensor(.f32, [scales.count], scales.map { 1 / $0 })))
+          left = try new.insert(Binary(.multiply), left, new.insert(Broadcast(to: new.type(of: left).shape), inverse), origin: node.origin)
+          smoothed[node.operands[0]] = left
+        }
+      }
+      let columns = weights.dimensions[1]
+      let numbers = weights.doubles.enumerated().map { $1 * scales[$0 / max(columns, 1)] }
+      let right = try new.insert(Constant(Tensor(.f32, weights.dimensions, numbers)), name: graph.value(node.operands[1]).name)
+      return try new.add(node.operation, [left, right], origin: node.origin, name: graph.value(node.results[0]).name)
+    } catch { throw CompileError(error, stage: .pass("smooth-activations"), origin: node.origin, operands: new.types(of: operands)) }
+  }
+}
+
+/// A factor for each channel of each left operand that smoothing applies to.
+private func smoothingFactors(_ graph: Graph, _ plan: QuantizationPlan, _ magnitudes: [ValueID: [Double]], _ strength: Double) -> [ValueID: [Double]] {
+  var rows: [ValueID: [Double]] = [:]
+  for layer in plan.layers where graph.node(layer.node).operation is Dot {
+    guard let weights = graph.constant(layer.weights), weights.dimensions.count == 2, magnitudes[layer.activation]?.count == weights.dimensions[0] else { continue }
+    var largest = rows[layer.activation] ?? [Double](repeating: 0, count: weights.dimensions[0])
+    for (position, value) in weights.doubles.enumerated() { largest[position / weights.dimensions[1]] = max(largest[position / weights.dimensions[1]], value.magnitude) }
+    rows[layer.activation] = largest
+  }
+  return rows.reduce(into: [:]) { factors, entry in
+    guard let seen = magnitudes[entry.key] else { return }
+    factors[entry.key] = zip(seen, entry.value).map { x, w in
+      // A channel that is always zero, or that nothing reads, needs no factor.
+      let factor = power(x, strength) / power(w, 1 - strength)
+      return x > 0 && w > 0 && factor.isFinite ? min(max(factor, 1e-5), 1e5) : 1
+    }
+  }
+}
+
+extension Graph {
+  /// The layer norm whose scale and bias can take the factors of a value: everything that reads it, through one reshape or not, is a smoothed product.
+  fileprivate func absorbingNorm(of value: ValueID, _ plan: QuantizationPlan) -> NodeID? {
+    var source = value
+    while let view = producer(of: source), view.operation is Reshape, useCount(of: view.operands[0]) == 1,
+      type(of: view.operands[0]).shape.extents.last == type(of: source).shape.extents.last
+    { source = view.operands[0] }
+    guard let (node, composite) = producer(of: source, as: Composite.self), composite.name == "layer_norm", node.operands.count == 3, !isOutput(value), !isOutput(source) else { return nil }
+    // One vector along the last axis each.
+    let width = type(of: source).shape.extents.last
+    guard node.operands.dropFirst().allSatisfy({ constant($0) != nil && type(of: $0).rank == 1 && type(of: $0).shape[0] == width }) else { return nil }
+    return uses(of: value).allSatisfy { plan.layer($0.node) != nil && $0.operand == 0 && self.node($0.node).operation is Dot } ? node.id : nil
+  }
+
+  /// The value among those with factors that a layer norm's result is read as.
+  fileprivate func smoothedReading(of result: ValueID, _ factors: [ValueID: [Double]]) -> ValueID? {
+    var value = result
+    while factors[value] == nil {
+      guard let use = uses(of: value).first, node(use.node).operation is Reshape else { return nil }
+      value = node(use.node).results[0]
+    }
+    return value
+  }
+}
+
+private func power(_ base: Double, _ exponent: Double) -> Double { pow(base, exponent) }
