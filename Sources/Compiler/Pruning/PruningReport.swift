@@ -1,3 +1,5 @@
+import KernelIR
+
 /// What pruning did to each layer, in the order of the model.
 public struct PruningReport: Sendable {
   public struct Layer: Sendable {
@@ -33,5 +35,27 @@ public struct PruningReport: Sendable {
     }
     for (name, reason) in refused { lines.append("left    \(name): \(reason)") }
     return lines.joined(separator: "\n")
+  }
+}
+
+extension PruningReport {
+  /// With the kernel that each layer got: the sparse one, or the estimates for which it did not.
+  func naming(kernelsOf program: KernelProgram) -> PruningReport {
+    var choices: [String: KernelChoice] = [:]
+    for choice in program.calls.compactMap(\.choice) where !choice.node.isEmpty { choices[choice.node] = choices[choice.node] ?? choice }
+    var report = self
+    for number in report.layers.indices {
+      guard let choice = choices[report.layers[number].name] else { continue }
+      let sparse = choice.candidates.filter { $0.name.contains("sparse") }.min { $0.cycles < $1.cycles }
+      let dense = choice.candidates.filter { !$0.name.contains("sparse") }.min { $0.cycles < $1.cycles }
+      guard let sparse, let dense else {
+        report.layers[number].kernel = report.layers[number].before == report.layers[number].after ? "dense kernel: too few steps are zero for all columns of a tile" : "dense kernel"
+        continue
+      }
+      func thousands(_ cycles: Double) -> String { "\(Int((cycles / 1000).rounded())) thousand cycles" }
+      report.layers[number].kernel =
+        (choice.taken.contains("sparse") ? "sparse kernel" : "dense kernel") + ": estimated \(thousands(sparse.cycles)) sparse, \(thousands(dense.cycles)) dense"
+    }
+    return report
   }
 }
