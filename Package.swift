@@ -77,7 +77,7 @@ let package = Package(
     .target(
       name: "Compiler",
       dependencies: [
-        "TensorTypes", "GraphIR", "KernelIR", "Artifact", "Runtime", "Interpreter", "ONNXFrontend", "Lowering", "LLVMCodegen", "Passes",
+        "TensorTypes", "GraphIR", "KernelIR", "Artifact", "Runtime", "Interpreter", "ONNXFrontend", "Lowering", "LLVMCodegen", "Passes", "COpenBLAS",
       ]),
 
     // Executables.

@@ -8,6 +8,8 @@ public struct LoweringTarget: Sendable, Hashable {
   public var threads: Int
   /// Whether convolutions may be done by Winograd's method.
   public var winograd: WinogradUse
+  /// Whether products may leave out the zeros of a constant operand.
+  public var usesSparseProducts = true
   /// Rounds of a loop whose number is not known before, and whose results are stacked: room is kept for so many. Nil: for
   /// `usualMaximumRounds`, unless they are very large.
   public var maximumRounds: Int?

@@ -13,6 +13,8 @@ package struct TemplateCase: Sendable, CustomStringConvertible {
   package var symbols: [String: Int]
   /// Elements that are other numbers, by the input's name and their position (modulo the number of elements).
   package var replaced: [String: [Int: Double]] = [:]
+  /// Inputs of which only some elements are not zero: by the input's name, whether the element at a row and a column of its last two axes is kept.
+  package var kept: [String: @Sendable (_ row: Int, _ column: Int) -> Bool] = [:]
 
   package init(_ name: String, _ template: Fusion.Template, symbols: [String: Int] = [:], _ build: (inout Graph) throws -> ValueID) throws {
     (self.name, self.template, self.symbols) = (name, template, symbols)
@@ -41,6 +43,10 @@ package struct TemplateCase: Sendable, CustomStringConvertible {
         return type.element.isFloatingPoint ? number / 8 : type.element.isUnsignedInteger ? abs(number) : number
       }
       for (position, value) in replaced[body.value(input).name] ?? [:] where count > 0 { values[position % count] = value }
+      if let isKept = kept[body.value(input).name], dimensions.count >= 2 {
+        let (rows, columns) = (dimensions[dimensions.count - 2], dimensions[dimensions.count - 1])
+        for position in values.indices where !isKept(position / columns % rows, position % columns) { values[position] = 0 }
+      }
       return Tensor(type.element, dimensions, values)
     }
   }

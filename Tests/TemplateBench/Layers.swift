@@ -44,6 +44,18 @@ struct Layer {
     return Layer(name: name, count: count, test: test)
   }
 
+  /// A linear layer of whose weights one block of `height` steps and `width` columns in `inverse` is kept, without an order.
+  static func sparse(_ count: Int, _ rows: Int, _ steps: Int, _ columns: Int, blocks height: Int, _ width: Int, oneIn inverse: Int) throws -> Layer {
+    var layer = try linear(count, rows, steps, columns)
+    layer.name += " \(height)x\(width), 1 in \(inverse)"
+    layer.test.kept["w"] = { row, column in
+      var hash = UInt64(row / height) &* 0x9e37_79b9_7f4a_7c15 ^ UInt64(column / width) &* 0xc2b2_ae3d_27d4_eb4f
+      hash = (hash ^ hash >> 29) &* 0xbf58_476d_1ce4_e5b9
+      return (hash ^ hash >> 32) % UInt64(inverse) == 0
+    }
+    return layer
+  }
+
   /// Queries by keys, [sequence, heads * 64] each, split into heads.
   static func scores(_ count: Int, heads: Int, queries: Int, keys: Int) throws -> Layer {
     let name = "scores \(heads) heads \(queries)x\(keys)"
@@ -131,10 +143,14 @@ func networks() throws -> [(name: String, layers: [Layer])] {
     try Layer.linear(1, 1, 4, 10), try Layer.linear(1, 1, 10, 3), try Layer.linear(1, 8, 512, 512), try Layer.linear(1, 1, 4096, 4096),
     try Layer.linear(1, 1024, 1024, 1024), try Layer.scores(1, heads: 32, queries: 1, keys: 512), try Layer.context(1, heads: 32, queries: 1, keys: 512),
   ]
+  let pruned = try [(1, 16), (4, 16), (16, 16), (1, 32), (4, 32), (1, 64)].flatMap { height, width in
+    try [(768, 768), (768, 3072), (3072, 768)].map { try Layer.sparse(1, 128, $0, $1, blocks: height, width, oneIn: 5) }
+  } + [2, 3, 10].map { try Layer.sparse(1, 128, 768, 768, blocks: 1, 16, oneIn: $0) }
+    + [try Layer.sparse(1, 1, 768, 3072, blocks: 1, 16, oneIn: 5), try Layer.sparse(1, 8, 768, 3072, blocks: 1, 16, oneIn: 5)]
   let vgg = [
     try Layer.convolution(1, 224, 3, 64, kernel: 3, isFirst: true), try Layer.convolution(1, 224, 64, 64, kernel: 3), try Layer.convolution(1, 112, 64, 128, kernel: 3),
     try Layer.convolution(1, 112, 128, 128, kernel: 3), try Layer.convolution(1, 56, 128, 256, kernel: 3), try Layer.convolution(2, 56, 256, 256, kernel: 3),
     try Layer.convolution(1, 28, 256, 512, kernel: 3), try Layer.convolution(2, 28, 512, 512, kernel: 3), try Layer.convolution(3, 14, 512, 512, kernel: 3),
   ]
-  return [("resnet50", resnet), ("vgg16", vgg), ("mobilenet", mobilenet), ("bert", bert), ("others", others)]
+  return [("resnet50", resnet), ("vgg16", vgg), ("mobilenet", mobilenet), ("bert", bert), ("others", others), ("pruned", pruned)]
 }

@@ -41,9 +41,10 @@ extension FusionLowering {
   /// Takes the candidate that `answers` names for the problem, or else the one with the least cost (of equal ones the first).
   ///
   /// The choice is kept in `choice`, from where the report of the kernel takes it.
+  /// - Parameter note: What makes the candidates others than for the same operation on other constants.
   /// - Throws: `.usage` if the candidate named in `answers` is not among them.
-  mutating func choose<Way>(_ anchor: Node, among candidates: [Candidate<Way>]) throws(CompileError) -> Way {
-    let problem = problemName(anchor)
+  mutating func choose<Way>(_ anchor: Node, among candidates: [Candidate<Way>], distinguishedBy note: String? = nil) throws(CompileError) -> Way {
+    let problem = problemName(anchor, distinguishedBy: note)
     guard let least = candidates.min(by: { $0.cost.total < $1.cost.total }) else {
       throw CompileError(.unsupported, "no way to write this kernel", stage: .lower, origin: origin)
     }
@@ -72,7 +73,7 @@ extension FusionLowering {
 
   /// What is to be computed, so that equal fusions get equal answers: the anchor with its operand types, what surrounds it,
   /// which operands are constants, the threads; and a digest of the whole body, for what this does not say.
-  func problemName(_ anchor: Node) -> String {
+  func problemName(_ anchor: Node, distinguishedBy note: String? = nil) -> String {
     let operands = anchor.operands.map { operand in
       let isConstant = body.inputs.firstIndex(of: operand).map { constants[$0] != nil } ?? false
       return "\(isConstant ? "constant " : "")\(body.type(of: operand))"
@@ -87,8 +88,8 @@ extension FusionLowering {
     let parts = [
       "\(anchor.operation.mnemonic) \(operands.joined(separator: " x "))", before.isEmpty ? "" : "after " + before.joined(separator: " "),
       after.isEmpty ? "" : "then " + after.joined(separator: " "), "\(target.threads) thread\(target.threads == 1 ? "" : "s")",
-      // Another set of candidates.
-      target.winograd == .automatic ? "" : "winograd \(target.winograd.rawValue)", "#" + bodyDigest,
+      // Other sets of candidates.
+      note ?? "", target.winograd == .automatic ? "" : "winograd \(target.winograd.rawValue)", "#" + bodyDigest,
     ]
     return parts.filter { !$0.isEmpty }.joined(separator: ", ")
   }

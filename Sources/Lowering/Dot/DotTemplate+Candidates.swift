@@ -5,10 +5,18 @@ import TensorTypes
 extension DotTemplate {
   /// A way to do a matrix product.
   struct Way: PackingWay {
-    var packing: String? { right == .packed ? "panels of \(shape.width)" : nil }
+    var packing: String? {
+      switch right {
+      case .packed: "panels of \(shape.width)"
+      case .sparse: "occupied steps of panels of \(shape.width)"
+      case .scratch, .inPlace, .innerProducts: nil
+      }
+    }
     enum Right: String, Sendable {
       /// Packed while compiling.
       case packed
+      /// Packed while compiling, without the steps at which a panel holds only zeros.
+      case sparse
       /// Packed into scratch memory by a kernel of its own.
       case scratch = "packed when run"
       case inPlace = "read in place"
@@ -27,7 +35,7 @@ extension DotTemplate {
   func group(_ problem: DotProblem, _ right: Way.Right, _ emitter: ElementEmitter) -> Int {
     switch right {
     case .packed, .scratch: problem.group(emitter)
-    case .inPlace, .innerProducts: 1
+    case .inPlace, .innerProducts, .sparse: 1
     }
   }
 
@@ -75,8 +83,8 @@ extension DotTemplate {
     }
   }
 
-  private func cost(_ problem: DotProblem, _ way: Way, _ schedule: TileSchedule, isContiguous: Bool, group: Int) -> KernelCost {
-    let (rows, columns, steps) = (problem.rows.constant ?? 64, problem.columns.constant ?? 256, Double(problem.steps.constant ?? 512))
+  func cost(_ problem: DotProblem, _ way: Way, _ schedule: TileSchedule, isContiguous: Bool, group: Int, steps some: Double? = nil) -> KernelCost {
+    let (rows, columns, steps) = (problem.rows.constant ?? 64, problem.columns.constant ?? 256, some ?? Double(problem.steps.constant ?? 512))
     let slices = Double(problem.slices.constant ?? 8), size = Double(problem.element.byteCount)
     let tiles = TileRows.sizes(of: rows, most: way.shape.rows).map { (count: Double($0.count), rows: $0.rows) }
     var cost = ContractionCost(
@@ -87,7 +95,7 @@ extension DotTemplate {
     let share = schedule.isParallel ? Double(target.threads) : 1
     let elements = slices * steps * Double(columns) / share
     switch way.right {
-    case .packed, .innerProducts: break
+    case .packed, .innerProducts, .sparse: break
     case .scratch: cost[.packing] += elements * (isContiguous ? 0.25 : 1)
     case .inPlace:
       // Rows that are far apart come slowly, again for every tile.

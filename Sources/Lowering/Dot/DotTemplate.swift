@@ -18,7 +18,8 @@ struct DotTemplate {
 
   func lower(_ fusion: inout FusionLowering) throws(CompileError) {
     let problem = try DotProblem(fusion)
-    let way = try fusion.choose(problem.anchor, among: candidates(problem, fusion))
+    let occupancy = occupancy(problem, fusion)
+    let way = try fusion.choose(problem.anchor, among: candidates(problem, fusion) + sparseCandidates(problem, occupancy, fusion), distinguishedBy: occupancy?.note)
     let layout = PanelLayout(steps: problem.steps, columns: problem.columns, shape: way.shape, group: group(problem, way.right, fusion.emitter().0))
     switch way.right {
     case .innerProducts: try lowerInnerProducts(&fusion, problem)
@@ -32,14 +33,16 @@ struct DotTemplate {
       try lowerPacking(&fusion, problem, layout, into: scratch)
       try lowerTiles(&fusion, problem, way, layout, packed: scratch, isShared: false)
     case .inPlace: try lowerTiles(&fusion, problem, way, layout, packed: nil, isShared: false)
+    case .sparse: try lowerSparse(&fusion, problem, way, layout, occupancy)
     }
   }
 
-  func schedule(_ problem: DotProblem, _ shape: TileShape, tilesPerBlock: Int? = nil) -> TileSchedule {
+  /// - Parameter some: The steps of a panel on average, if it does not hold all.
+  func schedule(_ problem: DotProblem, _ shape: TileShape, tilesPerBlock: Int? = nil, steps some: Double? = nil) -> TileSchedule {
     let panels = PanelLayout(steps: problem.steps, columns: problem.columns, shape: shape).panels
     return TileSchedule(
       slices: problem.slices, panels: panels, tiles: TileRows(problem.rows, most: shape.rows).count, tileRows: shape.rows, tileBytes: shape.rows * problem.bytesPerRow,
-      panelBytes: shape.width * (problem.steps.constant ?? 512) * problem.rightElement.byteCount, cycles: problem.cycles(target), tilesPerBlock: tilesPerBlock, target: target)
+      panelBytes: shape.width * (some.map { Int($0) } ?? problem.steps.constant ?? 512) * problem.rightElement.byteCount, cycles: problem.cycles(target), tilesPerBlock: tilesPerBlock, target: target)
   }
 
   private func lowerTiles(
@@ -47,15 +50,7 @@ struct DotTemplate {
   ) throws(CompileError) {
     let shape = way.shape
     let epilogue = try TileEpilogue(graph: fusion.body, anchor: problem.anchor)
-    var (emitter, arguments) = fusion.emitter(reading: [fusion.body.outputs[0]], notThrough: packed == nil ? [] : [problem.right])
-    // The left operand may be the same value as a right one that is packed.
-    if packed != nil {
-      let left = fusion.inputs(of: [problem.left])
-      for (position, input) in fusion.body.inputs.enumerated() where left.contains(input) && emitter.buffers[input] == nil {
-        emitter.buffers[input] = emitter.builder.buffer("x\(position)", fusion.body.type(of: input).element, .read)
-        arguments.append(.operand(position))
-      }
-    }
+    var (emitter, arguments) = packed == nil ? fusion.emitter(reading: [fusion.body.outputs[0]]) : packedEmitter(problem, fusion)
     var right = Right.inPlace(problem.right)
     if let packed {
       right = .packed(emitter.builder.buffer("panels", problem.rightElement, .read), isShared: isShared)
@@ -76,6 +71,18 @@ struct DotTemplate {
     }
     let kernel = emitter.builder.kernel(fusion.name("dot"), statements)
     fusion.kernels.append(LoweredKernel(kernel: kernel, arguments: arguments, note: "dot, \(way.name(schedule))" + schedule.note, flops: problem.products * 2))
+  }
+
+  /// An emitter that reads all but the right operand.
+  func packedEmitter(_ problem: DotProblem, _ fusion: FusionLowering) -> (ElementEmitter, [LoweredKernel.Argument]) {
+    var (emitter, arguments) = fusion.emitter(reading: [fusion.body.outputs[0]], notThrough: [problem.right])
+    // The left operand may be the same value as a right one that is packed.
+    let left = fusion.inputs(of: [problem.left])
+    for (position, input) in fusion.body.inputs.enumerated() where left.contains(input) && emitter.buffers[input] == nil {
+      emitter.buffers[input] = emitter.builder.buffer("x\(position)", fusion.body.type(of: input).element, .read)
+      arguments.append(.operand(position))
+    }
+    return (emitter, arguments)
   }
 
   private func tile(

@@ -1,0 +1,241 @@
+import GraphIR
+import Passes
+import TensorTypes
+
+/// Prunes a model: chooses what goes, fits what remains to what the layers computed before, and says what was done.
+///
+/// The choices and the changes to the graph are pure functions in `passes/Pruning`; what is here runs the model on samples for them.
+struct ModelPruning {
+  let options: PruningOptions
+  let compilation: CompileOptions
+  let progress: @Sendable (Compiler.Progress) -> Void
+
+  /// Layers are fitted in this many rounds at least, in the order of the model, each to what the layers before it give by then.
+  private static let rounds = 8
+  /// Moments that are gathered at the same time.
+  private static let momentBytes = 768 << 20
+
+  /// - Parameter graph: In the portable form.
+  /// - Throws: `CompileError`: `.usage` for a request that contradicts itself or fits nothing in the model.
+  func run(_ graph: Graph) throws(CompileError) -> (graph: Graph, report: PruningReport) {
+    try options.check(hasSamples: compilation.calibration != nil)
+    let samples: CalibrationSamples? = if options.reconstructs, let calibration = compilation.calibration { try CalibrationSamples(calibration, for: graph) } else { nil }
+    var (pruned, report) = if let pattern = options.weightPattern { try weights(graph, pattern, samples) } else { try channels(graph, samples) }
+    pruned.removeDeadNodes()
+    report.bytesBefore = graph.constantBytes
+    report.bytesAfter = pruned.constantBytes
+    return (pruned, report)
+  }
+
+  private func nothing(_ refused: [(name: String, reason: String)]) -> CompileError {
+    CompileError(
+      .usage, "nothing in the model can be pruned by `\(options.method.rawValue)`", stage: .pass("prune"),
+      hint: refused.isEmpty ? "it has no layer with constant weights" : refused.prefix(3).map { "\($0.name): \($0.reason)" }.joined(separator: "; "))
+  }
+
+  // MARK: Weights
+
+  private func weights(_ graph: Graph, _ pattern: SparsityPattern, _ samples: CalibrationSamples?) throws(CompileError) -> (Graph, PruningReport) {
+    var report = PruningReport()
+    var (layers, refused) = graph.prunableWeights()
+    if options.method != .magnitude {
+      refused += layers.filter(\.isConvolution).map { ($0.name, "convolutions have no sparse kernel: prune their channels") }
+      layers.removeAll(where: \.isConvolution)
+    }
+    report.refused = refused
+    if layers.isEmpty { throw nothing(refused) }
+    let choice = MaskChoice(pattern: pattern, sparsity: options.part, budget: options.budget)
+    let originals = layers.compactMap { graph.constant($0.value) }
+    guard originals.count == layers.count else { throw nothing(refused) }
+    guard let samples else {
+      let masks = choice.masks(for: layers, importance: zip(layers, originals).map { MaskChoice.magnitudes(of: $0, $1) })
+      var constants: [ValueID: Tensor] = [:]
+      for (layer, (mask, original)) in zip(layers, zip(masks, originals)) {
+        constants[layer.value] = mask.applied(to: original)
+        report.layers.append(.init(name: layer.name, before: original.dimensions, after: original.dimensions, kept: mask.density))
+      }
+      return (try replaced(graph, constants), report)
+    }
+    var masks: [PruningMask]?
+    if options.budget == .global {
+      var importance = zip(layers, originals).map { MaskChoice.magnitudes(of: $0, $1) }
+      for round in rounds(layers.map(\.steps)) {
+        let found = try moments(of: round.map { layers[$0] }, in: graph, samples)
+        for (number, moments) in zip(round, found) {
+          if let moments { importance[number] = saliency(layers[number], originals[number], moments) ?? importance[number] }
+        }
+      }
+      masks = choice.masks(for: layers, importance: importance)
+    }
+    var current = graph
+    report.layers = zip(layers, originals).map { .init(name: $0.name, before: $1.dimensions, after: $1.dimensions, kept: 1) }
+    for round in rounds(layers.map(\.steps)) {
+      let found = try moments(of: round.map { layers[$0] }, in: current, samples)
+      var constants: [ValueID: Tensor] = [:]
+      for (number, moments) in zip(round, found) {
+        let (layer, original) = (layers[number], originals[number])
+        let importance = masks == nil ? moments.flatMap { saliency(layer, original, $0) } ?? MaskChoice.magnitudes(of: layer, original) : []
+        guard let mask = masks?[number] ?? choice.masks(for: [layer], importance: [importance]).first else { continue }
+        let (tensor, error) = moments.map { fitted(layer, original, mask, $0) } ?? (mask.applied(to: original), nil)
+        constants[layer.value] = tensor
+        report.layers[number].kept = mask.density
+        report.layers[number].error = error
+      }
+      current = try replaced(current, constants)
+      progress(Compiler.Progress(stage: "reconstruct", done: (round.last ?? 0) + 1, of: layers.count))
+    }
+    return (current, report)
+  }
+
+  /// Consecutive layers whose moments fit into memory together.
+  private func rounds(_ steps: [Int]) -> [[Int]] {
+    let most = (steps.count + Self.rounds - 1) / Self.rounds
+    var (rounds, bytes): ([[Int]], Int) = ([], 0)
+    for (number, count) in steps.enumerated() {
+      let own = (count + 1) * (count + 1) * 8
+      if rounds.isEmpty || (rounds.last?.count ?? 0) >= most || bytes + own > Self.momentBytes {
+        rounds.append([])
+        bytes = 0
+      }
+      rounds[rounds.count - 1].append(number)
+      bytes += own
+    }
+    return rounds
+  }
+
+  private func replaced(_ graph: Graph, _ constants: [ValueID: Tensor]) throws(CompileError) -> Graph {
+    do throws(TypeError) { return try graph.replacing(constants: constants) } catch { throw CompileError(error, stage: .pass("prune")) }
+  }
+
+  /// What the layers see on the samples; nil for those for which it is not known how.
+  private func moments(of layers: [PrunableWeights], in graph: Graph, _ samples: CalibrationSamples) throws(CompileError) -> [InputMoments?] {
+    try moments(of: layers.map(\.nodes), in: graph, samples)
+  }
+
+  private func moments(of nodes: [[NodeID]], in graph: Graph, _ samples: CalibrationSamples) throws(CompileError) -> [InputMoments?] {
+    var moments = nodes.map { $0.first.flatMap { InputMoments(graph.node($0), graph) } }
+    var readers: [ValueID: [Int]] = [:]
+    for (number, nodes) in nodes.enumerated() where moments[number] != nil {
+      for node in nodes { readers[graph.node(node).operands[0], default: []].append(number) }
+    }
+    let calibration = try Calibration(graph, watching: Array(readers.keys), options: compilation, progress: progress)
+    try calibration.run(samples, stage: "reconstruct") { _, value, tensor throws(CompileError) in
+      for number in readers[value] ?? [] { moments[number]?.observe(tensor) }
+    }
+    return moments
+  }
+
+  private func saliency(_ layer: PrunableWeights, _ original: Tensor, _ moments: InputMoments) -> [Float]? {
+    guard let found = LayerFit(moments, weights: layer.matrix(original), columns: layer.columns).saliency() else { return nil }
+    return layer.tensorOrder(found).map { $0.isFinite ? Float($0) : .greatestFiniteMagnitude }
+  }
+
+  private func fitted(_ layer: PrunableWeights, _ original: Tensor, _ mask: PruningMask, _ moments: InputMoments) -> (Tensor?, (before: Double, after: Double)?) {
+    let fit = LayerFit(moments, weights: layer.matrix(original), columns: layer.columns)
+    var isKept = [Bool](repeating: false, count: layer.count)
+    for step in 0..<layer.steps { for column in 0..<layer.columns { isKept[step * layer.columns + column] = mask.isKept[layer.position(step: step, column: column)] } }
+    let plain = zip(fit.weights, isKept).map { $1 ? $0 : 0 }
+    let before = fit.error(of: plain)
+    guard let weights = fit.fitted(keeping: isKept) else { return (mask.applied(to: original), (before, before)) }
+    let after = fit.error(of: weights)
+    // Rounding, or a matrix that is nearly singular, must not make it worse.
+    if after >= before { return (mask.applied(to: original), (before, before)) }
+    return (layer.tensor(weights, original.dimensions), (before, after))
+  }
+
+  // MARK: Channels
+
+  private func channels(_ graph: Graph, _ samples: CalibrationSamples?) throws(CompileError) -> (Graph, PruningReport) {
+    // What happens inside of a composite decides what can be removed; those of quantisation mean something as a whole.
+    var expanded = graph
+    var runner = PassRunner<Graph>(options: PassOptions())
+    try runner.run(
+      Pipeline("channels") {
+        expandingComposites(except: ["quantize_linear", "dequantize_linear"])
+        Pipeline.simplifying
+      }, on: &expanded)
+    let contractions = expanded.contractions()
+    let energies = try samples.map { samples throws(CompileError) in try self.energies(expanded, contractions, samples) } ?? [:]
+    let groups = try ChannelGroups(expanded, energies: energies)
+    var report = PruningReport()
+    report.refused = groups.refused
+    if groups.groups.isEmpty { throw nothing(groups.refused) }
+    let removed = groups.channels(removing: options.part, budget: options.budget)
+    var errors: [Int: (before: Double, after: Double)] = [:]
+    var current = expanded
+    var places = removed
+    var dependencies = groups.dependencies
+    if let samples {
+      (current, errors) = try refit(expanded, contractions, dependencies, removed, samples)
+      dependencies = try ChannelDependencies(current)
+      places = Set(groups.positions(of: removed, expanded).compactMap { dependencies.class(of: $0, in: current) })
+    }
+    let pruned = try current.removing(channels: places, dependencies)
+    var simplified = pruned
+    try runner.run(.simplifying, on: &simplified)
+    for (number, (before, after)) in zip(contractions, pruned.contractions()).enumerated() {
+      let (old, new) = (expanded.node(before), pruned.node(after))
+      let shapes = (expanded.type(of: old.operands[1]).shape.evaluated([:]) ?? [], pruned.type(of: new.operands[1]).shape.evaluated([:]) ?? [])
+      if shapes.0 == shapes.1 { continue }
+      let kept = Double(shapes.1.reduce(1, *)) / Double(max(1, shapes.0.reduce(1, *)))
+      report.layers.append(.init(name: old.origin.node, before: shapes.0, after: shapes.1, kept: kept, error: errors[number]))
+    }
+    return (simplified, report)
+  }
+
+  /// The mean square of each channel that a contraction reads.
+  private func energies(_ graph: Graph, _ contractions: [NodeID], _ samples: CalibrationSamples) throws(CompileError) -> [ValueID: [Double]] {
+    var axes: [ValueID: Int] = [:]
+    for id in contractions {
+      let node = graph.node(id)
+      let rank = graph.type(of: node.operands[0]).rank
+      axes[node.operands[0]] = (node.operation as? Convolution).map { $0.axes(rank: rank).channel } ?? rank - 1
+    }
+    var sums: [ValueID: [Double]] = [:]
+    var counts: [ValueID: Double] = [:]
+    let calibration = try Calibration(graph, watching: Array(axes.keys), options: compilation, progress: progress)
+    try calibration.run(samples, stage: "rank channels") { _, value, tensor throws(CompileError) in
+      guard let axis = axes[value], tensor.element == .f32, axis < tensor.dimensions.count else { return }
+      let squares = tensor.squares(along: axis)
+      sums[value] = sums[value].map { zip($0, squares).map(+) } ?? squares
+      counts[value, default: 0] += Double(tensor.count) / Double(max(1, tensor.dimensions[axis]))
+    }
+    return sums.reduce(into: [:]) { found, entry in found[entry.key] = entry.value.map { $0 / max(1, counts[entry.key] ?? 1) } }
+  }
+
+  /// Fits the contractions that lose inputs, some of them at a time, and adds to their results what the lost inputs gave on average.
+  private func refit(
+    _ graph: Graph, _ contractions: [NodeID], _ dependencies: ChannelDependencies, _ removed: Set<Int32>, _ samples: CalibrationSamples
+  ) throws(CompileError) -> (Graph, [Int: (before: Double, after: Double)]) {
+    var current = graph
+    var errors: [Int: (before: Double, after: Double)] = [:]
+    let consumers = contractions.indices.filter { dependencies.keptInputs(of: graph.node(contractions[$0]), graph, without: removed) != nil }
+    let steps = consumers.map { InputMoments(graph.node(contractions[$0]), graph)?.steps ?? 0 }
+    for round in rounds(steps) {
+      let numbers = round.map { consumers[$0] }
+      let found = try moments(of: numbers.map { [contractions[$0]] }, in: current, samples)
+      for (number, moments) in zip(numbers, found) {
+        let node = graph.node(contractions[number])
+        guard let moments, let kept = dependencies.keptInputs(of: node, graph, without: removed), let original = graph.constant(node.operands[1]),
+          let layer = PrunableWeights(node, original, graph)
+        else { continue }
+        // A position of the input axis is a step, or a window of them.
+        let taps = moments.steps / max(1, graph.inputChannels(of: node) ?? moments.steps)
+        let rows = kept.flatMap { position in (0..<taps).map { position * taps + $0 } }
+        let fit = LayerFit(moments, weights: layer.matrix(original), columns: layer.columns)
+        let isKept = Set(rows)
+        let plain = fit.weights.indices.map { isKept.contains($0 / layer.columns) ? fit.weights[$0] : 0 }
+        let before = fit.error(of: plain)
+        guard let (weights, shift) = fit.fitted(steps: rows), let tensor = layer.tensor(weights, original.dimensions) else { continue }
+        let after = fit.error(of: weights, shift: shift)
+        if after >= before { continue }
+        errors[number] = (before, after)
+        do throws(TypeError) { try current.refit(current.node(contractions[number]), tensor, shift: shift) } catch {
+          throw CompileError(error, stage: .pass("prune"), origin: node.origin)
+        }
+      }
+      progress(Compiler.Progress(stage: "reconstruct", done: (numbers.last ?? 0) + 1, of: contractions.count))
+    }
+    return (current, errors)
+  }
+}

@@ -1,0 +1,61 @@
+import KernelIR
+
+/// What pruning did to each layer, in the order of the model.
+public struct PruningReport: Sendable {
+  public struct Layer: Sendable {
+    public var name: String
+    /// Shapes of its weights.
+    public var before: [Int]
+    public var after: [Int]
+    /// The part of the weights that is left.
+    public var kept: Double
+    /// The error that pruning causes in the layer's result on the samples, relative to it (root of the ratio of the squares): as the
+    /// weights were left, and after their reconstruction; nil without samples.
+    public var error: (before: Double, after: Double)?
+    /// How its kernel was chosen, once it is: the sparse one, or why not.
+    public var kernel: String?
+  }
+  public var layers: [Layer] = []
+  /// Layers that were left alone, with the reason.
+  public var refused: [(name: String, reason: String)] = []
+  /// Bytes of all constants.
+  public var bytesBefore = 0
+  public var bytesAfter = 0
+
+  /// A line for each layer.
+  public var text: String {
+    func percent(_ part: Double) -> String { "\((part * 1000).rounded() / 10) %" }
+    func shape(_ dimensions: [Int]) -> String { "[" + dimensions.map(String.init).joined(separator: ",") + "]" }
+    var lines: [String] = []
+    for layer in layers {
+      var line = "pruned  \(layer.name): " + (layer.before == layer.after ? shape(layer.before) : "\(shape(layer.before)) -> \(shape(layer.after))") + ", \(percent(layer.kept)) kept"
+      if let error = layer.error { line += ", error \(percent(error.before)) -> \(percent(error.after)) of its result" }
+      if let kernel = layer.kernel { line += "; \(kernel)" }
+      lines.append(line)
+    }
+    for (name, reason) in refused { lines.append("left    \(name): \(reason)") }
+    return lines.joined(separator: "\n")
+  }
+}
+
+extension PruningReport {
+  /// With the kernel that each layer got: the sparse one, or the estimates for which it did not.
+  func naming(kernelsOf program: KernelProgram) -> PruningReport {
+    var choices: [String: KernelChoice] = [:]
+    for choice in program.calls.compactMap(\.choice) where !choice.node.isEmpty { choices[choice.node] = choices[choice.node] ?? choice }
+    var report = self
+    for number in report.layers.indices {
+      guard let choice = choices[report.layers[number].name] else { continue }
+      let sparse = choice.candidates.filter { $0.name.contains("sparse") }.min { $0.cycles < $1.cycles }
+      let dense = choice.candidates.filter { !$0.name.contains("sparse") }.min { $0.cycles < $1.cycles }
+      guard let sparse, let dense else {
+        report.layers[number].kernel = report.layers[number].before == report.layers[number].after ? "dense kernel: too few steps are zero for all columns of a tile" : "dense kernel"
+        continue
+      }
+      func thousands(_ cycles: Double) -> String { "\(Int((cycles / 1000).rounded())) thousand cycles" }
+      report.layers[number].kernel =
+        (choice.taken.contains("sparse") ? "sparse kernel" : "dense kernel") + ": estimated \(thousands(sparse.cycles)) sparse, \(thousands(dense.cycles)) dense"
+    }
+    return report
+  }
+}

@@ -1,0 +1,74 @@
+import GraphIR
+import TensorTypes
+
+/// Products with a constant right operand that is mostly zeros.
+package enum SparseDotCases {
+  package static func all() throws -> [TemplateCase] { try shapes() + patterns() + views() }
+
+  /// Blocks of `height` steps and `width` columns, one in `inverse` of which is kept, without an order.
+  package static func scattered(_ height: Int, _ width: Int, oneIn inverse: Int) -> @Sendable (Int, Int) -> Bool {
+    { row, column in
+      var hash = UInt64(row / height) &* 0x9e37_79b9_7f4a_7c15 ^ UInt64(column / width) &* 0xc2b2_ae3d_27d4_eb4f
+      hash = (hash ^ hash >> 29) &* 0xbf58_476d_1ce4_e5b9
+      return (hash ^ hash >> 32) % UInt64(inverse) == 0
+    }
+  }
+
+  private static func plain(_ rows: Int, _ steps: Int, _ columns: Int, _ name: String, _ isKept: @escaping @Sendable (Int, Int) -> Bool) throws -> TemplateCase {
+    var test = try DotCases.plain(rows, steps, columns)
+    test.name += ", " + name
+    test.kept["w"] = isKept
+    return test
+  }
+
+  package static func shapes() throws -> [TemplateCase] {
+    try [(1, 300, 70), (2, 64, 33), (5, 40, 16), (13, 96, 100), (26, 768, 48), (49, 128, 64), (128, 96, 200), (0, 32, 32), (40, 1024, 33)].flatMap { rows, steps, columns in
+      try [2, 5, 20].map { try plain(rows, steps, columns, "1 in \($0)", scattered(1, 16, oneIn: $0)) }
+    }
+  }
+
+  package static func patterns() throws -> [TemplateCase] {
+    [
+      try plain(26, 64, 96, "blocks of 4x16", scattered(4, 16, oneIn: 4)),
+      try plain(26, 64, 96, "blocks of 16x32", scattered(16, 32, oneIn: 3)),
+      try plain(26, 64, 96, "2:4 along the sum", { row, _ in row % 4 == 1 || row % 4 == 2 }),
+      try plain(26, 64, 96, "2:4 for each 16 columns", { row, column in (row + column / 16) % 4 < 2 }),
+      try plain(26, 64, 96, "nothing", { _, _ in false }),
+      try plain(26, 64, 96, "one element", { row, column in row == 63 && column == 95 }),
+      try plain(26, 64, 96, "an empty panel in the middle", { row, column in column / 32 != 1 && row % 3 == 0 }),
+      try plain(26, 64, 90, "an empty last panel", { row, column in column < 64 && row % 2 == 0 }),
+      try plain(26, 64, 90, "only the last panel", { row, column in column >= 80 && row % 2 == 0 }),
+    ]
+  }
+
+  package static func views() throws -> [TemplateCase] {
+    var cases: [TemplateCase] = []
+    for var test in try DotCases.views() where ["bias, residual, relu", "heads split behind the product", "result transposed", "result padded"].contains(test.name) {
+      test.name += ", sparse"
+      test.kept["w"] = scattered(1, 16, oneIn: 4)
+      cases.append(test)
+    }
+    for var test in try DotCases.views() where test.name.hasPrefix("weights") || test.name.hasPrefix("a matrix of weights") {
+      test.name += ", sparse"
+      // The rows of a matrix that is transposed are columns.
+      let isTransposed = test.name.contains("transposed")
+      test.kept["w"] = { row, column in (isTransposed ? column : row) % 5 == 0 }
+      cases.append(test)
+    }
+    for var test in try DotCases.symbolic() where test.name.hasPrefix("rows") {
+      test.name += ", sparse"
+      test.kept["w"] = scattered(1, 16, oneIn: 3)
+      cases.append(test)
+    }
+    cases.append(
+      try {
+        var test = try TemplateCase("erf behind a sparse product", .dot) { graph in
+          let x = graph.addInput("x", TensorType(.f32, [40, 64])), w = graph.addInput("w", TensorType(.f32, [64, 80]))
+          return try graph.insert(Unary(.errorFunction), try graph.insert(Dot(), x, w))
+        }
+        test.kept["w"] = scattered(1, 16, oneIn: 5)
+        return test
+      }())
+    return cases
+  }
+}
