@@ -61,7 +61,7 @@ struct Comparison {
     let base: VariantBuild
     do { base = try first.build.get() } catch { throw CompileError(.badInput, error.message, stage: .run) }
     let manifest = base.model.manifest
-    let tensors = try inputs.tensors(for: manifest, symbols: symbols)
+    let tensors = try inputs.tensors(for: manifest, pictures: arguments.pictures, symbols: symbols)
     let expected = try expectedResults(tensors)
     let files = try tensors.enumerated().map { index, tensor in
       let file = folder.file("input-\(index).npy")
