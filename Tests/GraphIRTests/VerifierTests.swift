@@ -113,7 +113,8 @@ import Testing
     func type(_ a: ElementType, _ b: ElementType, _ result: ElementType?) throws -> TensorType {
       var graph = Graph()
       let x = graph.addInput("x", TensorType(a, [2, 3])), w = graph.addInput("w", TensorType(b, [3, 4]))
-      return graph.type(of: try graph.insert(Dot(result: result), x, w))
+      let sum = try graph.insert(Dot(result: result), x, w)
+      return graph.type(of: sum)
     }
     for (a, b) in [(ElementType.u8, ElementType.i8), (.i8, .i8), (.i8, .u8), (.u8, .u8)] { #expect(try type(a, b, .i32) == TensorType(.i32, [2, 4])) }
     #expect(throws: TypeError.self) { try type(.u8, .i8, nil) }

@@ -22,12 +22,12 @@ import Testing
     ("Sources/Serving", system.union(["TensorTypes", "Artifact", "Runtime", "CRuntime"]).union(network)),
     (
       "Sources/Compiler",
-      system.union(nouns).union(["Interpreter", "ONNXFrontend", "Lowering", "LLVMCodegen", "Runtime", "Passes", "Foundation"])
+      system.union(nouns).union(["Interpreter", "ONNXFrontend", "Lowering", "LLVMCodegen", "Runtime", "Passes", "COpenBLAS", "Foundation"])
     ),
     (
       "Sources/ingot",
       system.union(nouns).union([
-        "Interpreter", "LLVMCodegen", "Runtime", "Passes", "Compiler", "CImageCodecs", "COpenBLAS", "ArgumentParser", "Foundation",
+        "Interpreter", "LLVMCodegen", "Runtime", "Passes", "Compiler", "CImageCodecs", "COpenBLAS", "ArgumentParser", "Foundation", "Yams",
       ])
     ),
     ("Sources/ingot-runtime", system.union(["TensorTypes", "Artifact", "Runtime", "Serving"])),
