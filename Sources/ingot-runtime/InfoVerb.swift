@@ -21,6 +21,7 @@ enum InfoVerb {
     for input in manifest.fixedInputs { lines.append("  fixed   \(input.name)  \(input.type) \(input.text)") }
     for port in manifest.outputs { lines.append("  output  \(port.name)  \(port.type)") }
     lines.append("  target  \(manifest.target.name)" + (manifest.target.requiredFeatures.isEmpty ? "" : " (\(manifest.target.requiredFeatures.count) CPU features needed)"))
+    if manifest.precision != "fp32" { lines.append("  numbers \(manifest.precision)") }
     lines.append("  memory  \(manifest.arenaBytes) bytes per run" + (manifest.computedSymbols.isEmpty ? "" : ", and what the lengths need that it computes (--memory-limit)"))
     let general = manifest.steps[manifest.generalSteps]
     lines.append("  work    \(general.reduce(Extent(0)) { $0 + $1.flops }) operations in \(general.count) kernels")

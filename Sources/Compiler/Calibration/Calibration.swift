@@ -68,14 +68,17 @@ public struct Calibration {
   ///
   /// - Parameter tensors: One for each input of the graph.
   /// - Returns: What the graph gives.
-  @discardableResult
+  ///
+  /// Not inlined: where the results are not used, the optimizer of Swift 6.2 takes the array apart and releases the other outputs twice.
+  @inline(never) @discardableResult
   public func run(_ tensors: [Tensor], visit: (ValueID, Tensor) throws(CompileError) -> Void = { _, _ in }) throws(CompileError) -> [Tensor] {
     for input in inputs where tensors.indices.contains(input.position) { try visit(input.value, tensors[input.position]) }
     var results: [Tensor] = []
     for probe in probes {
       let outputs: [Tensor]
       do throws(RunError) { outputs = try probe.session.run(tensors) } catch { throw CompileError(.badInput, "\(error)", stage: .run) }
-      results = Array(outputs.prefix(graph.outputs.count))
+      results = outputs
+      results.removeLast(probe.values.count)
       for (value, tensor) in zip(probe.values, outputs.dropFirst(graph.outputs.count)) { try visit(value, tensor) }
     }
     return results

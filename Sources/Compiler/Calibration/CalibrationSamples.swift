@@ -89,7 +89,7 @@ public struct CalibrationSamples: Sendable {
       switch places[position] {
       case .file(let path):
         files = [path]
-        tensors = try ports.prefix(1).map { port throws(TensorFileError) in try read(path, port) }
+        if let port = ports.first { tensors.append(try read(path, port)) }
       case .named(let paths):
         files = paths
         for (path, port) in zip(paths, ports) { tensors.append(try read(path, port)) }
