@@ -16,7 +16,8 @@ extension Pipeline<Graph> {
     delayDequantization
     simplifying
     chooseIntegerContractions
-    expandComposites
+    keepNarrowWeights
+    expandingComposites(except: [NarrowDot.name])
     simplifying
     foldRequantization
     layout

@@ -55,7 +55,10 @@ package struct FusionLowering {
       let template = LoopTemplate(target: target)
       try single("loop") { emitter, output throws(CompileError) in try template.emit(&emitter, into: output) }
     case .reduction: try ReductionTemplate(target: target).lower(&self)
-    case .dot: try DotTemplate(target: target).lower(&self)
+    case .dot:
+      if let anchor = NarrowDotProblem.anchor(in: body) { try NarrowDotTemplate(target: target).lower(&self, anchor) } else {
+        try DotTemplate(target: target).lower(&self)
+      }
     case .attention: try AttentionTemplate(target: target).lower(&self)
     case .convolution: try ConvolutionTemplate(target: target).lower(&self)
     case .window: try WindowTemplate(target: target).lower(&self)

@@ -41,6 +41,7 @@ private struct FusionFormer {
     case is ReduceWindow: .window
     case is Reduce: .reduction
     case is ArgReduce, is Cumulative, is TopK, is ScatterElements, is ScatterND, is Compact, is Suppress, is TreeEnsemble: .special
+    case let composite as Composite where NarrowDot.isNarrow(composite): .dot
     default: nil
     }
   }
@@ -197,6 +198,7 @@ private struct FusionFormer {
     case is Convolution:
       if let parts = concatenatedParts(node) { parts.map { part in sliceBase(of: part) } + [base(of: node.operands[1])] } else { node.operands.map { base(of: widenedBytes($0, by: node)) } }
     case is Dot: node.operands.map { base(of: $0) }
+    case let composite as Composite where NarrowDot.isNarrow(composite): [base(of: node.operands[0])]
     case is ReduceWindow, is TopK, is TreeEnsemble: [base(of: node.operands[0])]
     case is Suppress: [base(of: node.operands[0]), base(of: node.operands[1])]
     default: []

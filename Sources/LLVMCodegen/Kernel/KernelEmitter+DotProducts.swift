@@ -7,11 +7,30 @@ import TensorTypes
 ///     acc + i32(a[p])*i32(w[4*j + q]) + i32(a[p+1])*i32(w[4*j + q+1]) + … four neighbours, u8 and i8     vpdpbusd
 ///     fma(f32(a[p+1]), f32(w[2*j + q+1]), fma(f32(a[p]), f32(w[2*j + q]), acc))      two neighbours, bf16   vdpbf16ps
 ///
+/// Of a u8 load also its low or its high four bits are a factor: `i32(w[x] & 15)`, `i32(w[x] >> 4)`.
 /// Either factor is the same in all lanes or lies side by side for each lane. Integers are exact on every target. `vdpbf16ps`
 /// rounds once per pair and takes subnormal numbers as zero; other targets round after each product.
 extension KernelEmitter {
-  /// An element of a buffer, at something plus a literal.
-  private typealias Factor = (buffer: Buffer, base: Expression?, offset: Int)
+  /// An element of a buffer, at something plus a literal; or a part of it.
+  private struct Factor {
+    enum Part { case whole, low, high }
+    var buffer: Buffer
+    var base: Expression?
+    var offset: Int
+    var part: Part
+
+    /// The factor as it was written.
+    var expression: Expression {
+      let load = Expression.load(buffer, base.map { $0 + .index(offset) } ?? .index(offset))
+      return switch part {
+      case .whole: load
+      case .low: .binary(.and, load, .number(15, .u8))
+      case .high: .binary(.shiftRight, load, .number(4, .u8))
+      }
+    }
+
+    func isNeighbourhood(of other: Factor) -> Bool { buffer == other.buffer && base == other.base && part == other.part }
+  }
 
   /// Two converted loads multiplied; for a group, its first neighbours.
   private struct Product {
@@ -20,10 +39,7 @@ extension KernelEmitter {
 
     /// The product as it was written.
     func expression(_ result: ElementType) -> Expression {
-      func load(_ factor: Factor) -> Expression {
-        .convert(.load(factor.buffer, factor.base.map { $0 + .index(factor.offset) } ?? .index(factor.offset)), result)
-      }
-      return .binary(.multiply, load(left), load(right))
+      .binary(.multiply, .convert(left.expression, result), .convert(right.expression, result))
     }
   }
 
@@ -74,11 +90,24 @@ extension KernelEmitter {
   }
 
   private func product(_ a: Expression, _ b: Expression, _ size: Int) -> Product? {
-    guard case .convert(.load(let left, let leftIndex), _) = a, case .convert(.load(let right, let rightIndex), _) = b else { return nil }
+    guard let left = factor(a), let right = factor(b) else { return nil }
     let isNarrow: (ElementType) -> Bool = { size == 4 ? $0 == .u8 || $0 == .i8 : $0 == .bf16 }
-    guard isNarrow(left.element), isNarrow(right.element) else { return nil }
-    let (x, y) = (Self.split(leftIndex), Self.split(rightIndex))
-    return Product(left: (left, x.base, x.offset), right: (right, y.base, y.offset))
+    guard isNarrow(left.buffer.element), isNarrow(right.buffer.element) else { return nil }
+    return Product(left: left, right: right)
+  }
+
+  /// A converted load, or four bits of one.
+  private func factor(_ expression: Expression) -> Factor? {
+    func loaded(_ buffer: Buffer, _ index: Expression, _ part: Factor.Part) -> Factor {
+      let place = Self.split(index)
+      return Factor(buffer: buffer, base: place.base, offset: place.offset, part: part)
+    }
+    switch expression {
+    case .convert(.load(let buffer, let index), _): return loaded(buffer, index, .whole)
+    case .convert(.binary(.and, .load(let buffer, let index), .number(15, .u8)), _): return loaded(buffer, index, .low)
+    case .convert(.binary(.shiftRight, .load(let buffer, let index), .number(4, .u8)), _): return loaded(buffer, index, .high)
+    default: return nil
+    }
   }
 
   /// An index as something plus a literal; `Expression`'s own arithmetic keeps the literal outermost.
@@ -95,7 +124,7 @@ extension KernelEmitter {
     var (pending, groups) = (products, [Product]())
     while let first = pending.first {
       let related = pending.enumerated().filter { _, other in
-        other.left.buffer == first.left.buffer && other.right.buffer == first.right.buffer && other.left.base == first.left.base && other.right.base == first.right.base
+        other.left.isNeighbourhood(of: first.left) && other.right.isNeighbourhood(of: first.right)
           && other.left.offset - other.right.offset == first.left.offset - first.right.offset
       }
       let start = related.min { $0.element.left.offset < $1.element.left.offset }?.element ?? first
@@ -114,8 +143,17 @@ extension KernelEmitter {
 
   // MARK: Emitting groups
 
-  /// 32 bits for each lane; nil if the neighbours of one lane do not lie beside those of the next.
+  /// 32 bits for each lane, taken apart if only some bits of each byte are a factor; nil if the neighbours of one lane do not lie beside those of the next.
   private func loadNeighbours(_ factor: Factor, _ size: Int, _ lanes: Lanes) throws(CodegenError) -> IRValue? {
+    guard let bytes = try loadWhole(factor, size, lanes) else { return nil }
+    return switch factor.part {
+    case .whole: bytes
+    case .low: b.and(bytes, 0x0f0f_0f0f)
+    case .high: b.and(b.lshr(bytes, 4), 0x0f0f_0f0f)
+    }
+  }
+
+  private func loadWhole(_ factor: Factor, _ size: Int, _ lanes: Lanes) throws(CodegenError) -> IRValue? {
     let index = try emit(factor.base.map { $0 + .index(factor.offset) } ?? .index(factor.offset))
     guard buffers.indices.contains(factor.buffer.slot) else { return nil }
     let (base, type) = (buffers[factor.buffer.slot], b.memoryType(factor.buffer.element))

@@ -150,10 +150,57 @@ enum MicrosoftOperators {
     guard let count = b.shape(packed).elementCount.constant, count == columns * blocks * (block * bits / 8) else {
       throw b.refusal("MatMulNBits needs \(columns) x \(blocks) blocks of \(block * bits / 8) bytes", operands: [packed])
     }
+    let size = (columns, depth, block, bits)
+    let rows: ValueID
+    if let narrow = try narrowRows(packed, scales, call.optional(3), wide, size, &b) { rows = narrow } else {
+      rows = try computedRows(packed, scales, call.optional(3), wide, size, &b)
+    }
+    var result = try MatrixOperators.product(b.convert(x, to: wide), b.transpose(rows, [1, 0]), &b)
+    if let bias = call.optional(5) { result = try b.binary(.add, result, b.convert(bias, to: wide)) }
+    return [try b.convert(result, to: element)]
+  }
+
+  /// Constants as a matrix [N, K] of u4 or u8 below a `dequantize_linear`, which kernels know; nil for those that are computed, or have other bits.
+  private static func narrowRows(
+    _ packed: ValueID, _ scales: ValueID, _ zero: ValueID?, _ wide: ElementType, _ size: (columns: Int, depth: Int, block: Int, bits: Int), _ b: inout GraphBuilder
+  ) throws(CompileError) -> ValueID? {
+    let (columns, depth, block, bits) = size
+    let blocks = (depth + block - 1) / block
+    guard bits != 2, let bytes = b.graph.constant(packed), b.element(scales).isFloatingPoint, b.shape(scales).elementCount == Extent(columns * blocks) else { return nil }
+    let element: ElementType = bits == 4 ? .u4 : .u8
+    /// Rows of so many numbers, each starting at a byte.
+    func unpacked(_ tensor: Tensor, _ count: Int) -> Tensor? {
+      let stride = tensor.count / columns
+      guard tensor.element == .u8, stride * columns == tensor.count, stride * (8 / bits) >= count else { return nil }
+      return Tensor(element, [columns, count]) { target in
+        tensor.withBytes { source in
+          for row in 0..<columns {
+            for place in 0..<count {
+              target[row * count + place] = bits == 8 ? source[row * stride + place] : source[row * stride + place / 2] >> UInt8(place % 2 * 4) & 15
+            }
+          }
+        }
+      }
+    }
+    var shifts = Tensor(element, [columns, blocks]) { target in for position in 0..<target.count { target[position] = UInt8(1 << (bits - 1)) } }
+    if let zero {
+      guard let tensor = b.graph.constant(zero), let given = unpacked(tensor, blocks) else { return nil }
+      shifts = given
+    }
+    guard let numbers = unpacked(bytes, depth) else { return nil }
+    let scale = try b.reshape(scales, to: [Extent(columns), Extent(blocks)])
+    return try QuantizationOperators.dequantize(b.constant(numbers), scale, b.constant(shifts), wide, axis: 1, block: block, &b)
+  }
+
+  private static func computedRows(
+    _ packed: ValueID, _ scales: ValueID, _ zero: ValueID?, _ wide: ElementType, _ size: (columns: Int, depth: Int, block: Int, bits: Int), _ b: inout GraphBuilder
+  ) throws(CompileError) -> ValueID {
+    let (columns, depth, block, bits) = size
+    let blocks = (depth + block - 1) / block
     let shape: Shape = [Extent(columns), Extent(blocks), 1]
     var weights = try unpacked(b.reshape(packed, to: [Extent(columns), Extent(blocks), Extent(block * bits / 8)]), bits: bits, &b)
     weights = try b.convert(weights, to: wide)
-    if let zero = call.optional(3) {
+    if let zero {
       var shift = zero
       if b.element(zero) == .u8 {
         let bytes = (blocks * bits + 7) / 8
@@ -164,10 +211,7 @@ enum MicrosoftOperators {
       weights = try b.binary(.subtract, weights, Double(1 << (bits - 1)))
     }
     weights = try b.binary(.multiply, weights, b.reshape(b.convert(scales, to: wide), to: shape))
-    let rows = try b.slice(b.reshape(weights, to: [Extent(columns), Extent(blocks * block)]), axis: 1, start: 0, size: Extent(depth))
-    var result = try MatrixOperators.product(b.convert(x, to: wide), b.transpose(rows, [1, 0]), &b)
-    if let bias = call.optional(5) { result = try b.binary(.add, result, b.convert(bias, to: wide)) }
-    return [try b.convert(result, to: element)]
+    return try b.slice(b.reshape(weights, to: [Extent(columns), Extent(blocks * block)]), axis: 1, start: 0, size: Extent(depth))
   }
 
   /// The integers of packed bytes along the last axis, as u8.

@@ -1,0 +1,79 @@
+public import GraphIR
+import TensorTypes
+
+/// What weight-only quantization does to a graph.
+public struct WeightQuantization: Sendable, Hashable {
+  public var bits: Int
+  /// Steps of the sum that share a scale; nil for one scale for each column.
+  public var groupSize: Int?
+  public var isSymmetric: Bool
+  /// What kernels may round the other operand to.
+  public var activations: WeightActivations
+  /// Smaller matrices stay as they are.
+  public var leastElements = 1 << 14
+  /// Nodes of the model (by the name in the file) whose weights stay as they are.
+  public var keptFloat: Set<String> = []
+
+  /// - Parameter groupSize: Nil for the usual one: 32 for 4 bits, whole columns for 8.
+  ///
+  /// Groups of 32, 64 and 128 take 4.5, 4.25 and 4.125 bits; `GroupQuantization` has their errors.
+  public init(bits: Int, groupSize: Int? = nil, isSymmetric: Bool = true, activations: WeightActivations? = nil) {
+    self.bits = bits
+    self.groupSize = groupSize ?? (bits == 4 ? 32 : nil)
+    self.isSymmetric = isSymmetric
+    self.activations = activations ?? (bits == 4 ? .int8 : .float)
+  }
+
+  var form: GroupQuantization { GroupQuantization(bits: bits, block: groupSize, isSymmetric: isSymmetric) }
+  /// Rows that are looked up take no time: they keep 8 bits.
+  static let rows = GroupQuantization(bits: 8, block: nil)
+}
+
+/// Stores constant right operands of matrix products, and tables that rows are looked up in, in 8 or 4 bits.
+///
+///     %y = dot %x, %w                                                              : f32[1,2048]
+/// ->
+///     %w' = composite %q, %scale {name = dequantize_linear, axis = 0, block = 32}  : f32[768,2048], %q i4, %scale bf16[24,2048]
+///     %y = dot %x, %w'
+///
+/// The result is portable: `keep-narrow-weights` finds kernels for it. Tables have 8 bits, and a scale for each row, whatever the products have.
+/// Numerics: `GroupQuantization` says how numbers and scales are found.
+public func quantizeWeights(_ quantization: WeightQuantization) -> Pass<Graph> {
+  rewrite(
+    "quantize-weights", "Stores the constant operands of matrix products in \(quantization.bits) bits.",
+    [
+      .on(Dot.self) { match, rewriter throws(TypeError) in
+        guard rewriter.constant(match[0]) == nil, !quantization.keptFloat.contains(match.node.origin.node) else { return .unchanged }
+        // A matrix that is stored transposed is one constant after folding.
+        guard let weights = rewriter.constant(match[1]), weights.dimensions.count == 2, weights.count >= quantization.leastElements,
+          weights.dimensions.allSatisfy({ $0 >= 16 }), let result = quantization.form.quantize(weights)
+        else { return .unchanged }
+        let value = try rewriter.dequantized(result, weights.element, axis: result.block > 0 ? 0 : 1, quantization.activations)
+        return .replaced(with: try rewriter.insert(match.operation, match[0], value))
+      },
+      .on(Gather.self) { match, rewriter throws(TypeError) in
+        guard match.operation.axis == 0, !quantization.keptFloat.contains(match.node.origin.node), let table = rewriter.constant(match[0]),
+          table.dimensions.count == 2, table.count >= quantization.leastElements, table.dimensions.allSatisfy({ $0 >= 16 }), table.element.isFloatingPoint,
+          // A scale for each row: the columns of the transposed table.
+          let result = WeightQuantization.rows.quantize(table.transposed([1, 0]))
+        else { return .unchanged }
+        let rows = GroupQuantization.Result(numbers: result.numbers.transposed([1, 0]), scale: result.scale, zero: nil, block: 0)
+        let value = try rewriter.dequantized(rows, table.element, axis: 0, .float)
+        return .replaced(with: try rewriter.insert(match.operation, value, match[1]))
+      },
+    ])
+}
+
+extension Rewriter {
+  /// The numbers behind a `dequantize_linear`.
+  fileprivate mutating func dequantized(
+    _ result: GroupQuantization.Result, _ element: ElementType, axis: Int, _ activations: WeightActivations
+  ) throws(TypeError) -> ValueID {
+    let numbers = try constant(result.numbers), scale = try constant(result.scale)
+    let zero: ValueID? = if let tensor = result.zero { try constant(tensor) } else { nil }
+    var composite = try QuantizedForm.dequantize(
+      type(of: numbers), scale: type(of: scale), zero: zero.map { type(of: $0) }, to: element, axis: axis, block: result.block)
+    composite.details.set("activations", activations, unless: .float) { .word($0.rawValue) }
+    return try insertAll(composite, [numbers, scale] + (zero.map { [$0] } ?? []))[0]
+  }
+}
