@@ -24,6 +24,35 @@ public struct WeightQuantization: Sendable, Hashable {
     self.activations = activations ?? (bits == 4 ? .int8 : .float)
   }
 
+  /// A product or table with constant weights, and why it stays as it is.
+  public struct Decision: Sendable {
+    public var name: String
+    public var operatorName: String
+    /// Nil if its weights become narrow.
+    public var floatReason: String?
+  }
+
+  /// What happens to each product and table with constant weights, in the order of the graph.
+  public func decisions(for graph: Graph) -> [Decision] {
+    graph.topologicalOrder().compactMap { id in
+      let node = graph.node(id)
+      let constant: Tensor? =
+        node.operation is Dot && graph.constant(node.operands[0]) == nil
+        ? graph.constant(node.operands[1]) : (node.operation as? Gather)?.axis == 0 ? graph.constant(node.operands[0]) : nil
+      guard let constant, constant.element.isFloatingPoint else { return nil }
+      return Decision(name: node.origin.node, operatorName: node.origin.operatorName, floatReason: floatReason(constant, node))
+    }
+  }
+
+  /// Why the weights of a node stay as they are; nil if nothing is against it.
+  func floatReason(_ weights: Tensor, _ node: Node) -> String? {
+    if keptFloat.contains(node.origin.node) { return "it is to be kept in floating point" }
+    if weights.dimensions.count != 2 { return "its weights are no matrix" }
+    if weights.count < leastElements || weights.dimensions.contains(where: { $0 < 16 }) { return "its weights are few" }
+    if weights.element == .f64 || !weights.element.isFloatingPoint { return "its weights are \(weights.element.name)" }
+    return nil
+  }
+
   var form: GroupQuantization { GroupQuantization(bits: bits, block: groupSize, isSymmetric: isSymmetric) }
   /// Rows that are looked up take no time: they keep 8 bits.
   static let rows = GroupQuantization(bits: 8, block: nil)
@@ -43,17 +72,15 @@ public func quantizeWeights(_ quantization: WeightQuantization) -> Pass<Graph> {
     "quantize-weights", "Stores the constant operands of matrix products in \(quantization.bits) bits.",
     [
       .on(Dot.self) { match, rewriter throws(TypeError) in
-        guard rewriter.constant(match[0]) == nil, !quantization.keptFloat.contains(match.node.origin.node) else { return .unchanged }
         // A matrix that is stored transposed is one constant after folding.
-        guard let weights = rewriter.constant(match[1]), weights.dimensions.count == 2, weights.count >= quantization.leastElements,
-          weights.dimensions.allSatisfy({ $0 >= 16 }), let result = quantization.form.quantize(weights)
+        guard rewriter.constant(match[0]) == nil, let weights = rewriter.constant(match[1]), quantization.floatReason(weights, match.node) == nil,
+          let result = quantization.form.quantize(weights)
         else { return .unchanged }
         let value = try rewriter.dequantized(result, weights.element, axis: result.block > 0 ? 0 : 1, quantization.activations)
         return .replaced(with: try rewriter.insert(match.operation, match[0], value))
       },
       .on(Gather.self) { match, rewriter throws(TypeError) in
-        guard match.operation.axis == 0, !quantization.keptFloat.contains(match.node.origin.node), let table = rewriter.constant(match[0]),
-          table.dimensions.count == 2, table.count >= quantization.leastElements, table.dimensions.allSatisfy({ $0 >= 16 }), table.element.isFloatingPoint,
+        guard match.operation.axis == 0, let table = rewriter.constant(match[0]), quantization.floatReason(table, match.node) == nil,
           // A scale for each row: the columns of the transposed table.
           let result = WeightQuantization.rows.quantize(table.transposed([1, 0]))
         else { return .unchanged }

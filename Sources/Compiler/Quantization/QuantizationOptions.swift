@@ -22,6 +22,8 @@ public struct QuantizationOptions: Sendable {
   public var observer = ObserverKind.mse
   /// Weights along the sums that share a scale, where weights have groups; nil for what is usual.
   public var groupSize: Int?
+  /// What products with narrow weights may round their other operand to; nil for what is usual: int8 with 4 bits, nothing with 8.
+  public var activations: WeightActivations?
   /// Evens out the weights of neighbouring layers first; see `equalizeLayers`.
   public var equalizes = false
   /// Makes up for what rounded weights do to the average of each output; see `biasCorrections`.

@@ -15,7 +15,8 @@ struct Quantizer {
     switch wanted.scheme {
     case .int8: try learned(graph)
     case .dynamicInt8: try measuredInEachRun(graph)
-    case .weightsInt8, .weightsInt4: throw CompileError(.unsupported, "--quantize \(wanted.scheme.rawValue) is not available", stage: .run)
+    case .weightsInt8: try weightsAlone(graph, bits: 8)
+    case .weightsInt4: try weightsAlone(graph, bits: 4)
     }
   }
 
@@ -77,7 +78,7 @@ struct Quantizer {
 
   // MARK: Parts
 
-  private func samples(_ graph: Graph) throws(CompileError) -> CalibrationSamples {
+  func samples(_ graph: Graph) throws(CompileError) -> CalibrationSamples {
     guard let calibration = options.calibration else { throw CompileError(.usage, "no samples are given", stage: .run, hint: "--calibrate FOLDER names them") }
     return try CalibrationSamples(calibration, for: graph, fixed: fixed)
   }

@@ -16,8 +16,14 @@ struct QuantizationArguments: ParsableArguments {
       valueName: ObserverKind.allCases.map(\.rawValue).joined(separator: "|")))
   var observer = ObserverKind.mse
 
-  @Option(help: ArgumentHelp("Weights that share a scale, with weights-int4.", valueName: "n"))
+  @Option(help: ArgumentHelp("Weights along a sum that share a scale, with weights-int4 (32) and weights-int8 (all of a column).", valueName: "n"))
   var groupSize: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "What products with narrow weights may round their other operand to: nothing, or 8 bits with a scale for each row and group, which is faster (weights-int4: int8, weights-int8: float).",
+      valueName: "float|int8"))
+  var activations: WeightActivations?
 
   @Flag(help: "Even out the weights of neighbouring layers before they are quantized (cross-layer equalization).")
   var equalize = false
@@ -51,6 +57,7 @@ struct QuantizationArguments: ParsableArguments {
       ]
       if let (name, _) = refining.first(where: { $0.1 }) { throw ValidationError("\(name) belongs to --quantize int8") }
     }
+    if quantize?.isWeightsOnly != true, activations != nil { throw ValidationError("--activations belongs to --quantize weights-int8 and weights-int4") }
     if quantize == nil, !floatNodes.isEmpty { throw ValidationError("--keep-float belongs to --quantize") }
   }
 
@@ -59,6 +66,7 @@ struct QuantizationArguments: ParsableArguments {
     var options = QuantizationOptions(quantize)
     options.observer = observer
     options.groupSize = groupSize
+    options.activations = activations
     (options.equalizes, options.correctsBias, options.smoothing) = (equalize, biasCorrection, smooth)
     (options.minimumDecibels, options.maximumAccuracyDrop) = (minSqnr, maxAccuracyDrop)
     options.floatNodes = floatNodes
@@ -68,3 +76,4 @@ struct QuantizationArguments: ParsableArguments {
 
 extension QuantizationOptions.Scheme: ExpressibleByArgument {}
 extension ObserverKind: ExpressibleByArgument {}
+extension WeightActivations: ExpressibleByArgument {}

@@ -1,0 +1,29 @@
+import GraphIR
+import Passes
+
+extension Quantizer {
+  /// Stores the constant operands of matrix products, and tables, in 8 or 4 bits. It needs no samples; where there are some, the result is
+  /// compared with the model as it came.
+  func weightsAlone(_ graph: Graph, bits: Int) throws(CompileError) -> (graph: Graph, report: QuantizationReport) {
+    var quantization = WeightQuantization(bits: bits, groupSize: wanted.groupSize, activations: wanted.activations)
+    quantization.keptFloat = Set(wanted.floatNodes)
+    var (quantized, context) = (graph, PassContext())
+    _ = try quantizeWeights(quantization).run(&quantized, &context)
+    var summary = wanted.scheme.rawValue
+    if let size = quantization.groupSize { summary += " (groups of \(size))" }
+    if quantization.activations == .int8 { summary += ", activations rounded to 8 bits inside of products" }
+    var report = QuantizationReport(summary: summary)
+    report.layers = quantization.decisions(for: graph).map { .init(name: $0.name, operatorName: $0.operatorName, floatReason: $0.floatReason, decibelsAlone: nil) }
+    for name in wanted.floatNodes where !report.layers.contains(where: { $0.name == name }) {
+      let names = report.layers.map(\.name)
+      throw CompileError(
+        .usage, "--keep-float names `\(name)`, which is no product or table with constant weights", stage: .run,
+        hint: "these are " + names.prefix(40).joined(separator: ", ") + (names.count > 40 ? ", ..." : ""))
+    }
+    if options.calibration != nil {
+      let trial = try QuantizationTrial(graph, try samples(graph), options: options, progress: progress)
+      try trial.check(quantized, &report)
+    }
+    return (quantized, report)
+  }
+}
