@@ -37,6 +37,8 @@ public struct CompileOptions: Sendable {
   public var precision = Precision.fp32
   /// Samples to learn from, where something asked for needs them.
   public var calibration: CalibrationOptions?
+  /// What is left out of the model.
+  public var pruning: PruningOptions?
   /// Integers in place of floating point; nil leaves the model's numbers alone.
   public var quantization: QuantizationOptions?
   public var passes = PassOptions()

@@ -35,9 +35,13 @@ public struct Compiler: Sendable {
     (self.options, self.progress, self.print) = (options, progress, print)
   }
 
+  /// The choice of kernels that leave out zeros, which is switched off like a pass.
+  static let sparseProducts = "sparse-products"
+
   /// Every pass, in the order in which they first run, with one sentence each.
   public static var passes: [(name: String, summary: String)] {
-    Pipeline<Graph>.tuned(for: .bf16).passes.map { ($0.name, $0.summary) } + Pipeline<KernelProgram>.program.passes.map { ($0.name, $0.summary) }
+    Pipeline<Graph>.tuned(for: .bf16).passes.map { ($0.name, $0.summary) } + [(sparseProducts, "Leaves out the zeros of constant operands where the cost model expects a gain.")]
+      + Pipeline<KernelProgram>.program.passes.map { ($0.name, $0.summary) }
   }
 
   /// Reads a model: ONNX, or the text form if the name ends in `.ingot`.
@@ -218,6 +222,7 @@ public struct Compiler: Sendable {
     clock.finish("quantize")
     var plan = try plan(loaded, path, for: options, target, packings: packings, clock: &clock)
     plan.revision = revision
+    plan.revision?.pruning = revision.pruning?.naming(kernelsOf: plan.program)
     return plan
   }
 
@@ -246,7 +251,8 @@ public struct Compiler: Sendable {
 
     let threads = max(1, options.threads ?? Allowance.cpus)
     let lanes = target.vectorBytes / 4
-    let machine = LoweringTarget(lanes: lanes, registers: target.registerCount, threads: threads, winograd: options.winograd, maximumRounds: options.maximumTrips)
+    var machine = LoweringTarget(lanes: lanes, registers: target.registerCount, threads: threads, winograd: options.winograd, maximumRounds: options.maximumTrips)
+    machine.usesSparseProducts = !options.passes.disabled.contains(Self.sparseProducts)
     var (answers, tuning) = try self.answers(path, graph, target, machine)
     answers.packings = packings
     if tuning != nil { clock.finish("tune") }

@@ -5,6 +5,8 @@ import Passes
 /// A model whose numbers were changed on request, in the portable form.
 public struct Revision: Sendable {
   public var graph: Graph
+  /// What pruning did; nil without it.
+  public var pruning: PruningReport?
   /// What quantization did; nil without it.
   public var quantization: QuantizationReport?
 }
@@ -15,6 +17,7 @@ extension CompileOptions {
     var options = self
     options.precision = .fp32
     options.quantization = nil
+    options.pruning = nil
     options.calibration = nil
     return options
   }
@@ -23,7 +26,7 @@ extension CompileOptions {
   public var isInexact: Bool { precision != .fp32 || changesModel }
 
   /// True if the model's numbers are changed before it is compiled.
-  var changesModel: Bool { quantization != nil }
+  var changesModel: Bool { quantization != nil || pruning != nil }
 
   /// What a manifest says of the numbers that a model computes with.
   func precisionText(_ quantization: QuantizationReport?) -> String {
@@ -42,6 +45,10 @@ extension Compiler {
     var runner = PassRunner<Graph>(options: options.passes.withoutOutput, write: { _ in })
     var revision = Revision(graph: source)
     try runner.run(.portable.replacing(constantFolding(within: options.limits.folding)), on: &revision.graph)
+    if let wanted = options.pruning {
+      let pruning = ModelPruning(options: wanted, compilation: options, fixed: fixed, progress: report)
+      (revision.graph, revision.pruning) = try pruning.run(revision.graph)
+    }
     if let wanted = options.quantization {
       let quantizer = Quantizer(options: options, wanted: wanted, fixed: fixed, progress: report)
       (revision.graph, revision.quantization) = try quantizer.run(revision.graph)

@@ -78,15 +78,20 @@ extension ChannelDependencies {
     /// The number of the contraction in `Graph.contractions()`.
     public var contraction: Int
     public var channel: Int
+
+    public init(contraction: Int, channel: Int) { (self.contraction, self.channel) = (contraction, channel) }
   }
 
-  /// The class of a position in this graph.
-  public func `class`(of position: Position, in graph: Graph) -> Int32? {
+  /// The classes of positions in this graph; those that it does not have are left out.
+  public func classes(of positions: [Position], in graph: Graph) -> Set<Int32> {
     let contractions = graph.contractions()
-    guard contractions.indices.contains(position.contraction) else { return nil }
-    let node = graph.node(contractions[position.contraction])
-    guard let axes = ChannelGroups.axes(of: node, graph) else { return nil }
-    return atom(node.operands[1], axes.output, position.channel)
+    var classes: Set<Int32> = []
+    for position in positions where contractions.indices.contains(position.contraction) {
+      let node = graph.node(contractions[position.contraction])
+      guard let axes = ChannelGroups.axes(of: node, graph), let atom = atom(node.operands[1], axes.output, position.channel) else { continue }
+      classes.insert(atom)
+    }
+    return classes
   }
 
   /// The positions of a contraction's summed axis that are left; nil if all are, or if it has none of its own.

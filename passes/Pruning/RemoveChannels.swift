@@ -3,7 +3,7 @@ import TensorTypes
 
 extension ChannelDependencies {
   /// The positions of an axis that are left without some classes; nil if all are.
-  func kept(_ value: ValueID, _ axis: Int, without removed: Set<Int32>) -> [Int]? {
+  package func kept(_ value: ValueID, _ axis: Int, without removed: Set<Int32>) -> [Int]? {
     guard let slot = slot(value, axis) else { return nil }
     let positions = (0..<slot.extent).filter { position in atom(value, axis, position).map { !removed.contains($0) } ?? true }
     return positions.count == slot.extent ? nil : positions

@@ -1,3 +1,4 @@
+import Artifact
 import GraphIR
 import Passes
 import TensorTypes
@@ -8,6 +9,8 @@ import TensorTypes
 struct ModelPruning {
   let options: PruningOptions
   let compilation: CompileOptions
+  /// Inputs of the file that are no longer the graph's.
+  let fixed: [Manifest.FixedInput]
   let progress: @Sendable (Compiler.Progress) -> Void
 
   /// Layers are fitted in this many rounds at least, in the order of the model, each to what the layers before it give by then.
@@ -19,7 +22,7 @@ struct ModelPruning {
   /// - Throws: `CompileError`: `.usage` for a request that contradicts itself or fits nothing in the model.
   func run(_ graph: Graph) throws(CompileError) -> (graph: Graph, report: PruningReport) {
     try options.check(hasSamples: compilation.calibration != nil)
-    let samples: CalibrationSamples? = if options.reconstructs, let calibration = compilation.calibration { try CalibrationSamples(calibration, for: graph) } else { nil }
+    let samples: CalibrationSamples? = if options.reconstructs, let calibration = compilation.calibration { try CalibrationSamples(calibration, for: graph, fixed: fixed) } else { nil }
     var (pruned, report) = if let pattern = options.weightPattern { try weights(graph, pattern, samples) } else { try channels(graph, samples) }
     pruned.removeDeadNodes()
     report.bytesBefore = graph.constantBytes
@@ -168,7 +171,7 @@ struct ModelPruning {
     if let samples {
       (current, errors) = try refit(expanded, contractions, dependencies, removed, samples)
       dependencies = try ChannelDependencies(current)
-      places = Set(groups.positions(of: removed, expanded).compactMap { dependencies.class(of: $0, in: current) })
+      places = dependencies.classes(of: groups.positions(of: removed, expanded), in: current)
     }
     let pruned = try current.removing(channels: places, dependencies)
     var simplified = pruned

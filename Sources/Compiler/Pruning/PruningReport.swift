@@ -22,19 +22,11 @@ public struct PruningReport: Sendable {
   public var bytesBefore = 0
   public var bytesAfter = 0
 
-  /// A line for each layer.
-  public var text: String {
-    func percent(_ part: Double) -> String { "\((part * 1000).rounded() / 10) %" }
-    func shape(_ dimensions: [Int]) -> String { "[" + dimensions.map(String.init).joined(separator: ",") + "]" }
-    var lines: [String] = []
-    for layer in layers {
-      var line = "pruned  \(layer.name): " + (layer.before == layer.after ? shape(layer.before) : "\(shape(layer.before)) -> \(shape(layer.after))") + ", \(percent(layer.kept)) kept"
-      if let error = layer.error { line += ", error \(percent(error.before)) -> \(percent(error.after)) of its result" }
-      if let kernel = layer.kernel { line += "; \(kernel)" }
-      lines.append(line)
-    }
-    for (name, reason) in refused { lines.append("left    \(name): \(reason)") }
-    return lines.joined(separator: "\n")
+  /// The part of the layers' weights that is left.
+  public var kept: Double {
+    func count(_ dimensions: [Int]) -> Double { dimensions.reduce(1) { $0 * Double($1) } }
+    let all = layers.reduce(0) { $0 + count($1.before) }
+    return all > 0 ? layers.reduce(0) { $0 + count($1.before) * $1.kept } / all : 1
   }
 }
 

@@ -68,6 +68,7 @@ struct CompileArguments: ParsableArguments {
       valueName: "fp32|bf16"))
   var precision = Precision.fp32
 
+  @OptionGroup(title: "Pruning") var pruning: PruningArguments
   @OptionGroup(title: "Quantization") var quantization: QuantizationArguments
   @OptionGroup(title: "Samples") var calibration: CalibrationArguments
   @OptionGroup(title: "Pictures") var pictures: PictureArguments
@@ -118,6 +119,10 @@ struct CompileArguments: ParsableArguments {
       throw ValidationError(
         "--quantize int8 learns from samples which range each value has: --calibrate FOLDER names a folder with a .npy, .pb, .json, .jpg or .png file for each (--quantize dynamic-int8 needs none)")
     }
+    if pruning.reconstruct, pruning.prune == nil, quantization.quantize != .weightsInt4 { throw ValidationError("--reconstruct belongs to --prune and to --quantize weights-int4") }
+    if let wanted = pruning.options {
+      do { try wanted.check(hasSamples: calibration.calibrate != nil) } catch { throw ValidationError(error.message + (error.hint.map { ": " + $0 } ?? "")) }
+    }
     if quantization.maxAccuracyDrop != nil, calibration.calibrationLabels == nil { throw ValidationError("--max-accuracy-drop needs the right classes: --calibration-labels FILE") }
     for fix in fixes where !fix.isTensorFile { throw ValidationError("--fix takes a file that ends in .npy, .pb or .json, got '\(fix.source)'") }
   }
@@ -149,6 +154,7 @@ struct CompileArguments: ParsableArguments {
     options.cacheFolder = noCache ? nil : CompileOptions.usualCacheFolder
     if let tuneCache { options.tuning.place = tuneCache == "none" ? .none : .file(tuneCache) }
     options.precision = precision
+    options.pruning = pruning.options
     options.quantization = quantization.options
     options.calibration = calibration.options(pictures)
     for limit in limits { options.limits[limit.name] = limit.value }

@@ -23,6 +23,7 @@ struct CompileCommand: ParsableCommand {
         ingot compile model.onnx --emit graph                    # text, to standard output
         ingot compile model.onnx -o model --precision bf16 --write-recipe model.yaml
         ingot compile model.onnx -o model --recipe model.yaml    # the same again
+        ingot compile model.onnx -o model --prune channels --sparsity 0.3 --reconstruct --calibrate samples
         ingot compile model.onnx -o model --quantize int8 --calibrate samples --min-sqnr 30
       """)
 
@@ -114,7 +115,7 @@ struct CompileCommand: ParsableCommand {
       if options.isInexact, !noErrorReport { report.deviations = try deviations(of: model, options) }
       try OutputFile.write(report.contents(for: path), to: path)
     }
-    if output != nil { print(([report.line] + report.quantizationLines + (report.deviations?.lines ?? [])).joined(separator: "\n")) }
+    if output != nil { print(([report.line] + report.pruningLines + report.quantizationLines + (report.deviations?.lines ?? [])).joined(separator: "\n")) }
   }
 
   /// How far the model is from fp32 on random inputs; symbolic axes are as long as `--dim` says, or 2.

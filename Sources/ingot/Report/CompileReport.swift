@@ -35,6 +35,9 @@ struct CompileReport {
       + "\(Quantity.time(seconds)), at most \(Quantity.bytes(peakMemoryBytes)) of memory"
   }
 
+  /// What pruning did; empty without it.
+  var pruningLines: [String] { model.revision?.pruning.map { PruningSummary(report: $0).lines } ?? [] }
+
   /// What quantization did; empty without it.
   var quantizationLines: [String] { model.revision?.quantization.map { QuantizationSummary(report: $0).lines } ?? [] }
 
@@ -43,7 +46,7 @@ struct CompileReport {
     let quantization: JSON = model.revision?.quantization.map { QuantizationSummary(report: $0).json } ?? .null
     var members: [JSON.Member] = [
       .init("model", .string(manifest.modelName)), .init("target", .string(manifest.target.name)), .init("tool", .string(manifest.toolVersion)), .init("precision", .string(manifest.precision)),
-      .init("deviation_from_fp32", deviations?.json ?? .null), .init("quantization", quantization),
+      .init("deviation_from_fp32", deviations?.json ?? .null), .init("pruning", model.revision?.pruning.map { PruningSummary(report: $0).json } ?? .null), .init("quantization", quantization),
       .init("seconds", .number(seconds)), .init("peak_memory_bytes", .integer(peakMemoryBytes)),
       .init("output_bytes", outputBytes.map { .integer($0) } ?? .null), .init("weights_bytes", .integer(model.constantsByteCount)),
       .init("code_bytes", .integer(model.code.image.count)), .init("arena_bytes", number(manifest.arenaBytes)),
