@@ -32,9 +32,6 @@ extension Graph {
     replaceAllUses(of: result, with: sum)
     setOutputs(zip(outputNames, outputs).map { ($0, $1 == result ? sum : $1) })
   }
-
-  /// Bytes of all constants that an output needs.
-  public var constantBytes: Int { topologicalOrder().reduce(0) { $0 + ((node($1).operation as? Constant)?.tensor.byteCount ?? 0) } }
 }
 
 extension PrunableWeights {
