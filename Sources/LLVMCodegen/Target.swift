@@ -24,7 +24,8 @@ public struct Target: Sendable, Hashable {
       return
     }
     guard let known = Self.table[name] else { throw CodegenError(.unknownTarget(name: name, known: Self.knownNames)) }
-    (cpu, level, extensions) = (name, known.level, known.extensions)
+    // In one order, so that a machine and its name give the same bytes.
+    (cpu, level, extensions) = (name, known.level, Self.usefulExtensions.filter(known.extensions.contains))
     tuning = known.level == name ? (known.level == "x86-64-v4" ? "znver4" : "generic") : name
   }
 

@@ -20,7 +20,7 @@ import Testing
   }
 
   @Test func measuresVariantsByTurns() throws {
-    let json = try measured("--compare", "small code: --disable fuse-attention", "--compare", "baseline", "--compare", "--disable expand-composites,fold-scale-and-shift")
+    let json = try measured("--compare", "small code: --disable fuse-attention", "--compare", "baseline", "--compare", "--disable sink-broadcasts,fold-scale-and-shift")
     #expect(json["variants"]?.array?.count == 4)
     let base = try variant("baseline", in: json)
     for name in ["median_seconds", "runs_per_second", "compile_seconds"] { #expect((base[name]?.double ?? 0) > 0, "\(name)") }
@@ -29,7 +29,7 @@ import Testing
     // The same options give the same bytes, and those are measured once.
     let again = try variant("baseline (2)", in: json)
     #expect(again["same_as"]?.string == "baseline")
-    let third = try variant("--disable expand-composites,fold-scale-and-shift", in: json)
+    let third = try variant("--disable sink-broadcasts,fold-scale-and-shift", in: json)
     #expect((third["deviation_from_fp32"]?.array?.first?["relative_l2"]?.double ?? 1) < 1e-5)
     #expect(json["command"]?.string?.contains("--compare 'small code: --disable fuse-attention'") == true)
   }
