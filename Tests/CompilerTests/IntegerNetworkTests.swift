@@ -1,0 +1,96 @@
+import Compiler
+import GraphIR
+import Interpreter
+import Passes
+import Runtime
+import TensorTypes
+import TestSupport
+import Testing
+
+/// A quantised network from the file to the results: convolutions of every kind, a residual, and a product, between kernels as bytes.
+@Suite("integer network") struct IntegerNetworkTests {
+  /// A graph that grows by quantised layers.
+  private struct Layers {
+    var graph = Graph(name: "quantized")
+
+    func constant(_ dimensions: [Int], _ element: ElementType = .f32, _ value: (Int) -> Double) throws -> Tensor {
+      Tensor(element, dimensions, (0..<dimensions.reduce(1, *)).map(value))
+    }
+
+    mutating func add(_ tensor: Tensor) throws -> ValueID { try graph.insert(Constant(tensor)) }
+
+    /// The numbers that x is quantised to.
+    mutating func quantized(_ x: ValueID, scale: Double, zero: Double, _ element: ElementType = .u8) throws -> ValueID {
+      let scale = try add(Tensor(scalar: scale, .f32)), zero = try add(Tensor(scalar: zero, element))
+      return try graph.dequantizeLinear(try graph.quantizeLinear(x, scale: scale, zero: zero, to: element), scale: scale, zero: zero)
+    }
+
+    mutating func weights(_ dimensions: [Int], outputs axis: Int, zero: Double? = nil) throws -> ValueID {
+      let element = zero == nil ? ElementType.i8 : .u8
+      let w = try add(constant(dimensions, element) { Double(($0 &* 7919 &+ 13) % 251) - (zero == nil ? 125 : 0) })
+      let scale = try add(constant([dimensions[axis]]) { 0.004 + 0.0005 * Double($0 % 7) })
+      let shift = try zero.map { zero in try add(constant([dimensions[axis]], element) { _ in zero }) }
+      return try graph.dequantizeLinear(w, scale: scale, zero: shift, axis: axis)
+    }
+
+    mutating func convolution(_ x: ValueID, _ outputs: Int, kernel: Int, stride: Int = 1, groups: Int = 1, zero: Double? = nil) throws -> ValueID {
+      let channels = try #require(graph.type(of: x).shape[1].constant)
+      let w = try weights([outputs, channels / groups, kernel, kernel], outputs: 0, zero: zero)
+      let pads = [kernel / 2, kernel / 2]
+      let y = try graph.insert(Convolution(window: Window(strides: [stride, stride], padsLow: pads, padsHigh: pads, dilations: [1, 1]), groups: groups), x, w)
+      let bias = try add(constant([outputs, 1, 1]) { Double($0 % 5) / 8 - 0.2 })
+      return try graph.insert(Binary(.add), y, try graph.insert(Broadcast(to: graph.type(of: y).shape), bias))
+    }
+
+    mutating func positive(_ x: ValueID) throws -> ValueID {
+      try graph.insert(Binary(.maximum), x, try graph.insert(Broadcast(to: graph.type(of: x).shape), add(Tensor(scalar: 0, .f32))))
+    }
+  }
+
+  private func network() throws -> Graph {
+    var n = Layers()
+    var x = try n.quantized(n.graph.addInput("x", TensorType(.f32, [1, 3, 17, 18])), scale: 0.02, zero: 101)
+    x = try n.quantized(n.positive(n.convolution(x, 16, kernel: 3, stride: 2)), scale: 0.03, zero: 0)
+    let shortcut = try n.quantized(n.convolution(x, 16, kernel: 1), scale: 0.05, zero: 120)
+    x = try n.quantized(n.positive(n.convolution(x, 16, kernel: 3, groups: 16)), scale: 0.04, zero: -128, .i8)
+    x = try n.quantized(n.convolution(x, 16, kernel: 3, groups: 16, zero: 150), scale: 0.04, zero: 90)
+    x = try n.quantized(n.convolution(x, 16, kernel: 3, zero: 101), scale: 0.2, zero: 128)
+    x = try n.quantized(n.positive(n.graph.insert(Binary(.add), x, shortcut)), scale: 0.1, zero: 0)
+    let window = Window(strides: [1, 1, 2, 2], padsLow: [0, 0, 1, 1], padsHigh: [0, 0, 1, 1], dilations: [1, 1, 1, 1])
+    x = try n.graph.insert(ReduceWindow(.maximum, size: [1, 1, 3, 3], window: window), x)
+    let count = try #require(n.graph.type(of: x).shape.elementCount.constant)
+    x = try n.graph.insert(Dot(), n.graph.insert(Reshape(to: [1, Extent(count)]), x), n.weights([count, 10], outputs: 1))
+    n.graph.setOutputs([("y", x)])
+    return n.graph
+  }
+
+  @Test(arguments: ["native", "x86-64-v3", "x86-64-v2"]) func isNearTheDefinition(_ target: String) throws {
+    let folder = TemporaryFolder()
+    let graph = try network()
+    folder.write(Array(graph.text().utf8), to: "quantized.ingot")
+    var options = CompileOptions()
+    options.target = target
+    let compiled = try Compiler(options: options).compile(folder.file("quantized.ingot"))
+    let model = try compiled.makeModel()
+    let (alone, shared) = (try model.makeSession(threads: 1), try model.makeSession(threads: 2))
+    for seed in [3, 4] as [UInt64] {
+      let inputs = try compiled.source.randomInputs(seed: seed, symbols: [:])
+      let (result, expected) = (try alone.run(inputs)[0], try Interpreter.evaluate(graph, inputs: inputs, symbols: [:])[0])
+      #expect(result.isIdentical(to: try shared.run(inputs)[0]), "one thread and two differ")
+      let largest = expected.doubles.reduce(1) { max($0, abs($1)) }
+      // A sum near a half may be rounded the other way by the definition, which adds in f32.
+      for (a, b) in zip(result.doubles, expected.doubles) { #expect(abs(a - b) < 0.01 * largest, "\(target): \(a), \(b)") }
+    }
+  }
+
+  /// Bytes are multiplied unless that is switched off; weights are then a quarter of the memory.
+  @Test func canBeSwitchedOff() throws {
+    let folder = TemporaryFolder()
+    folder.write(Array(try network().text().utf8), to: "quantized.ingot")
+    var options = CompileOptions()
+    let bytes = try Compiler(options: options).compile(folder.file("quantized.ingot"))
+    options.passes.disabled = ["integer-contractions"]
+    let floats = try Compiler(options: options).compile(folder.file("quantized.ingot"))
+    #expect(bytes.constantsByteCount * 2 < floats.constantsByteCount)
+  }
+}
