@@ -68,7 +68,7 @@ struct FusionRegion {
       }
     }
     // Numbers that bytes stand for are computed where they are read: bytes are what goes to memory.
-    if let narrow, graph.type(of: root).element.byteCount > 1, members.count - narrow.members.count <= FusionCost.mostWideningNodes, WideningOfBytes.isOne(root, graph) {
+    if let narrow, !graph.isOutput(root), graph.type(of: root).element.byteCount > 1, members.count - narrow.members.count <= FusionCost.mostWideningNodes, WideningOfBytes.isOne(root, graph) {
       (members, root) = narrow
     }
   }
