@@ -95,6 +95,8 @@ private struct IntegerContraction {
         reason = "its groups of \(channels) channels are no multiple of 4, or have weights that need more than 8 bits without their zero point"
         return nil
       }
+      // What this pass makes of such weights: whole numbers that each channel multiplies by itself.
+      if weights.wide != nil, convolution.groups > 1, element == .i32, rewriter.producer(of: node.operands[0])?.operation is Convert { return nil }
       let needsZeros = convolution.inputDilations.contains { $0 != 1 }
       guard !needsZeros || (left.zero.isZero && rewriter.type(of: left.bytes).element == .u8) else {
         reason = "it is a transposed convolution of an input with a zero point"
