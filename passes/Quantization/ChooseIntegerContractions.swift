@@ -143,14 +143,31 @@ private struct IntegerContraction {
     }
     var sum = try rewriter.insert(new, bytes, try rewriter.constant(filter))
     if weights.offsets != nil {
-      // The sum of all inputs that a result sees is one more output, whose weights are 1.
-      var dimensions = weights.tensor.dimensions
-      dimensions[filterAxes.output] = 1
-      let count = dimensions.reduce(1, *)
-      let ones = Tensor(.i8, dimensions, [Double](repeating: 1, count: count)).widened(filterAxes.input, by: filter.dimensions[filterAxes.input] - channels)
-      sum = try shifted(sum, by: try rewriter.insert(new, bytes, try rewriter.constant(ones)), axis: axes.channel, &rewriter)
+      let inputs = try seenInputs(new, bytes, like: filter, channels: channels, result: rewriter.type(of: sum).shape, &rewriter)
+      sum = try shifted(sum, by: inputs, axis: axes.channel, &rewriter)
     }
     return try scaled(sum, axis: axes.channel, &rewriter)
+  }
+
+  /// The sum of all inputs that a result of a convolution sees, with one channel.
+  ///
+  /// - Parameter channels: Those that are no padding.
+  private func seenInputs(_ new: Convolution, _ bytes: ValueID, like filter: Tensor, channels: Int, result: Shape, _ rewriter: inout Rewriter) throws(TypeError) -> ValueID {
+    let rank = filter.dimensions.count
+    let axis = new.axes(rank: rank).channel, filterAxes = new.filterAxes(rank: rank)
+    var shape = result
+    shape[axis] = 1
+    if filterAxes.window.allSatisfy({ filter.dimensions[$0] == 1 }), new.window == Window(rank: rank - 2), new.inputDilations.allSatisfy({ $0 == 1 }) {
+      let sums = try rewriter.insert(Reduce(.sum, axes: [axis]), try rewriter.insert(Convert(to: .i32), left.bytes))
+      return try rewriter.reshape(sums, to: shape)
+    }
+    // Outputs whose weights are 1; four of them, because one instruction multiplies for four.
+    var dimensions = filter.dimensions
+    (dimensions[filterAxes.output], dimensions[filterAxes.input]) = (4, channels)
+    let ones = Tensor(.i8, dimensions, [Double](repeating: 1, count: dimensions.reduce(1, *))).widened(filterAxes.input, by: filter.dimensions[filterAxes.input] - channels)
+    let sums = try rewriter.insert(new, bytes, try rewriter.constant(ones))
+    let starts = [Extent](repeating: 0, count: rank)
+    return try rewriter.insert(Slice(starts: starts, sizes: shape.extents, steps: starts.map { _ in 1 }), sums)
   }
 
   /// The sum with the offsets of the weights, each of which adds as much as the inputs do together.
