@@ -42,15 +42,21 @@ public let chooseIntegerContractions = rewrite(
   ])
 
 /// Why contractions that read dequantised values keep their floating point, with the nodes that they come from.
+///
+/// - Parameter graph: A portable graph; what it means, not what it becomes.
 public func floatContractions(in graph: Graph) -> [(origin: NodeOrigin, reason: String)] {
+  var graph = graph
+  var context = PassContext()
+  for pass in [delayDequantization, foldConstants] { _ = try? pass.run(&graph, &context) }
   var found: [(origin: NodeOrigin, reason: String)] = []
   var rewriter = Rewriter(graph)
   for id in graph.topologicalOrder() {
     let node = graph.node(id)
-    guard node.operation is Dot || node.operation is Convolution, node.operands.contains(where: { DequantizedValue($0, in: graph) != nil }) else { continue }
+    let quantized = node.operands.filter { DequantizedValue($0, in: graph) != nil }
+    guard node.operation is Dot || node.operation is Convolution, !quantized.isEmpty else { continue }
     let rank = graph.type(of: node.operands[1]).rank
     let outputs = (node.operation as? Convolution)?.filterAxes(rank: rank).output ?? rank - 1
-    var reason: String? = "only one of its operands is quantized"
+    var reason: String? = quantized.count < 2 ? "only one of its operands is quantized" : nil
     if let plan = try? IntegerContraction(node, outputs: outputs, &rewriter, reason: &reason), plan.left.scale != nil { continue }
     found.append((node.origin, reason ?? "it is no product of bytes"))
   }

@@ -78,8 +78,15 @@ struct CompileReport {
       .init("variant_weights_bytes", .integer(model.variantConstantBytes)),
       .init("stages", .array(model.stageSeconds.map { .object([.init("name", .string($0.name)), .init("seconds", .number($0.seconds))]) })),
     ]
-    members += [passesJSON, groupsJSON, kernelsJSON]
+    members += [passesJSON, groupsJSON, kernelsJSON, floatContractionsJSON]
     return .object(members)
+  }
+
+  /// Contractions of quantised values that no integer kernel takes, and why.
+  private var floatContractionsJSON: JSON.Member {
+    .init(
+      "float_contractions",
+      .array(floatContractions(in: model.source).map { .object([.init("origin", .string("\($0.origin)")), .init("reason", .string($0.reason))]) }))
   }
 
   private var passesJSON: JSON.Member {
