@@ -25,6 +25,7 @@ public let planMemory = Pass<KernelProgram>(
 
 extension KernelProgram: PassSubject {
   public var size: Int { calls.count }
+  public var constantBytes: Int { constants.reduce(0) { $0 + $1.tensor.byteCount } }
   public var printed: String { text }
 
   /// Checks every kernel and every step.

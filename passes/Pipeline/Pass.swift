@@ -48,11 +48,14 @@ public protocol PassSubject: Sendable {
   func verify(stage: CompileError.Stage) throws(CompileError)
   /// The number of nodes, for `--time-passes`.
   var size: Int { get }
+  /// Bytes of all constants, for reports.
+  var constantBytes: Int { get }
   /// The text form, large constants elided.
   var printed: String { get }
 }
 
 extension Graph: PassSubject {
   public var size: Int { topologicalOrder().count }
+  public var constantBytes: Int { topologicalOrder().reduce(0) { $0 + ((node($1).operation as? Constant)?.tensor.byteCount ?? 0) } }
   public var printed: String { text(elidingAbove: 16) }
 }

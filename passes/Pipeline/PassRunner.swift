@@ -30,6 +30,9 @@ public struct PassRecord: Sendable {
   public var seconds: Double
   public var nodesBefore: Int
   public var nodesAfter: Int
+  /// Bytes of the constants that the subject holds.
+  public var constantBytesBefore = 0
+  public var constantBytesAfter = 0
   public var hasChanged: Bool
 }
 
@@ -40,6 +43,8 @@ public struct PassRunner<IR: PassSubject>: Sendable {
   public let options: PassOptions
   public private(set) var records: [PassRecord] = []
   public private(set) var context: PassContext
+  /// Of the subject after the last pass.
+  private var lastConstantBytes: Int?
   private let check: Check?
   private let write: @Sendable (String) -> Void
 
@@ -55,6 +60,7 @@ public struct PassRunner<IR: PassSubject>: Sendable {
 
   /// - Throws: what a pass throws; with `verifiesEach` also an error whose stage names the pass that broke the subject.
   public mutating func run(_ pipeline: Pipeline<IR>, on subject: inout IR) throws(CompileError) {
+    lastConstantBytes = nil
     _ = try run(pipeline.steps, on: &subject)
   }
 
@@ -77,13 +83,16 @@ public struct PassRunner<IR: PassSubject>: Sendable {
   private mutating func run(_ pass: Pass<IR>, on subject: inout IR) throws(CompileError) -> Bool {
     if options.disabled.contains(pass.name) { return false }
     let before = subject.size
+    let constantBytes = lastConstantBytes ?? subject.constantBytes
     let clock = ContinuousClock()
     let start = clock.now
     let hasChanged = try pass.run(&subject, &context)
     let elapsed = clock.now - start
     let seconds = Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18
-    records.append(
-      PassRecord(name: pass.name, seconds: seconds, nodesBefore: before, nodesAfter: hasChanged ? subject.size : before, hasChanged: hasChanged))
+    var record = PassRecord(name: pass.name, seconds: seconds, nodesBefore: before, nodesAfter: hasChanged ? subject.size : before, hasChanged: hasChanged)
+    (record.constantBytesBefore, record.constantBytesAfter) = (constantBytes, hasChanged ? subject.constantBytes : constantBytes)
+    lastConstantBytes = record.constantBytesAfter
+    records.append(record)
     if options.printAfter.contains(pass.name) { write("// after \(pass.name)\n\(subject.printed)") }
     if options.verifiesEach && hasChanged {
       try subject.verify(stage: .pass(pass.name))

@@ -55,7 +55,7 @@ struct CompileCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Names of a classifier's classes, one a line.", valueName: "file"))
   var labels: String?
 
-  @Option(help: ArgumentHelp("Write times, sizes and kernels as JSON; with --precision bf16 or --quantize also the error against fp32 on random inputs, and with --quantize that of each layer.", valueName: "file"))
+  @Option(help: ArgumentHelp("Write what each pass did, what was fused, what was not and why, times, sizes and kernels; with --precision bf16 or --quantize also the error against fp32 on random inputs, and with --quantize that of each layer. As text (.txt), a page (.html), or JSON (any other name).", valueName: "file"))
   var report: String?
 
   @Flag(help: "Leave the error against fp32 out of --report: it takes a second compilation.")
@@ -112,7 +112,7 @@ struct CompileCommand: ParsableCommand {
     var report = CompileReport(model, output: output, seconds: (ContinuousClock.now - start).seconds)
     if let path = self.report {
       if options.isInexact, !noErrorReport { report.deviations = try deviations(of: model, options) }
-      try OutputFile.write(report.json.text() + "\n", to: path)
+      try OutputFile.write(report.contents(for: path), to: path)
     }
     if output != nil { print(([report.line] + report.quantizationLines + (report.deviations?.lines ?? [])).joined(separator: "\n")) }
   }

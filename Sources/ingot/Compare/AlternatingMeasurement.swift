@@ -28,8 +28,8 @@ struct AlternatingMeasurement {
 
     init(median: Double, lower: Double, upper: Double) { (self.median, self.lower, self.upper) = (median, lower, upper) }
 
-    init?(_ reference: Lane, over lane: Lane) {
-      let ratios = zip(reference.slices, lane.slices).filter { $1 > 0 }.map { $0 / $1 }.sorted()
+    init?(_ reference: [Double], over slices: [Double]) {
+      let ratios = zip(reference, slices).filter { $1 > 0 }.map { $0 / $1 }.sorted()
       guard !ratios.isEmpty else { return nil }
       let quartiles = Benchmark.Result(samples: ratios, runsPerSample: 1)
       self.init(median: quartiles.median, lower: quartiles.quantile(0.25), upper: quartiles.quantile(0.75))

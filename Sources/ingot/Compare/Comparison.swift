@@ -187,7 +187,7 @@ struct Comparison {
         perSecond = try measurement.measure(build.model, tensors).runsPerSecond
       }
       return VariantResult.Figures(
-        latency: result, gain: AlternatingMeasurement.Ratio(base, over: lane) ?? .one, runsPerSecond: perSecond, clients: clients, threads: session.threads,
+        latency: result, gain: AlternatingMeasurement.Ratio(base.slices, over: lane.slices) ?? .one, slices: lane.slices, runsPerSecond: perSecond, clients: clients, threads: session.threads,
         artifactBytes: build.artifactBytes, weightsBytes: build.weightsBytes, codeBytes: build.codeBytes, arenaBytes: session.arenaBytes,
         residentBytes: trial.residentBytes, compileSeconds: build.compileSeconds, compilePeakBytes: build.compilePeakBytes, stages: build.stages,
         kernelCalls: session.steps.count, deviations: trial.deviations, accuracy: nil, kernels: try profile(build, session), passes: build.passes,

@@ -80,7 +80,7 @@ struct ComparisonReport {
       cells += [ratio.map { Self.times($0.median) } ?? "", ratio.map(Self.quartiles) ?? "", Quantity.significant(figures.runsPerSecond)]
       cells += [Quantity.bytes(figures.artifactBytes), Quantity.bytes(figures.residentBytes), Quantity.time(figures.compileSeconds)]
       if hasAccuracy { cells.append(figures.accuracy.map { Quantity.percent($0.top1Share) } ?? "") }
-      cells += [Self.error(figures), row.variant.name, figures.isSameAs.map { "same code as \($0)" } ?? row.variant.line]
+      cells += [Self.error(figures), row.variant.name, row.variant.line + (figures.isSameAs.map { "  (same code as \($0))" } ?? "")]
       table.rows.append(cells)
       before = row
     }
@@ -94,10 +94,8 @@ struct ComparisonReport {
     case .variant: return figures.gain
     case .pass: return row.variant.role == .baseline ? nil : figures.gain.inverted
     case .step:
-      guard let earlier = before?.figures, earlier.gain.median > 0 else { return nil }
-      // Both are relative to the baseline's slices of the same rounds.
-      let ratio = figures.gain.median / earlier.gain.median
-      return AlternatingMeasurement.Ratio(median: ratio, lower: figures.gain.lower / earlier.gain.upper, upper: figures.gain.upper / earlier.gain.lower)
+      guard let earlier = before?.figures else { return nil }
+      return AlternatingMeasurement.Ratio(earlier.slices, over: figures.slices)
     }
   }
 

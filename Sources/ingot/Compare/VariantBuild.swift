@@ -10,15 +10,6 @@ struct VariantBuild {
     var message: String
   }
 
-  /// What one pass did in all its runs.
-  struct PassEffect: Sendable {
-    var name: String
-    var seconds = 0.0
-    var nodesBefore: Int
-    var nodesAfter: Int
-    var hasChanged: Bool
-  }
-
   let variant: Variant
   let model: Runtime.Model
   /// All bytes of the file: code, weights, and what serves them.
@@ -86,17 +77,14 @@ struct VariantBuild {
     return child.peakMemoryBytes
   }
 
+  /// As the report says it, one entry for each run.
   private static func effects(_ json: JSON) -> [PassEffect] {
-    var effects: [PassEffect] = []
-    for record in json["passes"]?.array ?? [] {
-      guard let name = record["name"]?.string, let before = record["nodes_before"]?.integer, let after = record["nodes_after"]?.integer else { continue }
-      let hasChanged = record["changed"]?.bool ?? (before != after)
-      let place = effects.firstIndex { $0.name == name } ?? effects.endIndex
-      if place == effects.endIndex { effects.append(PassEffect(name: name, nodesBefore: before, nodesAfter: before, hasChanged: false)) }
-      effects[place].seconds += record["seconds"]?.double ?? 0
-      effects[place].nodesAfter += after - before
-      effects[place].hasChanged = effects[place].hasChanged || hasChanged
-    }
-    return effects
+    PassEffect.merged(
+      (json["passes"]?.array ?? []).map { record in
+        func integer(_ name: String) -> Int { record[name]?.integer ?? 0 }
+        return PassEffect(
+          name: record["name"]?.string ?? "", runs: 1, seconds: record["seconds"]?.double ?? 0, nodesBefore: integer("nodes_before"), nodesAfter: integer("nodes_after"),
+          constantBytesBefore: integer("constant_bytes_before"), constantBytesAfter: integer("constant_bytes_after"), hasChanged: record["changed"]?.bool ?? false)
+      })
   }
 }

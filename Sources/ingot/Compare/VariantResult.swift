@@ -19,6 +19,8 @@ struct VariantResult {
     var latency: Benchmark.Result
     /// How many times faster than the baseline, slice by slice.
     var gain: AlternatingMeasurement.Ratio
+    /// The median of every slice.
+    var slices: [Double]
     /// Of as many runs at the same time as fill the processors.
     var runsPerSecond: Double
     var clients: Int
@@ -38,7 +40,7 @@ struct VariantResult {
     /// Nil without labelled data.
     var accuracy: Accuracy?
     var kernels: [KernelTime]
-    var passes: [VariantBuild.PassEffect]
+    var passes: [PassEffect]
     /// Error of each layer; nil where none was made.
     var layers: JSON?
     /// The variant whose artifact has the same code and weights; its times are this one's.

@@ -18,10 +18,11 @@ struct CompileReport {
   init(_ model: CompiledModel, output: String?, seconds: Double) {
     (self.model, self.output, self.seconds) = (model, output, seconds)
     outputBytes = output.flatMap { (try? FileManager.default.attributesOfItem(atPath: $0))?[.size] as? Int }
-    var usage = rusage()
-    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-    peakMemoryBytes = usage.ru_maxrss * 1024
+    peakMemoryBytes = PeakMemory.bytes(ofProcess: "self")
   }
+
+  var effects: [PassEffect] { PassEffect.all(of: model.records) }
+  var groups: [FusionGroup] { FusionGroup.all(of: model.graph) }
 
   /// The line that ends a compilation.
   var line: String {
@@ -39,15 +40,15 @@ struct CompileReport {
 
   var json: JSON {
     let manifest = model.manifest
-    func number(_ extent: Extent) -> JSON { extent.constant.map { .integer($0) } ?? .string("\(extent)") }
-    let calls = model.program.calls
     let quantization: JSON = model.revision?.quantization.map { QuantizationSummary(report: $0).json } ?? .null
-    return .object([
+    var members: [JSON.Member] = [
       .init("model", .string(manifest.modelName)), .init("target", .string(manifest.target.name)), .init("tool", .string(manifest.toolVersion)), .init("precision", .string(manifest.precision)),
       .init("deviation_from_fp32", deviations?.json ?? .null), .init("quantization", quantization),
       .init("seconds", .number(seconds)), .init("peak_memory_bytes", .integer(peakMemoryBytes)),
       .init("output_bytes", outputBytes.map { .integer($0) } ?? .null), .init("weights_bytes", .integer(model.constantsByteCount)),
       .init("code_bytes", .integer(model.code.image.count)), .init("arena_bytes", number(manifest.arenaBytes)),
+    ]
+    members += [
       .init(
         "tuning",
         model.tuning.map {
@@ -59,6 +60,8 @@ struct CompileReport {
       .init("cached_objects", .integer(model.cachedObjects)), .init("compiled_objects", .integer(model.compiledObjects)),
       // Nothing can need less: the most that is alive at once. Symbols count as 1.
       .init("arena_lower_bound_bytes", model.program.liveBytesBound(manifest.symbols.reduce(into: [:]) { $0[$1] = 1 }).map { .integer($0) } ?? .null),
+    ]
+    members.append(
       .init(
         "variants",
         .array(
@@ -67,28 +70,52 @@ struct CompileReport {
               .init("lengths", .string($0.label)), .init("arena_bytes", number($0.arenaBytes)), .init("first_kernel", .integer($0.steps.lowerBound)),
               .init("kernels", .integer($0.steps.count)),
             ])
-          })),
+          })))
+    members += [
       .init("variant_weights_bytes", .integer(model.variantConstantBytes)),
       .init("stages", .array(model.stageSeconds.map { .object([.init("name", .string($0.name)), .init("seconds", .number($0.seconds))]) })),
+    ]
+    members += [passesJSON, groupsJSON, kernelsJSON]
+    return .object(members)
+  }
+
+  private var passesJSON: JSON.Member {
       .init(
         "passes",
         .array(
           model.records.map {
             .object([
               .init("name", .string($0.name)), .init("seconds", .number($0.seconds)), .init("nodes_before", .integer($0.nodesBefore)),
-              .init("nodes_after", .integer($0.nodesAfter)), .init("changed", .bool($0.hasChanged)),
+              .init("nodes_after", .integer($0.nodesAfter)), .init("constant_bytes_before", .integer($0.constantBytesBefore)),
+              .init("constant_bytes_after", .integer($0.constantBytesAfter)), .init("changed", .bool($0.hasChanged)),
             ])
-          })),
+          }))
+  }
+
+  private var groupsJSON: JSON.Member {
+      .init(
+        "fusion_groups",
+        .array(
+          groups.map {
+            .object([
+              .init("template", .string($0.template)), .init("operations", .string($0.members)), .init("result", .string($0.result)),
+              .init("origin", .string($0.origin)), .init("reason", .string($0.reason)), .init("refused", .bool($0.wasRefused)),
+            ])
+          }))
+  }
+
+  private var kernelsJSON: JSON.Member {
       .init(
         "kernels",
         .array(
-          calls.map { call in
+          model.program.calls.map { call in
             .object([
               .init("name", .string(model.program.kernels[call.kernel].name)), .init("origin", .string(call.origin)), .init("flops", number(call.flops)),
               .init("bytes", number(call.bytes)), .init("note", .string(call.note)),
               .init("choice", ChoiceReport.json(call.choice)),
             ])
-          })),
-    ])
+          }))
   }
+
+  private func number(_ extent: Extent) -> JSON { extent.constant.map { .integer($0) } ?? .string("\(extent)") }
 }

@@ -55,7 +55,7 @@ struct ModelSummary {
     let size = graph.topologicalOrder().count
     lines.append("  passes      \(size) core operations become \(KernelProgram.calls(of: plan.program.steps).count) kernel calls of \(plan.program.kernels.count) kernels:")
     var table = TextTable(leftAlignedFrom: 0)
-    for group in groups { table.rows.append([group.template, group.result, group.members, group.origin, group.reason]) }
+    for group in FusionGroup.all(of: plan.graph) { table.rows.append([group.template, group.result, group.members, group.origin, group.reason]) }
     lines.append(table.text)
     if plan.program.calls.contains(where: { $0.choice != nil }) {
       lines.append("  choices     kernels that could be written in several ways, and why they are as they are:")
@@ -87,7 +87,7 @@ struct ModelSummary {
       .init(
         "fusion_groups",
         .array(
-          groups.map {
+          FusionGroup.all(of: plan.graph).map {
             .object([
               .init("template", .string($0.template)), .init("operations", .string($0.members)), .init("result", .string($0.result)),
               .init("origin", .string($0.origin)), .init("reason", .string($0.reason)),
@@ -95,36 +95,6 @@ struct ModelSummary {
           })),
       .init("choices", .array(plan.program.calls.filter { $0.choice != nil }.map { ChoiceReport.json($0.choice) })),
     ])
-  }
-
-  private struct Group {
-    var template: String
-    /// Operations inside, in order: `3 multiply, add`.
-    var members: String
-    var result: String
-    var origin: String
-    var reason: String
-  }
-
-  /// What became one kernel each, and what stayed alone.
-  private var groups: [Group] {
-    plan.graph.topologicalOrder().compactMap { id -> Group? in
-      let node = plan.graph.node(id)
-      if node.operation is Constant { return nil }
-      let result = node.results.first.map { "\(plan.graph.type(of: $0))" } ?? ""
-      guard let fusion = node.operation(as: Fusion.self) else {
-        return Group(template: "-", members: node.operation.mnemonic, result: result, origin: node.origin.node, reason: "")
-      }
-      var names: [(name: String, count: Int)] = []
-      for inner in fusion.body.topologicalOrder() {
-        let operation = fusion.body.node(inner).operation
-        if operation is Constant { continue }
-        if let last = names.indices.last, names[last].name == operation.mnemonic { names[last].count += 1 } else { names.append((operation.mnemonic, 1)) }
-      }
-      var shown = names.prefix(6).map { $0.count == 1 ? $0.name : "\($0.count) \($0.name)" }.joined(separator: ", ")
-      if names.count > 6 { shown += ", ..." }
-      return Group(template: fusion.template.rawValue, members: shown, result: result, origin: node.origin.node, reason: fusion.reason)
-    }
   }
 
   /// Which lengths the figures hold for.

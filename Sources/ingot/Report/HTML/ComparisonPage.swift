@@ -51,12 +51,11 @@ struct ComparisonPage {
   // MARK: Gains
 
   private var gains: [Markup] {
-    if report.ablation == nil || !report.named.isEmpty { return [variantGains] + (report.ablation == nil ? [] : [passGains]) }
-    return [passGains]
+    (report.ablation == nil ? [] : [passGains]) + (report.ablation == nil || !report.named.isEmpty || !report.choices.isEmpty ? [variantGains] : [])
   }
 
   private var variantGains: Markup {
-    let rows = ([report.baseline].compactMap { $0 } + report.named).compactMap { result -> RowChart.Row? in
+    let rows = ([report.baseline].compactMap { $0 } + report.choices + report.named).compactMap { result -> RowChart.Row? in
       guard let figures = result.figures else { return nil }
       let isBase = result.variant.role == .baseline
       return RowChart.Row(
@@ -64,20 +63,23 @@ struct ComparisonPage {
         bars: [
           RowChart.Bar(
             value: figures.latency.median * 1e3, range: figures.latency.quantile(0.25) * 1e3...max(figures.latency.quantile(0.25), figures.latency.quantile(0.75)) * 1e3,
-            text: isBase ? Quantity.time(figures.latency.median) : "\(Quantity.time(figures.latency.median))  \(ComparisonReport.times(figures.gain.median))", style: isBase ? "soft" : figures.gain.median >= 1 ? "good" : "bad")
+            text: Quantity.time(figures.latency.median) + (isBase ? "" : figures.isSameAs == nil ? "   \(ComparisonReport.times(figures.gain.median))" : "   same code"),
+            style: isBase || figures.isSameAs != nil ? "soft" : figures.gain.median >= 1 ? "good" : "bad")
         ])
     }
     return ReportPage.section(
-      "Latency of each variant", "The median of one run; the line through a bar's end is the middle half of all runs. Behind it: how many times faster than the baseline, measured by turns.",
+      report.named.isEmpty ? "Other choices" : "Latency of each variant", "The median of one run; the line through a bar's end is the middle half of all runs. Behind it: how many times faster than the baseline, measured by turns.",
       [
         ReportPage.figure(
           RowChart(rows: rows, origin: 0, isLogarithmic: false, axis: "median of one run, ms", format: Self.plain, label: "Latency of each variant").markup,
-          legend: [("soft", "baseline"), ("good", "faster"), ("bad", "slower")])
+          legend: [.init(style: "soft", text: "baseline"), .init(style: "good", text: "faster"), .init(style: "bad", text: "slower")])
       ])
   }
 
   private var passGains: Markup {
-    let rows = (report.leftOut + report.choices).sorted { ($0.figures?.gain.median ?? 0) < ($1.figures?.gain.median ?? 0) }.compactMap { result -> RowChart.Row? in
+    // What gains most first; what makes no difference last.
+    func rank(_ result: VariantResult) -> Double { result.figures.map { $0.isSameAs == "baseline" ? .infinity : $0.gain.median } ?? 0 }
+    let rows = report.leftOut.sorted { rank($0) < rank($1) }.compactMap { result -> RowChart.Row? in
       guard let figures = result.figures else { return nil }
       let ratio = figures.gain.inverted
       let label = if case .without(let pass) = result.variant.role { pass } else { result.variant.name }
@@ -87,7 +89,7 @@ struct ComparisonPage {
         label: label, title: "\(result.variant.name): \(Quantity.time(figures.latency.median)), \(ComparisonReport.times(ratio.median)) the baseline's time (\(ComparisonReport.quartiles(ratio)))",
         bars: [
           RowChart.Bar(
-            value: ratio.median, range: ratio.lower...max(ratio.lower, ratio.upper), text: figures.isSameAs == nil ? Self.percentage(ratio.median) : "same code",
+            value: ratio.median, range: ratio.lower...max(ratio.lower, ratio.upper), text: figures.isSameAs == "baseline" ? "same code" : Self.percentage(ratio.median),
             style: !isClear ? "soft" : ratio.median >= 1 ? "good" : "bad")
         ])
     }
@@ -97,8 +99,19 @@ struct ComparisonPage {
       [
         ReportPage.figure(
           RowChart(rows: rows, origin: 1, isLogarithmic: nil, axis: "time without it / time of the baseline", format: Self.ratio, label: "Gain of each pass").markup,
-          legend: [("good", "gains"), ("bad", "costs"), ("soft", "within the noise")])
-      ])
+          legend: [.init(style: "good", text: "gains"), .init(style: "bad", text: "costs"), .init(style: "soft", text: "within the noise")])
+      ] + passNotes)
+  }
+
+  /// What the chart does not show.
+  private var passNotes: [Markup] {
+    guard let switches = report.ablation?.switches else { return [] }
+    var notes: [Markup] = []
+    let required = switches.filter { if case .required = $0.kind { true } else { false } }.map(\.pass)
+    if !required.isEmpty { notes.append(.tag("p", ["class": "about"], "The model does not compile without: \(required.joined(separator: ", ")).")) }
+    let idle = switches.filter { $0.kind == .idle }.map(\.pass)
+    if !idle.isEmpty { notes.append(.tag("p", ["class": "about"], "Changed nothing in this model, so that leaving them out makes no difference: \(idle.joined(separator: ", ")).")) }
+    return notes
   }
 
   private var accumulated: [Markup] {
@@ -126,7 +139,7 @@ struct ComparisonPage {
         [
           ReportPage.figure(
             RowChart(rows: rows, origin: 0, isLogarithmic: false, axis: "median of one run, ms", format: Self.plain, label: "Time with passes added in turn").markup,
-            legend: [("good", "faster than one step before"), ("bad", "slower"), ("soft", "no clear difference")])
+            legend: [.init(style: "good", text: "faster than one step before"), .init(style: "bad", text: "slower"), .init(style: "soft", text: "no clear difference")])
         ])
     ]
   }
@@ -151,11 +164,11 @@ struct ComparisonPage {
         title: "\(result.variant.name): \(Quantity.time(figures.latency.median)), \(usesAccuracy ? String(format: "%.1f %%", y) : "error \(ComparisonReport.error(figures))")", shape: shape, style: style)
     }
     guard points.count > 1 else { return [] }
-    var legend: [(style: String, text: String)] = [("two", "◆ baseline")]
-    if !report.named.isEmpty { legend.append(("one", "● variants")) }
-    if !report.choices.isEmpty { legend.append(("one", "■ other choices")) }
-    if !report.leftOut.isEmpty { legend.append(("soft", "● a pass left out")) }
-    if !report.addedInTurn.isEmpty { legend.append(("three", "▲ passes added in turn")) }
+    var legend = [ReportPage.Key(style: "two", text: "baseline", sign: "◆")]
+    if !report.named.isEmpty { legend.append(.init(style: "one", text: "variants", sign: "●")) }
+    if !report.choices.isEmpty { legend.append(.init(style: "one", text: "other choices", sign: "■")) }
+    if !report.leftOut.isEmpty { legend.append(.init(style: "soft", text: "a pass left out", sign: "●")) }
+    if !report.addedInTurn.isEmpty { legend.append(.init(style: "three", text: "passes added in turn", sign: "▲")) }
     let title = usesAccuracy ? "Latency and accuracy" : "Latency and error"
     var about = "The dashed line joins the variants that no other one beats in both (the Pareto front)."
     if !usesAccuracy { about += " Errors are relative to fp32 without Winograd's method, for the same inputs; 0 means the same bits." }

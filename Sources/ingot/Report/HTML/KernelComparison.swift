@@ -16,12 +16,18 @@ struct KernelComparison {
   /// Kernels of the same node of the model, slowest first. What a fusion computes counts for the node that it is named after.
   private var pairs: [Pair] {
     var pairs: [String: Pair] = [:]
-    for kernel in before.figures.kernels { pairs[kernel.origin, default: Pair(origin: kernel.origin)].before += kernel.seconds }
+    for kernel in before.figures.kernels { pairs[Self.node(kernel), default: Pair(origin: Self.node(kernel))].before += kernel.seconds }
     for kernel in after.figures.kernels {
-      pairs[kernel.origin, default: Pair(origin: kernel.origin)].after += kernel.seconds
-      if !kernel.note.isEmpty { pairs[kernel.origin]?.notes.append(kernel.note) }
+      pairs[Self.node(kernel), default: Pair(origin: Self.node(kernel))].after += kernel.seconds
+      if !kernel.note.isEmpty { pairs[Self.node(kernel)]?.notes.append(kernel.note) }
     }
     return pairs.values.sorted { (max($1.before, $1.after), $0.origin) < (max($0.before, $0.after), $1.origin) }
+  }
+
+  /// The node that a kernel is named after, without what was fused into it: that differs between variants.
+  private static func node(_ kernel: VariantResult.KernelTime) -> String {
+    guard let end = kernel.origin.range(of: ") + ") else { return kernel.origin }
+    return String(kernel.origin[..<end.lowerBound]) + ")"
   }
 
   var section: Markup {
@@ -34,7 +40,7 @@ struct KernelComparison {
       "Where the time goes: \(before.name) and \(after.name)",
       "By the node of the model that a kernel is named after: \(before.figures.kernelCalls) kernel calls before, \(after.figures.kernelCalls) after. A node with one bar was computed inside of another node's kernel.",
       [
-        ReportPage.figure(chart.markup, legend: [("two", before.name), ("one", after.name)]),
+        ReportPage.figure(chart.markup, legend: [.init(style: "two", text: before.name), .init(style: "one", text: after.name)]),
         ReportPage.details("Kernels of \(before.name)", [Self.table(before.figures)]), ReportPage.details("Kernels of \(after.name)", [Self.table(after.figures)]),
       ])
   }

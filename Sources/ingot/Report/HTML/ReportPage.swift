@@ -19,8 +19,17 @@ struct ReportPage {
     .tag("section", [:], [.tag("h2", title)] + (explanation.isEmpty ? [] : [.tag("p", ["class": "about"], explanation)]) + content)
   }
 
-  static func figure(_ charts: [Markup], legend: [(style: String, text: String)] = []) -> Markup {
-    let keys = legend.map { Markup.tag("span", ["class": "key"], [.tag("i", ["class": "swatch \($0.style)"], ""), .text($0.text)]) }
+  /// One entry of a legend: a patch of colour, or the sign that stands for points.
+  struct Key {
+    var style: String
+    var text: String
+    var sign: String?
+  }
+
+  static func figure(_ charts: [Markup], legend: [Key] = []) -> Markup {
+    let keys = legend.map { key in
+      Markup.tag("span", ["class": "key"], [key.sign.map { .tag("i", ["class": "sign \(key.style)"], $0) } ?? .tag("i", ["class": "swatch \(key.style)"], ""), .text(key.text)])
+    }
     return .tag("figure", [:], charts + (keys.isEmpty ? [] : [.tag("figcaption", [:], keys)]))
   }
 
@@ -66,6 +75,7 @@ struct ReportPage {
     figcaption { color: var(--muted); font-size: 13px; margin-top: 4px; display: flex; flex-wrap: wrap; gap: 4px 18px; }
     .key { display: inline-flex; align-items: center; gap: 6px; }
     .swatch { width: 13px; height: 13px; border-radius: 3px; display: inline-block; }
+    .sign.sign { background: none; font-style: normal; } .sign.one { color: var(--one); } .sign.two { color: var(--two); } .sign.three { color: var(--three); } .sign.soft { color: var(--soft); }
     svg { display: block; width: 100%; height: auto; font-family: system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
     svg.narrow { display: none; }
     .label, .value { fill: var(--text); } .value { font-variant-numeric: tabular-nums; } .tick { fill: var(--muted); } .strong { font-weight: 600; }

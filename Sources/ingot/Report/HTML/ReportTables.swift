@@ -25,7 +25,7 @@ struct ReportTables {
       cells.append(figures.accuracy?.top5.map { "\($0)" } ?? "")
     }
     cells += [ComparisonReport.error(figures), String(format: "%.2e", figures.largestDifference)]
-    cells.append(figures.isSameAs.map { "same code as \($0)" } ?? result.variant.line)
+    cells.append(result.variant.line + (figures.isSameAs.map { " (same code as \($0))" } ?? ""))
     return cells
   }
 
@@ -49,13 +49,12 @@ struct ReportTables {
         case .idle: "changed nothing here"
         case .absent: "not in this pipeline"
         }
-      let nodes = effect.map { $0.hasChanged ? "\($0.nodesBefore) → \($0.nodesAfter)" : "" } ?? ""
-      return [item.pass, gain ?? "", nodes, effect.map { Quantity.time($0.seconds) } ?? "", kind, item.summary]
+      return [item.pass, gain ?? "", effect?.nodes ?? "", effect?.constants ?? "", effect.map { Quantity.time($0.seconds) } ?? "", kind, item.summary]
     }
     return [
       ReportPage.section(
-        "Passes", "Nodes are those before the pass first ran, and what all its runs together made of them.",
-        [ReportPage.table(["pass", "gain", "nodes", "time", "here", "what it does"], rows, texts: [0, 4, 5])])
+        "Passes", "Nodes and bytes of constants are those before the pass first ran, and what all its runs together made of them.",
+        [ReportPage.table(["pass", "gain", "nodes", "constants", "time", "here", "what it does"], rows, texts: [0, 5, 6])])
     ]
   }
 }

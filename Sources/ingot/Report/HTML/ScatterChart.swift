@@ -1,3 +1,5 @@
+import Foundation
+
 /// Points by two figures, with the line of those that no other point beats in both.
 struct ScatterChart {
   struct Point {
@@ -45,7 +47,9 @@ struct ScatterChart {
     let (top, bottom) = (34.0, isNarrow ? 300.0 : 380.0)
     let zeros = isLogarithmic && points.contains { $0.y <= 0 }
     let low = zeros ? bottom - 26 : bottom
-    let ys = points.map(\.y).filter { !isLogarithmic || $0 > 0 }
+    var ys = points.map(\.y).filter { !isLogarithmic || $0 > 0 }
+    // Whole decades, so that there are round numbers to write.
+    if isLogarithmic, let least = ys.min(), let most = ys.max() { ys += [pow(10, floor(log10(least))), pow(10, ceil(log10(most)))] }
     let yScale = ChartScale(ys, isLogarithmic: isLogarithmic, from: low, to: top)
     let yTicks = yScale.ticks(least: 6) { _ in 14 }
     let left = (yTicks.map { Drawing.width(of: yFormat($0), size: 11.5) } + [zeros ? 20.0 : 0]).reduce(20) { max($0, $1) } + 12
