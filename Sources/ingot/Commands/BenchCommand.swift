@@ -23,7 +23,8 @@ struct BenchCommand: ParsableCommand {
         ingot bench model.onnx --ablate --seconds 60 --json ablation.json --html ablation.html
 
       --compare measures other compile options beside those of the command (the baseline), by turns in short slices: latency, runs
-      per second with all processors busy, size of the artifact, memory of its process, time to compile, error against fp32. A variant
+      per second with all processors busy, size of the artifact, memory of its process, time to compile, error against fp32 (with
+      --samples over all of them), and with --labels how many answers are right. A variant
       is a line of options, with a name before it if you like; a recipe file (.yaml); or the word baseline.
       --ablate leaves every pass out in turn, and adds them in turn to the least that compiles; it finds out which passes a model
       cannot do without. Both compile without the object cache, in processes of their own: what fails there is a row, not the end.
@@ -55,6 +56,12 @@ struct BenchCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Write a comparison as one HTML file, with plots and all figures.", valueName: "file"))
   var html: String?
 
+  @Option(help: ArgumentHelp("With --compare and --ablate: samples to state the error over, as --calibrate takes them (but others than those).", valueName: "folder|file"))
+  var samples: String?
+
+  @Option(help: ArgumentHelp("The right classes of --samples, to state accuracy with: as --calibration-labels takes them; --label-offset holds for them too.", valueName: "file"))
+  var labels: String?
+
   @OptionGroup(title: "Inputs") var inputs: InputArguments
   @OptionGroup(title: "Compilation") var arguments: CompileArguments
 
@@ -62,6 +69,8 @@ struct BenchCommand: ParsableCommand {
     if let seconds, !(seconds > 0 && seconds <= 86_400) { throw ValidationError("--seconds takes a number above 0, got \(seconds)") }
     let isComparison = ablate || !compared.isEmpty
     if html != nil, !isComparison { throw ValidationError("--html shows a comparison: it needs --compare or --ablate") }
+    if !isComparison, samples != nil { throw ValidationError("--samples are for --compare and --ablate") }
+    if samples == nil, labels != nil { throw ValidationError("--labels are for --samples") }
     if isComparison, profile || yardstick { throw ValidationError("--profile and --yardstick measure one variant: leave them out with --compare and --ablate (whose HTML report has profiles)") }
   }
 
@@ -96,8 +105,9 @@ struct BenchCommand: ParsableCommand {
     let given = OptionTable(Self.self).given(in: try CommandWords.expanded(CommandWords.typed)).filter { OptionTable.compilation.option(named: $0.option.name) != nil }
     let own = OptionTable.compilation.given(in: given.map(\.word))
     let variants = try compared.map { try Variant($0, base: own) }
-    let comparison = try Comparison(path: path, inputs: inputs, baseline: Variant(baseline: own), arguments: arguments, seconds: seconds)
+    var comparison = try Comparison(path: path, inputs: inputs, baseline: Variant(baseline: own), arguments: arguments, seconds: seconds)
     defer { comparison.end() }
+    comparison.samples = try samples.map { try LabelledSamples($0, labels: labels, model: path, arguments) }
     var ablation = ablate ? Ablation(comparison, given: own) : nil
     var candidates = try ablation?.candidates() ?? [comparison.candidate(comparison.baseline)]
     candidates += Variant.distinct(variants).map(comparison.candidate)

@@ -14,6 +14,8 @@ struct Comparison {
   let arguments: CompileArguments
   /// To measure times for, all variants together; nil for a second each. Compiling comes on top.
   let seconds: Double?
+  /// To state errors and accuracy over; without them that is done with the inputs that times are measured with.
+  var samples: LabelledSamples?
 
   private let folder: ScratchFolder
   private let progress = ProgressLine()
@@ -40,7 +42,7 @@ struct Comparison {
 
   /// Whether an option gives a model other numbers, or another way to the same ones.
   private static func changesNumbers(_ option: OptionTable.Option) -> Bool {
-    ["disable", "tune", "tune-cache", "verify-each", "print-after"].contains(option.name) || ["Quantization", "Pruning"].contains(option.section)
+    ["disable", "tune", "tune-cache", "verify-each", "print-after"].contains(option.name) || ["Quantization", "Pruning", "Samples"].contains(option.section)
   }
 
   func build(_ variant: Variant) throws(VariantBuild.Failure) -> VariantBuild {
@@ -131,6 +133,7 @@ struct Comparison {
     var build: VariantBuild
     var session: Session
     var deviations: [Deviation]
+    var accuracy: VariantResult.Accuracy?
     var residentBytes: Int
     var isSameAs: String?
   }
@@ -138,14 +141,19 @@ struct Comparison {
   /// Lengths of symbolic axes of random inputs.
   private var symbols: [String: Int] { arguments.dimensions.reduce(into: [:]) { $0[$1.name] = $1.lengths.first } }
 
-  private func expectedResults(_ tensors: [Tensor]) throws -> [Tensor] {
+  /// What fp32 gives: for each sample, or for the inputs alone.
+  private func expectedResults(_ tensors: [Tensor]) throws -> [[Tensor]] {
     let exact: VariantBuild
     do { exact = try build(reference) } catch { throw CompileError(.badInput, "the model in fp32, to compare with: \(error.message)", stage: .run) }
     defer { exact.discardFile() }
-    return try exact.model.makeSession(threads: arguments.threads, maximumBytes: arguments.memoryLimit?.bytes).run(tensors)
+    let session = try exact.model.makeSession(threads: arguments.threads, maximumBytes: arguments.memoryLimit?.bytes)
+    guard let samples else { return [try session.run(tensors)] }
+    var all: [[Tensor]] = []
+    try samples.run(session) { _, results in all.append(results) }
+    return all
   }
 
-  private func trial(_ build: VariantBuild, _ tensors: [Tensor], _ expected: [Tensor], _ files: [String], like manifest: Manifest) throws(VariantBuild.Failure) -> Trial {
+  private func trial(_ build: VariantBuild, _ tensors: [Tensor], _ expected: [[Tensor]], _ files: [String], like manifest: Manifest) throws(VariantBuild.Failure) -> Trial {
     let own = build.model.manifest
     func interface(_ ports: [Manifest.Port]) -> [String] { ports.map { "\($0.name): \($0.type)" } }
     guard interface(own.inputs) == interface(manifest.inputs) else {
@@ -154,12 +162,23 @@ struct Comparison {
     let session: Session
     do throws(RunError) { session = try build.model.makeSession(threads: threads(of: build), maximumBytes: arguments.memoryLimit?.bytes) } catch { throw VariantBuild.Failure(message: "\(error)") }
     let resident = try build.residentBytes(inputs: files, threads: session.threads, in: folder)
-    do throws(RunError) {
-      let results = try session.run(tensors)
-      var deviations = own.outputs.map { Deviation(output: $0.name) }
-      for (index, pair) in zip(results, expected).enumerated() where deviations.indices.contains(index) { deviations[index].add(pair.0, reference: pair.1) }
-      return Trial(build: build, session: session, deviations: deviations, residentBytes: resident)
-    } catch { throw VariantBuild.Failure(message: "\(error)") }
+    var deviations = own.outputs.map { Deviation(output: $0.name) }
+    var accuracy: VariantResult.Accuracy?
+    func compare(_ sample: Int, _ results: [Tensor]) {
+      guard expected.indices.contains(sample) else { return }
+      for (index, pair) in zip(results, expected[sample]).enumerated() where deviations.indices.contains(index) { deviations[index].add(pair.0, reference: pair.1) }
+    }
+    do {
+      if let samples {
+        try samples.run(session) { sample, results throws(CompileError) in
+          compare(sample, results)
+          try samples.judge(results, of: sample, into: &accuracy)
+        }
+        try session.prepare(tensors)
+        try session.invoke()
+      } else { compare(0, try session.run(tensors)) }
+    } catch { throw VariantBuild.Failure(message: (error as? CompileError)?.message ?? "\(error)") }
+    return Trial(build: build, session: session, deviations: deviations, accuracy: accuracy, residentBytes: resident)
   }
 
   /// A variant may say its own number.
@@ -190,7 +209,7 @@ struct Comparison {
         latency: result, gain: AlternatingMeasurement.Ratio(base.slices, over: lane.slices) ?? .one, slices: lane.slices, runsPerSecond: perSecond, clients: clients, threads: session.threads,
         artifactBytes: build.artifactBytes, weightsBytes: build.weightsBytes, codeBytes: build.codeBytes, arenaBytes: session.arenaBytes,
         residentBytes: trial.residentBytes, compileSeconds: build.compileSeconds, compilePeakBytes: build.compilePeakBytes, stages: build.stages,
-        kernelCalls: session.steps.count, deviations: trial.deviations, accuracy: nil, kernels: try profile(build, session), passes: build.passes,
+        kernelCalls: session.steps.count, deviations: trial.deviations, accuracy: trial.accuracy, kernels: try profile(build, session), passes: build.passes,
         layers: build.layers, isSameAs: nil)
     } catch { throw VariantBuild.Failure(message: "\(error)") }
   }

@@ -55,7 +55,7 @@ struct VariantBuild {
       compileSeconds = stages.reduce(0) { $0 + $1.seconds }
       passes = Self.effects(json)
       notes = (json["kernels"]?.array ?? []).map { $0["note"]?.string ?? "" }
-      layers = json["layers"].flatMap { $0.array?.isEmpty ?? true ? nil : $0 }
+      layers = (json["quantization"]?["layers"]).flatMap { $0.array?.isEmpty ?? true ? nil : $0 }
       compilePeakBytes = child.peakMemoryBytes
     } catch { throw Failure(message: "\(error)") }
   }
