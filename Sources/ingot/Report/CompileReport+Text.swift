@@ -25,8 +25,21 @@ extension CompileReport {
       lines.append(table.text)
     }
     if model.program.calls.contains(where: { $0.choice != nil }) { lines += ["", "choices: kernels that could be written in several ways", ChoiceReport.table(model.program.calls)] }
+    lines += quantizationText
     if let deviations { lines += ["", "error to fp32 on random inputs"] + deviations.lines }
     return lines.joined(separator: "\n")
+  }
+
+  /// What quantization did, and its layers, the worst first; nothing without it.
+  private var quantizationText: [String] {
+    guard let quantization = model.revision?.quantization else { return [] }
+    var lines = ["", "quantization"] + quantizationLines.map { "  " + $0 }
+    let measured = quantization.measuredLayers
+    if measured.isEmpty { return lines }
+    lines += ["", "layers by what each alone costs: signal over noise at the outputs, the worst first"]
+    var table = TextTable(leftAlignedFrom: 1)
+    for layer in measured { table.rows.append([String(format: "%.1f dB", layer.decibelsAlone ?? 0), layer.name, layer.operatorName, layer.floatReason.map { "fp32: \($0)" } ?? ""]) }
+    return lines + [table.text]
   }
 
   /// As the file's name asks for it: `.html`, `.txt` for people, anything else JSON.

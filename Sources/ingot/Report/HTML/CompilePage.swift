@@ -43,6 +43,11 @@ struct CompilePage {
 
   private var layers: [Markup] {
     var parts: [Markup] = []
+    if let quantization = report.model.revision?.quantization {
+      let summary = QuantizationSummary(report: quantization)
+      parts.append(ReportPage.section("Quantization", "", summary.lines.map { .tag("p", $0) }))
+      if let chart = summary.json["layers"].flatMap({ LayerErrors($0) }) { parts.append(chart.section("Error of each layer")) }
+    }
     if let deviations = report.deviations {
       let rows = deviations.map { [$0.output, String(format: "%.2e", $0.relativeL2), String(format: "%.3g", $0.largest), String(format: "%.3g", $0.scale)] }
       parts.append(ReportPage.section("Error to fp32", "On random inputs.", [ReportPage.table(["output", "relative L2", "largest difference", "largest value"], rows)]))
