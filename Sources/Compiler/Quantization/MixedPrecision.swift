@@ -56,14 +56,15 @@ struct MixedPrecision {
       let kept = Set(worstFirst.prefix(middle))
       if meets(try trial.score(model, extra: [switches.tensor { !kept.contains($0) }])) { high = middle } else { low = middle + 1 }
     }
-    var count = low
+    // With all layers kept there is nothing to ship; one less says how near a choice can come.
+    var count = min(low, switches.count - 1)
     var best: (score: QuantizationTrial.Score, kept: Int)?
     while count < switches.count {
       let score = try trial.score(try trial.model(try build(Set(worstFirst.prefix(count)))))
       if best.map({ isBetter(score, $0.score) }) ?? true { best = (score, count) }
       if meets(score) {
         for layer in worstFirst.prefix(count) {
-          choice.kept[layer] = String(format: "quantized alone it leaves %.1f dB, and the target asks for \(targetText)", choice.decibelsAlone[layer])
+          choice.kept[layer] = String(format: "quantized alone it leaves %.1f dB", choice.decibelsAlone[layer]) + ", and the target is " + targetText
         }
         return choice
       }

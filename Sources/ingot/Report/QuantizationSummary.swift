@@ -15,8 +15,13 @@ struct QuantizationSummary {
     if let decibels = report.decibels { first += ", \(Self.text(decibels)) at the outputs" }
     if let (exact, quantized, count) = report.accuracy { first += ", \(quantized) of \(count) samples right (fp32: \(exact))" }
     let kept = report.floatLayers
-    var lines = [first] + kept.prefix(Self.mostNamed).map { "  fp32  \($0.name): \($0.floatReason ?? "")" }
-    if kept.count > Self.mostNamed { lines.append("  fp32  \(kept.count - Self.mostNamed) more") }
+    let chosen = kept.filter { $0.decibelsAlone != nil }, others = kept.filter { $0.decibelsAlone == nil }
+    var lines = [first] + chosen.prefix(Self.mostNamed).map { "  fp32  \($0.name): \($0.floatReason ?? "")" }
+    if chosen.count > Self.mostNamed { lines.append("  fp32  \(chosen.count - Self.mostNamed) more that hurt less") }
+    // What cannot be quantised at all is often of one kind.
+    for (reason, layers) in Dictionary(grouping: others, by: { $0.floatReason ?? "" }).sorted(by: { $0.key < $1.key }) {
+      lines.append("  fp32  \(layers.count == 1 ? layers[0].name : "\(layers.count) layers, such as \(layers[0].name)"): \(reason)")
+    }
     return lines
   }
 
