@@ -67,9 +67,10 @@ import Testing
   }
 
   @Test func squaredErrorBeatsTheExtremesOnOutliers() throws {
-    let values = normal(50_000, seed: 2) + [-40]
+    // Cubes have long tails.
+    let values = normal(50_000, seed: 2).map { $0 * $0 * $0 }
     let (learned, all) = (try range(.mse, [values]), try range(.minmax, [values]))
-    #expect(error(learned, values) < error(all, values) * 0.9)
+    #expect(error(learned, values) < error(all, values) * 0.95)
     // On uniform numbers there is nothing to gain by cutting.
     let uniform = (0..<10_000).map { Double($0) / 10_000 }
     #expect(try range(.mse, [uniform]).upper > 0.97)

@@ -6,8 +6,8 @@ public import TensorTypes
 /// `mostBins` bins would hold, pairs of neighbours become one bin: what was counted stays exact, and one pass over the samples is enough.
 public struct GrowingHistogram: Sendable {
   public static let mostBins = 4096
-  /// Bins that the first sample gets at least; up to four times as many.
-  private static let firstBins = 1024
+  /// Bins that the first sample gets at least. As many are left where bins are merged, so that the order of samples does not matter.
+  private static let firstBins = mostBins / 2
 
   public private(set) var counts: [Int] = []
   /// The number of the first bin; it holds `first * width ..< (first + 1) * width`.
@@ -48,9 +48,10 @@ public struct GrowingHistogram: Sendable {
   public func edge(_ bin: Int) -> Double { Double(first + bin) * width }
 
   private mutating func makeRoom(_ lower: Double, _ upper: Double) {
-    let (low, high) = (min(lower, extremes?.lower ?? lower), max(upper, extremes?.upper ?? upper))
+    // From 0 on, which every quantised range contains: numbers of bins stay as small as their count.
+    let (low, high) = (min(lower, extremes?.lower ?? lower, 0), max(upper, extremes?.upper ?? upper, 0))
     if width == 0 {
-      let size = max(high - low, max(high.magnitude, low.magnitude) * 0x1p-20, 0x1p-120)
+      let size = max(high - low, 0x1p-120)
       width = Double(sign: .plus, exponent: (size / Double(Self.firstBins)).exponent, significand: 1)
       first = Int((low / width).rounded(.down))
       counts = [Int](repeating: 0, count: 1)
