@@ -13,7 +13,11 @@ import TensorTypes
 public enum NarrowDot {
   public static let name = "narrow_dot"
 
-  static func isNarrow(_ operation: any Operation) -> Bool { (operation as? Composite)?.name == name }
+  static func isNarrow(_ operation: any Operation) -> Bool {
+    guard let composite = operation as? Composite, composite.name == name else { return false }
+    // A hand-written graph may have anything of this name.
+    return (3...4).contains(composite.body.inputs.count) && composite.body.outputs.count == 1
+  }
 
   static func composite(_ x: TensorType, _ q: TensorType, scale: TensorType, zero: TensorType?, block: Int, activations: WeightActivations) throws(TypeError) -> Composite {
     var body = Graph(name: name)

@@ -41,7 +41,8 @@ class LlamaCppPeer(Peer):
         settings = llama_cpp.llama_context_default_params()
         settings.n_ctx = settings.n_batch = settings.n_ubatch = max(256, past + tokens.size)
         settings.n_threads = settings.n_threads_batch = threads
-        settings.type_k = settings.type_v = 0  # f32, as in the ONNX model.
+        # f32, as in the ONNX model; what a quantized file is used with is f16.
+        settings.type_k = settings.type_v = 1 if path.endswith(".quantized.gguf") else 0
         context = llama_cpp.llama_init_from_model(model, settings)
         memory = llama_cpp.llama_get_memory(context)
         words = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(model))

@@ -1,0 +1,108 @@
+import Artifact
+import Compiler
+import GraphIR
+import Passes
+import Runtime
+import TensorTypes
+import TestSupport
+import Testing
+
+/// Weights of 8 and 4 bits, from the file to the artifact: those that other tools made, and our own.
+@Suite("narrow weights, whole models") struct NarrowWeightsTests {
+  /// MatMulNBits of [rows, 72] by 40 columns in blocks of 32, whose last is not full.
+  private struct Packed {
+    let (rows, depth, columns, block) = (3, 72, 40, 32)
+    var bits: Int
+    var hasZero: Bool
+
+    var blocks: Int { (depth + block - 1) / block }
+    var zeroBytes: Int { (blocks * bits + 7) / 8 }
+    func number(_ column: Int, _ k: Int) -> Int { (column * 7 + k * 5) % (1 << bits) }
+    func zero(_ column: Int, _ block: Int) -> Int { hasZero ? (column * 3 + block * 11) % (1 << bits) : 1 << (bits - 1) }
+    func scale(_ column: Int, _ block: Int) -> Float { Float(column % 5 + block + 1) / 64 }
+
+    private func bytes(_ count: Int, _ number: (Int) -> Int) -> [UInt8] {
+      if bits == 8 { return (0..<count).map { UInt8(number($0)) } }
+      return stride(from: 0, to: count, by: 2).map { UInt8(number($0) | (($0 + 1 < count ? number($0 + 1) : 0) << 4)) }
+    }
+
+    var model: ONNXBytes {
+      let weights = (0..<columns).flatMap { column in bytes(blocks * block) { number(column, $0) } }
+      let scales = (0..<columns).flatMap { column in (0..<blocks).flatMap { block in (0..<4).map { UInt8(truncatingIfNeeded: scale(column, block).bitPattern >> (8 * UInt32($0))) } } }
+      var constants = [
+        ONNXBytes.tensor("w", [columns, blocks, block * bits / 8], element: 2, bytes: weights), ONNXBytes.tensor("s", [columns * blocks], bytes: scales),
+      ]
+      if hasZero { constants.append(.tensor("z", [columns * zeroBytes], element: 2, bytes: (0..<columns).flatMap { column in bytes(blocks) { zero(column, $0) } })) }
+      let node = ONNXBytes.node(
+        "MatMulNBits", ["x", "w", "s"] + (hasZero ? ["z"] : []), ["y"],
+        [.integer("K", depth), .integer("N", columns), .integer("bits", bits), .integer("block_size", block)], domain: "com.microsoft")
+      return ONNXBytes.model(.graph([node], weights: constants, inputs: [.value("x", rows, depth)])).message(8, ONNXBytes().text(1, "com.microsoft").integer(2, 1))
+    }
+
+    func expected(_ x: [Double]) -> [Double] {
+      (0..<rows * columns).map { place in
+        (0..<depth).reduce(0) { sum, k in
+          let (row, column) = (place / columns, place % columns)
+          return sum + x[row * depth + k] * Double(number(column, k) - zero(column, k / block)) * Double(scale(column, k / block))
+        }
+      }
+    }
+  }
+
+  @Test(arguments: [4, 8], [false, true]) func packedProductsStayNarrow(_ bits: Int, _ hasZero: Bool) throws {
+    let (folder, packed) = (TemporaryFolder(), Packed(bits: bits, hasZero: hasZero))
+    folder.write(packed.model.bytes, to: "packed.onnx")
+    var options = CompileOptions()
+    options.threads = 2
+    let compiled = try Compiler(options: options).compile(folder.file("packed.onnx"))
+    #expect(compiled.constantsByteCount < packed.depth * packed.columns * 4 / 2)
+    let x = (0..<packed.rows * packed.depth).map { Double($0 % 13 - 6) / 4 }
+    let result = try compiled.makeModel().makeSession(threads: 2).run([Tensor(.f32, [packed.rows, packed.depth], x)])[0].doubles
+    for (found, wanted) in zip(result, packed.expected(x)) { #expect(abs(found - wanted) < 1e-3) }
+  }
+
+  private func product(_ folder: TemporaryFolder) -> String {
+    let weights = (0..<128 * 160).map { "\(Double($0 * 7919 % 2003 - 1001) / 1024)" }.joined(separator: ", ")
+    let text = """
+      graph @product(%x: f32[2,128]) {
+        %w = constant dense [\(weights)] : f32[128,160]
+        %y = dot %x, %w
+        return %y
+      }
+      """
+    folder.write(Array(text.utf8), to: "product.ingot")
+    return folder.file("product.ingot")
+  }
+
+  @Test(arguments: [QuantizationOptions.Scheme.weightsInt8, .weightsInt4]) func ownWeightsBecomeNarrow(_ scheme: QuantizationOptions.Scheme) throws {
+    let folder = TemporaryFolder()
+    let path = product(folder)
+    let wide = try Compiler(options: CompileOptions()).compile(path)
+    let inputs = try wide.source.randomInputs(seed: 3, symbols: [:])
+    let reference = try wide.makeModel().makeSession(threads: 1).run(inputs)[0].doubles
+    let size = reference.reduce(0) { $0 + $1 * $1 }.squareRoot()
+    for activations in WeightActivations.allCases {
+      for group in [nil, 16, 64] as [Int?] {
+        var options = CompileOptions()
+        var quantization = QuantizationOptions(scheme)
+        (quantization.groupSize, quantization.activations) = (group, activations)
+        options.quantization = quantization
+        let compiled = try Compiler(options: options).compile(path)
+        #expect(compiled.constantsByteCount < wide.constantsByteCount * 2 / 5)
+        let model = try compiled.makeModel()
+        let results = try model.makeSession(threads: 1).run(inputs)
+        #expect(results[0].isIdentical(to: try model.makeSession(threads: 2).run(inputs)[0]))
+        let distance = zip(results[0].doubles, reference).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }.squareRoot()
+        #expect(distance / size < (scheme == .weightsInt8 ? 0.02 : 0.15), "\(scheme.rawValue), groups \(String(describing: group)), \(activations.rawValue)")
+      }
+    }
+  }
+
+  @Test func namesThatAreNoProductAreRefused() throws {
+    var options = CompileOptions()
+    options.quantization = QuantizationOptions(.weightsInt4)
+    options.quantization?.floatNodes = ["nothing"]
+    let error = #expect(throws: CompileError.self) { try Compiler(options: options).compile(product(TemporaryFolder())) }
+    #expect(error?.problem == .usage && error?.description.contains("`nothing`") == true)
+  }
+}
