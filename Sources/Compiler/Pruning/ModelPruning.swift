@@ -13,11 +13,6 @@ struct ModelPruning {
   let fixed: [Manifest.FixedInput]
   let progress: @Sendable (Compiler.Progress) -> Void
 
-  /// Layers are fitted in this many rounds at least, in the order of the model, each to what the layers before it give by then.
-  private static let rounds = 8
-  /// Moments that are gathered at the same time.
-  private static let momentBytes = 768 << 20
-
   /// - Parameter graph: In the portable form.
   /// - Throws: `CompileError`: `.usage` for a request that contradicts itself or fits nothing in the model.
   func run(_ graph: Graph) throws(CompileError) -> (graph: Graph, report: PruningReport) {
@@ -62,8 +57,8 @@ struct ModelPruning {
     var masks: [PruningMask]?
     if options.budget == .global {
       var importance = zip(layers, originals).map { MaskChoice.magnitudes(of: $0, $1) }
-      for round in rounds(layers.map(\.steps)) {
-        let found = try moments(of: round.map { layers[$0] }, in: graph, samples)
+      for round in gathering.rounds(layers.map(\.steps)) {
+        let found = try gathering.moments(of: round.map { layers[$0].nodes }, in: graph, samples)
         for (number, moments) in zip(round, found) {
           if let moments { importance[number] = saliency(layers[number], originals[number], moments) ?? importance[number] }
         }
@@ -72,8 +67,8 @@ struct ModelPruning {
     }
     var current = graph
     report.layers = zip(layers, originals).map { .init(name: $0.name, before: $1.dimensions, after: $1.dimensions, kept: 1) }
-    for round in rounds(layers.map(\.steps)) {
-      let found = try moments(of: round.map { layers[$0] }, in: current, samples)
+    for round in gathering.rounds(layers.map(\.steps)) {
+      let found = try gathering.moments(of: round.map { layers[$0].nodes }, in: current, samples)
       var constants: [ValueID: Tensor] = [:]
       for (number, moments) in zip(round, found) {
         let (layer, original) = (layers[number], originals[number])
@@ -90,43 +85,11 @@ struct ModelPruning {
     return (current, report)
   }
 
-  /// Consecutive layers whose moments fit into memory together.
-  private func rounds(_ steps: [Int]) -> [[Int]] {
-    let most = (steps.count + Self.rounds - 1) / Self.rounds
-    var (rounds, bytes): ([[Int]], Int) = ([], 0)
-    for (number, count) in steps.enumerated() {
-      let own = (count + 1) * (count + 1) * 8
-      if rounds.isEmpty || (rounds.last?.count ?? 0) >= most || bytes + own > Self.momentBytes {
-        rounds.append([])
-        bytes = 0
-      }
-      rounds[rounds.count - 1].append(number)
-      bytes += own
-    }
-    return rounds
-  }
-
   private func replaced(_ graph: Graph, _ constants: [ValueID: Tensor]) throws(CompileError) -> Graph {
     do throws(TypeError) { return try graph.replacing(constants: constants) } catch { throw CompileError(error, stage: .pass("prune")) }
   }
 
-  /// What the layers see on the samples; nil for those for which it is not known how.
-  private func moments(of layers: [PrunableWeights], in graph: Graph, _ samples: CalibrationSamples) throws(CompileError) -> [InputMoments?] {
-    try moments(of: layers.map(\.nodes), in: graph, samples)
-  }
-
-  private func moments(of nodes: [[NodeID]], in graph: Graph, _ samples: CalibrationSamples) throws(CompileError) -> [InputMoments?] {
-    var moments = nodes.map { $0.first.flatMap { InputMoments(graph.node($0), graph) } }
-    var readers: [ValueID: [Int]] = [:]
-    for (number, nodes) in nodes.enumerated() where moments[number] != nil {
-      for node in nodes { readers[graph.node(node).operands[0], default: []].append(number) }
-    }
-    let calibration = try Calibration(graph, watching: Array(readers.keys), options: compilation, progress: progress)
-    try calibration.run(samples, stage: "reconstruct") { _, value, tensor throws(CompileError) in
-      for number in readers[value] ?? [] { moments[number]?.observe(tensor) }
-    }
-    return moments
-  }
+  private var gathering: MomentGathering { MomentGathering(compilation: compilation, progress: progress) }
 
   private func saliency(_ layer: PrunableWeights, _ original: Tensor, _ moments: InputMoments) -> [Float]? {
     guard let found = LayerFit(moments, weights: layer.matrix(original), columns: layer.columns).saliency() else { return nil }
@@ -214,9 +177,9 @@ struct ModelPruning {
     var errors: [Int: (before: Double, after: Double)] = [:]
     let consumers = contractions.indices.filter { dependencies.keptInputs(of: graph.node(contractions[$0]), graph, without: removed) != nil }
     let steps = consumers.map { InputMoments(graph.node(contractions[$0]), graph)?.steps ?? 0 }
-    for round in rounds(steps) {
+    for round in gathering.rounds(steps) {
       let numbers = round.map { consumers[$0] }
-      let found = try moments(of: numbers.map { [contractions[$0]] }, in: current, samples)
+      let found = try gathering.moments(of: numbers.map { [contractions[$0]] }, in: current, samples)
       for (number, moments) in zip(numbers, found) {
         let node = graph.node(contractions[number])
         guard let moments, let kept = dependencies.keptInputs(of: node, graph, without: removed), let original = graph.constant(node.operands[1]),

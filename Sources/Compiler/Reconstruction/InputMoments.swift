@@ -1,16 +1,15 @@
-import GraphIR
-import Passes
-import TensorTypes
+package import GraphIR
+package import TensorTypes
 
 /// What a contraction's left operand is like on some samples: X^T X over all rows that the contraction multiplies, with a column of ones behind the
 /// others, so that sums are known, too.
 ///
 /// A convolution's rows are the windows that it looks at, in the order of its filter: input channel, then place in the window.
-struct InputMoments: Sendable {
+package struct InputMoments: Sendable {
   /// Steps of the sum, and one for the column of ones.
   private(set) var products: SymmetricMatrix
   private(set) var rows = 0
-  let steps: Int
+  package let steps: Int
   private let convolution: Convolution?
   private let window: [Int]
 
@@ -18,7 +17,7 @@ struct InputMoments: Sendable {
   private static let mostRowsPerSample = 2048
 
   /// - Parameter node: A dot, or a convolution in one group, channels first.
-  init?(_ node: Node, _ graph: Graph) {
+  package init?(_ node: Node, _ graph: Graph) {
     guard node.operands.count == 2 else { return nil }
     let filter = graph.type(of: node.operands[1]).shape
     var steps = 1
@@ -37,7 +36,7 @@ struct InputMoments: Sendable {
   }
 
   /// Takes in the left operand of one sample.
-  mutating func observe(_ tensor: Tensor) {
+  package mutating func observe(_ tensor: Tensor) {
     guard tensor.element == .f32, tensor.count > 0 else { return }
     let order = steps + 1
     var numbers: [Float] = []
@@ -105,5 +104,5 @@ struct InputMoments: Sendable {
   }
 
   /// The mean square of each step.
-  var energies: [Double] { (0..<steps).map { rows == 0 ? 0 : products[$0, $0] / Double(rows) } }
+  package var energies: [Double] { (0..<steps).map { rows == 0 ? 0 : products[$0, $0] / Double(rows) } }
 }

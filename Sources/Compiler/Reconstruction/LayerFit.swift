@@ -1,6 +1,3 @@
-import Passes
-import TensorTypes
-
 /// The best weights of a layer that may only use some of them: those with the least squared error of its results on the samples.
 ///
 /// For a column whose kept steps are S, with H = X^T X and the original weights w:
@@ -9,7 +6,7 @@ import TensorTypes
 ///
 /// This is what optimal brain surgery arrives at by removing one weight after the other (its update is the exact solution for each), found in one
 /// step for a mask that is known. Columns that keep the same steps share a factorization; l is a hundredth of the mean of the diagonal.
-struct LayerFit {
+package struct LayerFit {
   let moments: InputMoments
   /// [step][column], the original weights.
   let weights: [Double]
@@ -19,7 +16,7 @@ struct LayerFit {
   /// More multiply-adds of factorizations than this are replaced by a sweep, which needs one for the whole layer.
   private static let mostProducts = 4e11
 
-  init(_ moments: InputMoments, weights: [Double], columns: Int) {
+  package init(_ moments: InputMoments, weights: [Double], columns: Int) {
     (self.moments, self.weights, self.columns) = (moments, weights, columns)
   }
 
@@ -28,7 +25,7 @@ struct LayerFit {
   /// How much the sum of squared errors grows if a weight is set to zero and the others of its column adapt: w^2 / [H^-1]_kk.
   ///
   /// - Returns: nil if the matrix cannot be inverted.
-  func saliency() -> [Double]? {
+  package func saliency() -> [Double]? {
     guard let inverse = inputs.factored(dampening: Self.dampening)?.inverse else { return nil }
     return weights.indices.map { position in
       let step = position / columns
@@ -41,7 +38,7 @@ struct LayerFit {
   /// The error of other weights on the samples, relative to the results (root of the ratio of the squares).
   ///
   /// - Parameter shift: Added to each column's results.
-  func error(of other: [Double], shift: [Double]? = nil) -> Double {
+  package func error(of other: [Double], shift: [Double]? = nil) -> Double {
     let order = steps + 1
     /// Sum over the columns of d^T H d.
     func energy(_ difference: [Double]) -> Double {
@@ -62,7 +59,7 @@ struct LayerFit {
   ///
   /// - Parameter isKept: [step][column].
   /// - Returns: nil if a factorization fails: the weights are then best left as they are.
-  func fitted(keeping isKept: [Bool]) -> [Double]? {
+  package func fitted(keeping isKept: [Bool]) -> [Double]? {
     // Columns by what they keep.
     var groups: [[Bool]: [Int]] = [:]
     for column in 0..<columns { groups[(0..<steps).map { isKept[$0 * columns + column] }, default: []].append(column) }
@@ -88,48 +85,48 @@ struct LayerFit {
   }
 
   /// Weights for fewer steps, the same for all columns, and what has to be added to the results: for channels that are removed.
-  func fitted(steps kept: [Int]) -> (weights: [Double], shift: [Double])? {
-    let all = moments.products
-    // The column of ones is always there.
-    let positions = kept + [steps]
-    let order = steps + 1
-    let target = SymmetricMatrix.product(all.elements, weights + [Double](repeating: 0, count: columns), rows: order, steps: order, columns: columns)
-    let selected = all.selecting(positions)
-    guard let factor = selected.factored(dampening: Self.dampening) else { return nil }
+  ///
+  /// The fit is to what varies; the averages are the shift's part.
+  package func fitted(steps kept: [Int]) -> (weights: [Double], shift: [Double])? {
+    let rows = Double(max(1, moments.rows))
+    let means = (0..<steps).map { moments.products[$0, steps] / rows }
+    var centred = inputs
+    for row in 0..<steps { for column in 0..<steps { centred[row, column] -= rows * means[row] * means[column] } }
+    guard let factor = centred.selecting(kept).factored(dampening: Self.dampening) else { return nil }
+    let target = centred.multiplied(by: weights, columns: columns)
     var right: [Double] = []
-    for position in positions {
-      for column in 0..<columns { right.append(target[position * columns + column] + (position == steps ? 0 : factor.added * weights[position * columns + column])) }
-    }
+    for step in kept { for column in 0..<columns { right.append(target[step * columns + column] + factor.added * weights[step * columns + column]) } }
     let solution = factor.solved(right, columns: columns)
     var result = [Double](repeating: 0, count: weights.count)
     for (row, step) in kept.enumerated() { for column in 0..<columns { result[step * columns + column] = solution[row * columns + column] } }
-    guard solution.allSatisfy(\.isFinite) else { return nil }
-    return (result, Array(solution.suffix(columns)))
+    let shift = (0..<columns).map { column in
+      (0..<steps).reduce(0) { $0 + means[$1] * (weights[$1 * columns + column] - result[$1 * columns + column]) }
+    }
+    guard solution.allSatisfy(\.isFinite), shift.allSatisfy(\.isFinite) else { return nil }
+    return (result, shift)
   }
 
   /// Step by step, what a weight loses is made up for by those behind it (SparseGPT's order, for which one factorization serves all columns).
   private func swept(keeping isKept: [Bool]) -> [Double]? {
-    swept { step, row in
-      for column in row.indices where !isKept[step * columns + column] { row[column] = 0 }
+    swept { step, current in
+      for place in step * columns..<(step + 1) * columns where !isKept[place] { current[place] = 0 }
     }
   }
 
   /// Step by step every row of weights is changed by `rounding`, and the rows behind it make up for the difference: GPTQ, where `rounding` moves
   /// weights to a grid, and SparseGPT, where it zeroes them.
   ///
-  /// - Parameter rounding: Gets a step and its row with the changes so far.
-  func swept(_ rounding: (_ step: Int, _ row: inout [Double]) -> Void) -> [Double]? {
+  /// - Parameter rounding: Gets a step and all weights with the changes so far, and changes the row of this step.
+  package func swept(_ rounding: (_ step: Int, _ current: inout [Double]) -> Void) -> [Double]? {
     guard let inverse = inputs.factored(dampening: Self.dampening)?.inverse, let factor = inverse.factored(dampening: 1e-12) else { return nil }
     // U^T U = H^-1: row k of U says how the steps behind k make up for an error in k.
     let upper = factor.upper
     var current = weights
     for step in 0..<steps {
-      var row = Array(current[step * columns..<(step + 1) * columns])
-      let before = row
-      rounding(step, &row)
-      current.replaceSubrange(step * columns..<(step + 1) * columns, with: row)
+      let before = Array(current[step * columns..<(step + 1) * columns])
+      rounding(step, &current)
       let scale = 1 / upper[step * steps + step]
-      let errors = zip(before, row).map { ($0 - $1) * scale }
+      let errors = (0..<columns).map { (before[$0] - current[step * columns + $0]) * scale }
       current.withUnsafeMutableBufferPointer { current in
         for other in step + 1..<max(step + 1, steps) {
           let weight = upper[step * steps + other]
