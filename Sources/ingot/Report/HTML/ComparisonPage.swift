@@ -33,7 +33,7 @@ struct ComparisonPage {
     guard let baseline else { return [] }
     var cards = [(Quantity.time(baseline.latency.median), "baseline: median of one run, spread \(Quantity.percent(baseline.latency.spread))")]
     if let best = others.max(by: { $0.figures.gain.median < $1.figures.gain.median }), best.figures.isSameAs == nil, best.figures.gain.median > 1 {
-      cards.append((ComparisonReport.times(best.figures.gain.median), "faster: \(best.result.variant.name) (\(Quantity.time(best.figures.latency.median)), error \(ComparisonReport.error(best.figures)))"))
+      cards.append((ComparisonReport.times(best.figures.gain.median), "faster: \(best.result.variant.name) (\(Quantity.time(best.figures.latency.median)), \(best.figures.accuracy.map { Quantity.percent($0.top1Share) + " right" } ?? "error \(ComparisonReport.error(best.figures))"))"))
     }
     if report.ablation == nil, let small = others.min(by: { $0.figures.artifactBytes < $1.figures.artifactBytes }), small.figures.artifactBytes < baseline.artifactBytes {
       cards.append((Quantity.bytes(small.figures.artifactBytes), "smallest artifact: \(small.result.variant.name) (baseline \(Quantity.bytes(baseline.artifactBytes)))"))
