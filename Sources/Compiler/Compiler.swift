@@ -156,7 +156,11 @@ public struct Compiler: Sendable {
       }
       try Self.checkInterface(of: variant.program, for: lengths, against: plan.program, path)
       plan.program.add(variant: variant.program, for: lengths)
-      plan.records += variant.records
+      plan.records += variant.records.map { record in
+        var record = record
+        record.isOfVariant = true
+        return record
+      }
     }
     plan.variantConstantBytes = plan.program.constants.reduce(0) { $0 + $1.tensor.byteCount } - ownBytes
     try plan.program.verify(stage: .lower)

@@ -80,4 +80,17 @@ import Testing
     #expect(added.last?["same_as"]?.string == "baseline" || added.isEmpty)
     for variant in variants where variant["error"] == nil { #expect((variant["deviation_from_fp32"]?.array?.first?["relative_l2"]?.double ?? 1) < 1e-1) }
   }
+
+  @Test func statesAccuracyOverLabelledSamples() throws {
+    let samples = TemporaryFolder(), answers = TemporaryFolder()
+    for (name, flower) in [("a", "[[5.1, 3.5, 1.4, 0.2]]"), ("b", "[[6.4, 3.2, 4.5, 1.5]]"), ("c", "[[6.3, 3.3, 6.0, 2.5]]")] { samples.write(Array(flower.utf8), to: name + ".json") }
+    // The last one is wrong.
+    answers.write(Array("file,class_index\na.json,0\nb.json,1\nc.json,1\n".utf8), to: "labels.csv")
+    let json = try measured("--compare", "other: --disable simplify-algebra", "--samples", samples.path, "--labels", answers.file("labels.csv"))
+    for name in ["baseline", "other"] {
+      let accuracy = try variant(name, in: json)["accuracy"]
+      #expect(accuracy?["samples"]?.integer == 3 && accuracy?["top1"]?.integer == 2, "\(name)")
+    }
+    #expect(try Tool.ingot("bench", model, "--samples", samples.path).errors.contains("--samples are for --compare and --ablate"))
+  }
 }

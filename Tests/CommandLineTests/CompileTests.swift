@@ -62,6 +62,9 @@ import Testing
     let result = try Tool.ingot("compile", model, "-o", folder.file("iris"), "--report", folder.file("report.json"), "--time-passes")
     #expect(result.status == 0, "\(result.errors)")
     let report = try JSON(parsing: folder.read("report.json"))
+    let passes = report["passes"]?.array ?? []
+    #expect(passes.contains { $0["name"]?.string == "form-fusion-groups" && $0["changed"]?.bool == true && ($0["constant_bytes_after"]?.integer ?? 0) > 0 })
+    #expect(report["fusion_groups"]?.array?.contains { $0["template"]?.string == "dot" } == true)
     #expect(report["output_bytes"]?.integer == folder.read("iris").count)
     #expect((report["kernels"]?.array?.count ?? 0) > 0)
     #expect(result.errors.contains("fold-constants"))

@@ -34,6 +34,8 @@ public struct PassRecord: Sendable {
   public var constantBytesBefore = 0
   public var constantBytesAfter = 0
   public var hasChanged: Bool
+  /// Whether it was run on the code for particular lengths, beside that for all.
+  public var isOfVariant = false
 }
 
 /// Runs pipelines, with dumps, timing and checks between the passes.

@@ -80,7 +80,7 @@ struct VariantBuild {
   /// As the report says it, one entry for each run.
   private static func effects(_ json: JSON) -> [PassEffect] {
     PassEffect.merged(
-      (json["passes"]?.array ?? []).map { record in
+      (json["passes"]?.array ?? []).filter { $0["variant"]?.bool != true }.map { record in
         func integer(_ name: String) -> Int { record[name]?.integer ?? 0 }
         return PassEffect(
           name: record["name"]?.string ?? "", runs: 1, seconds: record["seconds"]?.double ?? 0, nodesBefore: integer("nodes_before"), nodesAfter: integer("nodes_after"),

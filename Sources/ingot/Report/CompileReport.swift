@@ -97,7 +97,7 @@ struct CompileReport {
             .object([
               .init("name", .string($0.name)), .init("seconds", .number($0.seconds)), .init("nodes_before", .integer($0.nodesBefore)),
               .init("nodes_after", .integer($0.nodesAfter)), .init("constant_bytes_before", .integer($0.constantBytesBefore)),
-              .init("constant_bytes_after", .integer($0.constantBytesAfter)), .init("changed", .bool($0.hasChanged)),
+              .init("constant_bytes_after", .integer($0.constantBytesAfter)), .init("changed", .bool($0.hasChanged)), .init("variant", .bool($0.isOfVariant)),
             ])
           }))
   }

@@ -13,9 +13,10 @@ struct PassEffect: Sendable {
   var constantBytesAfter: Int
   var hasChanged = false
 
+  /// Of the code for all lengths: that for particular ones goes the same way again.
   static func all(of records: [PassRecord]) -> [PassEffect] {
     merged(
-      records.map {
+      records.filter { !$0.isOfVariant }.map {
         PassEffect(
           name: $0.name, runs: 1, seconds: $0.seconds, nodesBefore: $0.nodesBefore, nodesAfter: $0.nodesAfter, constantBytesBefore: $0.constantBytesBefore,
           constantBytesAfter: $0.constantBytesAfter, hasChanged: $0.hasChanged)

@@ -33,7 +33,7 @@ struct ComparisonPage {
     guard let baseline else { return [] }
     var cards = [(Quantity.time(baseline.latency.median), "baseline: median of one run, spread \(Quantity.percent(baseline.latency.spread))")]
     if let best = others.max(by: { $0.figures.gain.median < $1.figures.gain.median }), best.figures.isSameAs == nil, best.figures.gain.median > 1 {
-      cards.append((ComparisonReport.times(best.figures.gain.median), "faster: \(best.result.variant.name) (\(Quantity.time(best.figures.latency.median)), error \(ComparisonReport.error(best.figures)))"))
+      cards.append((ComparisonReport.times(best.figures.gain.median), "faster: \(best.result.variant.name) (\(Quantity.time(best.figures.latency.median)), \(best.figures.accuracy.map { Quantity.percent($0.top1Share) + " right" } ?? "error \(ComparisonReport.error(best.figures))"))"))
     }
     if report.ablation == nil, let small = others.min(by: { $0.figures.artifactBytes < $1.figures.artifactBytes }), small.figures.artifactBytes < baseline.artifactBytes {
       cards.append((Quantity.bytes(small.figures.artifactBytes), "smallest artifact: \(small.result.variant.name) (baseline \(Quantity.bytes(baseline.artifactBytes)))"))
@@ -159,8 +159,10 @@ struct ComparisonPage {
         case .without: (.circle, "soft")
         case .least, .added: (.triangle, "three")
         }
+      // Where the rounds do not agree on which is faster, neither is.
+      let isNoise = figures.gain.lower <= 1 && figures.gain.upper >= 1
       return ScatterChart.Point(
-        x: figures.latency.median * 1e3, y: y, label: result.variant.name,
+        x: figures.latency.median * 1e3, y: y, comparedX: (isNoise ? baseline?.latency.median ?? 0 : figures.latency.median) * 1e3, label: result.variant.name,
         title: "\(result.variant.name): \(Quantity.time(figures.latency.median)), \(usesAccuracy ? String(format: "%.1f %%", y) : "error \(ComparisonReport.error(figures))")", shape: shape, style: style)
     }
     guard points.count > 1 else { return [] }
@@ -170,7 +172,7 @@ struct ComparisonPage {
     if !report.leftOut.isEmpty { legend.append(.init(style: "soft", text: "a pass left out", sign: "●")) }
     if !report.addedInTurn.isEmpty { legend.append(.init(style: "three", text: "passes added in turn", sign: "▲")) }
     let title = usesAccuracy ? "Latency and accuracy" : "Latency and error"
-    var about = "The dashed line joins the variants that no other one beats in both (the Pareto front)."
+    var about = "The dashed line joins the variants that no other one beats in both (the Pareto front); those that noise alone keeps apart from the baseline count as equally fast."
     if !usesAccuracy { about += " Errors are relative to fp32 without Winograd's method, for the same inputs; 0 means the same bits." }
     let format: (Double) -> String = { usesAccuracy ? Self.plain($0) : Self.power($0) }
     let chart = ScatterChart(

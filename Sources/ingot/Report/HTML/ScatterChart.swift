@@ -5,6 +5,8 @@ struct ScatterChart {
   struct Point {
     var x: Double
     var y: Double
+    /// What x counts as where points are compared: the same for all that noise alone keeps apart.
+    var comparedX: Double
     /// Beside the point, if it has room there.
     var label: String
     var title: String
@@ -25,13 +27,16 @@ struct ScatterChart {
   var namesAll: Bool
   var label: String
 
-  /// Positions of the points that no other one beats: none is faster and at least as good, or as fast and better.
+  /// Positions of the points that no other one beats: none is faster and at least as good, or as fast and better. Of equals the first one counts.
   static func front(_ points: [Point], higherIsBetter: Bool) -> [Int] {
     func good(_ point: Point) -> Double { higherIsBetter ? point.y : -point.y }
     return points.indices.filter { index in
-      let point = points[index]
-      return !points.contains { ($0.x < point.x && good($0) >= good(point)) || ($0.x <= point.x && good($0) > good(point)) }
-    }.sorted { points[$0].x < points[$1].x }
+      let (x, y) = (points[index].comparedX, good(points[index]))
+      return !points.indices.contains { other in
+        let (otherX, otherY) = (points[other].comparedX, good(points[other]))
+        return (otherX < x && otherY >= y) || (otherX <= x && otherY > y) || (otherX == x && otherY == y && other < index)
+      }
+    }.sorted { points[$0].comparedX < points[$1].comparedX }
   }
 
   var markup: [Markup] { [drawing(width: 960).markup(class: "wide", label: label), drawing(width: 380).markup(class: "narrow", label: label)] }
