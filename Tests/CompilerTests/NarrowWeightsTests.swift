@@ -11,7 +11,7 @@ import Testing
 @Suite("narrow weights, whole models") struct NarrowWeightsTests {
   /// MatMulNBits of [rows, 72] by 40 columns in blocks of 32, whose last is not full.
   private struct Packed {
-    let (rows, depth, columns, block) = (3, 72, 40, 32)
+    let rows = 3, depth = 72, columns = 40, block = 32
     var bits: Int
     var hasZero: Bool
 
