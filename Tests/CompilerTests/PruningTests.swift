@@ -140,7 +140,8 @@ import Testing
     var graph = Graph()
     let x = graph.addInput("x", TensorType(.f32, [64, 3]))
     let w = try graph.insert(Constant(Tensor(zeros: .f32, [3, 1])))
-    let node = try #require(graph.producer(of: try graph.insert(Dot(), x, w)))
+    let product = try graph.insert(Dot(), x, w)
+    let node = try #require(graph.producer(of: product))
     var moments = try #require(InputMoments(node, graph))
     var numbers: [Double] = []
     for row in 0..<64 {
