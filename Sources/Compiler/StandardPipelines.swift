@@ -19,7 +19,6 @@ extension Pipeline<Graph> {
     keepNarrowWeights
     expandingComposites(except: [NarrowDot.name])
     simplifying
-    addBiasesToSums
     foldRequantization
     layout
     simplifying

@@ -99,10 +99,12 @@ import Testing
   }
 
   @Test func namesThatAreNoProductAreRefused() throws {
+    let folder = TemporaryFolder()
     var options = CompileOptions()
     options.quantization = QuantizationOptions(.weightsInt4)
     options.quantization?.floatNodes = ["nothing"]
-    let error = #expect(throws: CompileError.self) { try Compiler(options: options).compile(product(TemporaryFolder())) }
+    let path = product(folder)
+    let error = #expect(throws: CompileError.self) { _ = try Compiler(options: options).compile(path) }
     #expect(error?.problem == .usage && error?.description.contains("`nothing`") == true)
   }
 }

@@ -57,7 +57,7 @@ struct ScatterChart {
     if isLogarithmic, let least = ys.min(), let most = ys.max() { ys += [pow(10, floor(log10(least))), pow(10, ceil(log10(most)))] }
     let yScale = ChartScale(ys, isLogarithmic: isLogarithmic, from: low, to: top)
     let yTicks = yScale.ticks(least: 6) { _ in 14 }
-    let left = (yTicks.map { Drawing.width(of: yFormat($0), size: 11.5) } + [zeros ? 20.0 : 0]).reduce(20) { max($0, $1) } + 12
+    let left = (yTicks.map { Drawing.width(of: yFormat($0), size: 11.5) } + [zeros ? 20.0 : 0]).reduce(20) { max($0, $1) } + 20
     let xScale = ChartScale(points.map(\.x), from: left + 12, to: width - 16)
     let xTicks = xScale.ticks(least: 14) { Drawing.width(of: xFormat($0), size: 11.5) }
     func place(_ point: Point) -> (x: Double, y: Double) { (xScale.position(point.x), isLogarithmic && point.y <= 0 ? bottom - 6 : yScale.position(point.y)) }
