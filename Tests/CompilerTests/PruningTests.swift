@@ -151,6 +151,35 @@ import Testing
     }
   }
 
+  @Test func fourBitsLoseLessWithSamples() throws {
+    let folder = TemporaryFolder()
+    func numbers(_ seed: Int) -> String { (0..<64 * 256).map { "\(Double(($0 * 7919 + seed) % 1009) / 4036 - 0.125)" }.joined(separator: ", ") }
+    let text = """
+      graph @layers(%x: f32[32,64]) {
+        %a = constant dense [\(numbers(1))] : f32[64,256]
+        %b = constant dense [\(numbers(2))] : f32[256,64]
+        %h = dot %x, %a : f32[32,256]
+        %s = tanh %h
+        %y = dot %s, %b : f32[32,64]
+        return %y
+      }
+      """
+    folder.write(Array(text.utf8), to: "layers.ingot")
+    let path = folder.file("layers.ingot")
+    let reference = try compiled(path, nil)
+    let samples = try samples(folder, reference.source, 24)
+    func quantized(_ reconstructs: Bool) throws -> CompiledModel {
+      var options = CompileOptions()
+      options.threads = 1
+      options.calibration = CalibrationOptions(path: samples)
+      options.quantization = QuantizationOptions(.weightsInt4)
+      options.quantization?.reconstructs = reconstructs
+      options.quantization?.activations = .float
+      return try Compiler(options: options).compile(path)
+    }
+    #expect(try error(try quantized(true), reference) < (try error(try quantized(false), reference)))
+  }
+
   // MARK: The fit
 
   /// Rows of three numbers of which the last is the sum of the others.

@@ -18,6 +18,8 @@ public struct ChannelGroups: Sendable {
   }
   public let dependencies: ChannelDependencies
   public private(set) var groups: [Group] = []
+  /// True if the scores are parts of the results of the contractions that read a channel, which are alike in all groups.
+  private let isMeasured: Bool
   /// Contractions whose channels stay, with the reason.
   public private(set) var refused: [(name: String, reason: String)] = []
 
@@ -60,13 +62,19 @@ public struct ChannelGroups: Sendable {
       }
       // What enters it.
       guard let input = axes.input, let slot = dependencies.slot(filter, input) else { continue }
-      let squares = tensor.squares(along: input)
+      var squares = tensor.squares(along: input)
+      if let energy, energy.count == squares.count {
+        // The part of the result that comes from each channel: what its loss costs, whatever the size of the numbers is.
+        squares = zip(squares, energy).map(*)
+        let whole = max(squares.reduce(0, +), .leastNormalMagnitude)
+        squares = squares.map { $0 / whole }
+      }
       for position in 0..<slot.extent {
         guard let atom = dependencies.atom(filter, input, position), dependencies.reason(atom) == nil else { continue }
-        used[atom, default: 0] += squares[position] * (energy.flatMap { $0.indices.contains(position) ? $0[position] : nil } ?? 1)
+        used[atom, default: 0] += squares[position]
       }
     }
-    let isMeasured = !energies.isEmpty
+    isMeasured = !energies.isEmpty
     for number in groups.indices {
       groups[number].scores = groups[number].channels.map { channel in
         let (a, b) = (made[channel] ?? 0, used[channel] ?? 0)
@@ -107,7 +115,7 @@ public struct ChannelGroups: Sendable {
     case .global:
       var all: [(score: Double, group: Int)] = []
       for (place, group) in groups.enumerated() {
-        let mean = max(group.scores.reduce(0, +) / Double(max(1, group.scores.count)), .leastNormalMagnitude)
+        let mean = isMeasured ? 1 : max(group.scores.reduce(0, +) / Double(max(1, group.scores.count)), .leastNormalMagnitude)
         all += group.scores.map { ($0 / mean, place) }
       }
       all.sort { ($0.score, $0.group) < ($1.score, $1.group) }

@@ -30,6 +30,8 @@ public struct QuantizationOptions: Sendable {
   public var correctsBias = false
   /// How much of the activations' range is moved into the weights of matrix products, 0 to 1; see `smoothActivations`.
   public var smoothing: Double?
+  /// Lets the weights that are not yet rounded make up for those that are (GPTQ), where weights alone are quantised.
+  public var reconstructs = false
   /// Keeps the layers that hurt most in floating point until the outputs have so many decibels of signal over noise.
   public var minimumDecibels: Double?
   /// Keeps the layers that hurt most in floating point until no more than so many percent of the labelled samples are lost.

@@ -8,9 +8,11 @@ extension Quantizer {
     var quantization = WeightQuantization(bits: bits, groupSize: wanted.groupSize, activations: wanted.activations)
     quantization.keptFloat = Set(wanted.floatNodes)
     var (quantized, context) = (graph, PassContext())
+    if wanted.reconstructs { quantized = try reconstructed(graph, quantization) }
     _ = try quantizeWeights(quantization).run(&quantized, &context)
     var summary = wanted.scheme.rawValue
     if let size = quantization.groupSize { summary += " (groups of \(size))" }
+    if wanted.reconstructs { summary += ", reconstructed" }
     if quantization.activations == .int8 { summary += ", activations rounded to 8 bits inside of products" }
     var report = QuantizationReport(summary: summary)
     report.layers = quantization.decisions(for: graph).map { .init(name: $0.name, operatorName: $0.operatorName, floatReason: $0.floatReason, decibelsAlone: nil) }
@@ -25,5 +27,14 @@ extension Quantizer {
       try trial.check(quantized, &report)
     }
     return (quantized, report)
+  }
+
+  /// The weights moved to numbers that `quantize-weights` finds again, each making up for the rounding of those before it.
+  private func reconstructed(_ graph: Graph, _ quantization: WeightQuantization) throws(CompileError) -> Graph {
+    let names = Set(quantization.decisions(for: graph).filter { $0.floatReason == nil }.map(\.name))
+    let form = GroupQuantization(bits: quantization.bits, block: quantization.groupSize, isSymmetric: quantization.isSymmetric)
+    let rounding = WeightRounding(form: form, compilation: options, progress: progress)
+    // A graph that was written by hand has nodes without names.
+    return try rounding.run(graph, try samples(graph)) { names.contains($0) || $0.hasPrefix("%") && names.contains("") }.graph
   }
 }

@@ -120,6 +120,7 @@ struct CompileArguments: ParsableArguments {
         "--quantize int8 learns from samples which range each value has: --calibrate FOLDER names a folder with a .npy, .pb, .json, .jpg or .png file for each (--quantize dynamic-int8 needs none)")
     }
     if pruning.reconstruct, pruning.prune == nil, quantization.quantize != .weightsInt4 { throw ValidationError("--reconstruct belongs to --prune and to --quantize weights-int4") }
+    if pruning.reconstruct, calibration.calibrate == nil { throw ValidationError("--reconstruct fits weights to what the layers compute on samples: name them with --calibrate") }
     if let wanted = pruning.options {
       do { try wanted.check(hasSamples: calibration.calibrate != nil) } catch { throw ValidationError(error.message + (error.hint.map { ": " + $0 } ?? "")) }
     }
@@ -156,6 +157,7 @@ struct CompileArguments: ParsableArguments {
     options.precision = precision
     options.pruning = pruning.options
     options.quantization = quantization.options
+    options.quantization?.reconstructs = pruning.reconstruct && quantization.quantize == .weightsInt4
     options.calibration = calibration.options(pictures)
     for limit in limits { options.limits[limit.name] = limit.value }
     options.passes.disabled = Self.names(disabled)
