@@ -53,7 +53,8 @@ struct RowChart {
     for tick in ticks {
       let x = scale.position(tick)
       drawing.line(x1: x, y1: top - 4, x2: x, y2: bottom + 4, class: "grid")
-      let half = Drawing.width(of: format(tick), size: 11.5) / 2
+      // Fonts differ: some are wider than reckoned.
+      let half = Drawing.width(of: format(tick), size: 11.5) / 2 + 4
       guard x - half >= 0, x + half <= width else { continue }
       drawing.text(format(tick), x: x, y: bottom + 18, anchor: .middle, class: "tick", size: 11.5)
     }

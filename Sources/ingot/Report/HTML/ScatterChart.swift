@@ -59,7 +59,7 @@ struct ScatterChart {
     let yTicks = yScale.ticks(least: 6) { _ in 14 }
     let left = (yTicks.map { Drawing.width(of: yFormat($0), size: 11.5) } + [zeros ? 20.0 : 0]).reduce(20) { max($0, $1) } + 20
     // Half of the last number stands right of its tick, and numbers between the points may have a digit more.
-    let lastHalf = points.map { Drawing.width(of: xFormat($0.x) + "0", size: 11.5) / 2 }.reduce(12) { max($0, $1) }
+    let lastHalf = points.map { Drawing.width(of: xFormat($0.x) + "0", size: 11.5) / 2 + 4 }.reduce(12) { max($0, $1) }
     let xScale = ChartScale(points.map(\.x), from: left + 12, to: width - lastHalf - 4)
     let xTicks = xScale.ticks(least: 14) { Drawing.width(of: xFormat($0), size: 11.5) }
     func place(_ point: Point) -> (x: Double, y: Double) { (xScale.position(point.x), isLogarithmic && point.y <= 0 ? bottom - 6 : yScale.position(point.y)) }
