@@ -19,6 +19,7 @@ extension Pipeline<Graph> {
     keepNarrowWeights
     expandingComposites(except: [NarrowDot.name])
     simplifying
+    addBiasesToSums
     foldRequantization
     layout
     simplifying

@@ -124,4 +124,27 @@ import Testing
     let reasons = floatContractions(in: network.graph).map(\.reason)
     #expect(reasons == ["the scales of its weights vary along the sum"])
   }
+
+  /// A bias of whole multiples joins the sum; one that is none stays behind it.
+  @Test(arguments: [true, false]) func biasesJoinTheSum(_ isWhole: Bool) throws {
+    var network = Network()
+    let x = try network.activation([3, 8], .u8, zero: 5), w = try network.weights([8, 4], .i8, axis: 1, range: -100...100)
+    let product = try network.graph.insert(Dot(), x, w)
+    var numbers: [Double] = []
+    for column in 0..<4 {
+      let factor = Float(0.05) * Float(0.01 + 0.001 * Double(column))
+      let multiple = isWhole ? Double(100 * column - 150) : Double(column) + 0.4
+      numbers.append(Double(factor) * multiple)
+    }
+    let bias = try network.graph.insert(Constant(Tensor(.f32, [4], numbers)))
+    network.graph.setOutputs([("y", try network.graph.insert(Binary(.add), product, try network.graph.insert(Broadcast(to: [3, 4]), bias)))])
+    let pipeline = Pipeline<Graph>("test") {
+      Self.pipeline
+      foldConstants
+      addBiasesToSums
+    }
+    let text = try expectSameResults(network.graph, after: pipeline, within: .relative(1e-5)).text(elidingAbove: 16)
+    let addsBehind = text.split(separator: "\n").contains { $0.contains(" = add ") && $0.contains(": f32[3,4]") }
+    #expect(addsBehind != isWhole, "\(text)")
+  }
 }

@@ -6,6 +6,7 @@ public import TensorTypes
 /// A group is what is coupled: the channels of the convolutions that feed one sum, say. Each of its members is a class of
 /// `ChannelDependencies` that may go.
 public struct ChannelGroups: Sendable {
+  /// Channels that can only be removed together.
   public struct Group: Sendable {
     /// The contractions whose result channels these are, by name.
     public var producers: [String]

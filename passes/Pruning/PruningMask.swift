@@ -5,6 +5,7 @@ public import TensorTypes
 public struct PruningMask: Sendable {
   public var isKept: [Bool]
 
+  /// - Parameter isKept: One for each weight, in the order of the tensor.
   public init(keeping isKept: [Bool]) { self.isKept = isKept }
 
   /// The part that is kept.

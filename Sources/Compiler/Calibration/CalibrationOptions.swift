@@ -21,5 +21,6 @@ public struct CalibrationOptions: Sendable {
   /// More hardly change a range, and take their time: NNCF's default, too.
   public static let usualSamples = 300
 
+  /// - Parameter path: A folder of samples, or a file of them.
   public init(path: String) { self.path = path }
 }

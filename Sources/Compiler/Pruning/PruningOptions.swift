@@ -3,6 +3,7 @@ public import Passes
 
 /// Which weights a compilation is to leave out (`--prune`).
 public struct PruningOptions: Sendable, Hashable {
+  /// What is left out together.
   public enum Method: String, Sendable, CaseIterable {
     /// The least important weights, wherever they are.
     case magnitude
@@ -21,6 +22,7 @@ public struct PruningOptions: Sendable, Hashable {
   /// Fit the weights that remain to what the layers computed before, on `CompileOptions.calibration`.
   public var reconstructs = false
 
+  /// The usual part and pattern of a method.
   public init(_ method: Method) { self.method = method }
 
   /// Blocks as wide as a register tile's narrowest panel of columns: every empty block is a step that its tile leaves out, and smaller ones

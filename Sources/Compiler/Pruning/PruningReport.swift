@@ -2,6 +2,7 @@ import KernelIR
 
 /// What pruning did to each layer, in the order of the model.
 public struct PruningReport: Sendable {
+  /// What became of one contraction.
   public struct Layer: Sendable {
     public var name: String
     /// Shapes of its weights.

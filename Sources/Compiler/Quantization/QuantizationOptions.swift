@@ -41,5 +41,6 @@ public struct QuantizationOptions: Sendable {
   /// Measures the error of each layer by itself, for reports, also where no target asks for it.
   public var measuresLayers = false
 
+  /// The usual choices of a scheme.
   public init(_ scheme: Scheme) { self.scheme = scheme }
 }

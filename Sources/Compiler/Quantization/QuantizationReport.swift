@@ -1,5 +1,6 @@
 /// What quantization did to a model, layer by layer.
 public struct QuantizationReport: Sendable {
+  /// What became of one layer.
   public struct Layer: Sendable {
     public var name: String
     public var operatorName: String
@@ -19,6 +20,7 @@ public struct QuantizationReport: Sendable {
   /// Correct samples of fp32 and of the quantised model, of how many; nil without labels.
   public var accuracy: (exact: Int, quantized: Int, count: Int)?
 
+  /// - Parameter summary: The scheme and its refinements, in a line.
   public init(summary: String) { self.summary = summary }
 
   public var quantizedLayers: Int { layers.count { $0.floatReason == nil } }
