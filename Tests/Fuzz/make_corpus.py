@@ -19,7 +19,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 HERE = pathlib.Path(__file__).resolve().parent
-F, I, B, S = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL, TensorProto.STRING
+F, I, B, S, U = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL, TensorProto.STRING, TensorProto.UINT8
 
 
 def info(name, element=F, shape=(2, 3)):
@@ -38,13 +38,24 @@ def model(nodes, inputs, outputs, initializers=(), opset=21, functions=(), domai
     return made.SerializeToString()
 
 
-def one(operator, inputs, outputs=1, initializers=(), opset=21, domain="", **attributes):
-    """A model of one node; inputs are (name, element, shape), initializers (name, array)."""
+def one(operator, inputs, outputs=1, initializers=(), opset=21, domain="", elements=(), **attributes):
+    """A model of one node; inputs are (name, element, shape), initializers (name, array), elements those of the outputs that are not floats."""
     names = [entry[0] if entry else "" for entry in inputs] + [name for name, _ in initializers]
     results = ["y%d" % index for index in range(outputs)]
     node = helper.make_node(operator, names, results, domain=domain, **attributes)
-    return model([node], [info(*entry) for entry in inputs if entry], [helper.make_tensor_value_info(name, F, None) for name in results],
+    elements = list(elements) + [F] * (outputs - len(elements))
+    return model([node], [info(*entry) for entry in inputs if entry], [helper.make_tensor_value_info(*entry, None) for entry in zip(results, elements)],
                  [constant(*entry) for entry in initializers], opset, domains=[(domain, 3)] if domain else [])
+
+
+def qdq(body, shape, weights, axis):
+    """A quantised `x`, `d` when dequantised, and weights `w` with a scale along an axis; each step of the body gives `c0`, `c1`..."""
+    nodes = [helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]), helper.make_node("DequantizeLinear", ["q", "s", "z"], ["d"]),
+             helper.make_node("DequantizeLinear", ["wq", "ws"], ["w"], axis=axis)]
+    nodes += [helper.make_node(operator, names, ["c%d" % place], **attributes) for place, (operator, names, attributes) in enumerate(body)]
+    nodes += [helper.make_node("QuantizeLinear", [nodes[-1].output[0], "s", "z"], ["r"]), helper.make_node("DequantizeLinear", ["r", "s", "z"], ["y"])]
+    scales = np.full(weights.shape[axis], 0.02, np.float32)
+    return model(nodes, [info("x", F, shape)], [info("y", F, None)], [constant("s", np.float32(0.05)), constant("z", np.uint8(7)), constant("wq", weights), constant("ws", scales)])
 
 
 def models():
@@ -65,8 +76,8 @@ def models():
     yield "softmax", one("Softmax", [n], axis=-1)
     yield "reducesum", one("ReduceSum", [x], initializers=[("a", ints([1]))], keepdims=0)
     yield "reducesum_input", one("ReduceSum", [x, ("a", I, (1,))], keepdims=0)
-    yield "argmax", one("ArgMax", [x], axis=1)
-    yield "topk", one("TopK", [x], 2, initializers=[("k", ints([2]))])
+    yield "argmax", one("ArgMax", [x], elements=[I], axis=1)
+    yield "topk", one("TopK", [x], 2, elements=[F, I], initializers=[("k", ints([2]))])
     yield "reshape", one("Reshape", [n], initializers=[("s", ints([0, -1, 1]))])
     yield "slice", one("Slice", [x], initializers=[("s", ints([-1])), ("e", ints([-9])), ("a", ints([1])), ("t", ints([-1]))])
     yield "pad", one("Pad", [x], initializers=[("p", ints([0, 1, 1, 0]))], mode="reflect")
@@ -88,20 +99,33 @@ def models():
     yield "einsum", one("Einsum", [x, ("z", F, (3, 4))], equation="ij,jk->ki")
     yield "lstm", one("LSTM", [("x", F, (3, 1, 2))], 3, initializers=[("w", floats(2, 8, 2)), ("r", floats(2, 8, 2))], hidden_size=2, direction="bidirectional")
     yield "gru", one("GRU", [("x", F, ("t", 1, 2))], 2, initializers=[("w", floats(1, 6, 2)), ("r", floats(1, 6, 2))], hidden_size=2, linear_before_reset=1)
-    yield "nonzero", one("NonZero", [x])
-    yield "unique", one("Unique", [("x", F, (6,))], 4)
+    yield "nonzero", one("NonZero", [x], elements=[I])
+    yield "unique", one("Unique", [("x", F, (6,))], 4, elements=[F, I, I, I])
     yield "nms", one("NonMaxSuppression", [("b", F, (1, 6, 4)), ("s", F, (1, 1, 6))],
-                     initializers=[("m", ints([3])), ("i", np.float32([0.5])), ("t", np.float32([0]))])
+                     initializers=[("m", ints([3])), ("i", np.float32([0.5])), ("t", np.float32([0]))], elements=[I])
     yield "compress", one("Compress", [x, ("c", B, (2,))], axis=0)
-    yield "quantize", one("QuantizeLinear", [x], initializers=[("s", np.float32(0.1)), ("z", np.uint8(3))])
+    yield "quantize", one("QuantizeLinear", [x], initializers=[("s", np.float32(0.1)), ("z", np.uint8(3))], elements=[U])
     yield "qlinearmatmul", one("QLinearMatMul", [], initializers=[
         ("a", np.ones((2, 3), np.uint8)), ("as", np.float32(0.1)), ("az", np.uint8(1)), ("b", np.ones((3, 2), np.int8)), ("bs", np.float32(0.1)), ("bz", np.int8(0)),
-        ("ys", np.float32(0.2)), ("yz", np.uint8(2))])
+        ("ys", np.float32(0.2)), ("yz", np.uint8(2))], elements=[U])
+    u8, i8 = lambda *shape: np.arange(int(np.prod(shape)), dtype=np.uint8).reshape(shape), lambda *shape: (np.arange(int(np.prod(shape))) % 9 - 4).astype(np.int8).reshape(shape)
+    yield "qlinearconv", one("QLinearConv", [], initializers=[
+        ("a", u8(1, 4, 5, 5)), ("as", np.float32(0.1)), ("az", np.uint8(1)), ("w", i8(4, 4, 3, 3)), ("ws", floats(4)), ("wz", np.zeros(4, np.int8)),
+        ("ys", np.float32(0.2)), ("yz", np.uint8(2)), ("b", np.ones(4, np.int32))], elements=[U], pads=[1, 0, 1, 1])
+    yield "matmulinteger", one("MatMulInteger", [("a", U, (3, 4))], initializers=[("b", i8(4, 2)), ("az", np.uint8(1)), ("bz", np.int8(1))], elements=[TensorProto.INT32])
+    yield "dynamicquantize", one("DynamicQuantizeLinear", [x], 3, elements=[U, F, U])
+    yield "qdq_conv", qdq([("Conv", ["d", "w"], {"pads": [1, 1, 1, 1]}), ("Relu", ["c0"], {})], (1, 4, 6, 6), i8(8, 4, 3, 3), 0)
+    yield "qdq_residual", qdq([("Conv", ["d", "w"], {}), ("Add", ["c0", "d"], {})], (1, 4, 6, 6), i8(4, 4, 1, 1), 0)
+    yield "qdq_matmul", qdq([("MatMul", ["d", "w"], {}), ("Gelu", ["c0"], {})], (3, 16), i8(16, 32), 1)
+    yield "qdq_dynamic", qdq([("MatMul", ["d", "w"], {})], ("n", 8), i8(8, 16), 1)
+    yield "blocked", model([helper.make_node("DequantizeLinear", ["q", "s"], ["w"], axis=0, block_size=4), helper.make_node("MatMul", ["x", "w"], ["y"])],
+                           [info("x", F, ("n", 8))], [info("y", F, None)], [constant("q", i8(8, 16)), constant("s", floats(2, 16))])
+    yield "nbits", one("MatMulNBits", [("x", F, (2, 32))], initializers=[("b", u8(16, 1, 16)), ("s", floats(16))], domain="com.microsoft", K=32, N=16, bits=4, block_size=32)
     yield "dft", one("DFT", [("x", F, (1, 8, 1))], opset=17, axis=1)
-    yield "cast_f8", one("Cast", [x], to=TensorProto.FLOAT8E4M3FN)
-    yield "cast_string", one("Cast", [x], to=S)
-    yield "strings", one("StringConcat", [("a", S, (2,)), ("b", S, (2,))])
-    yield "regex", one("RegexFullMatch", [("a", S, (2,))], pattern="(a|b)*[^c]{2,3}")
+    yield "cast_f8", one("Cast", [x], elements=[TensorProto.FLOAT8E4M3FN], to=TensorProto.FLOAT8E4M3FN)
+    yield "cast_string", one("Cast", [x], elements=[S], to=S)
+    yield "strings", one("StringConcat", [("a", S, (2,)), ("b", S, (2,))], elements=[S])
+    yield "regex", one("RegexFullMatch", [("a", S, (2,))], elements=[B], pattern="(a|b)*[^c]{2,3}")
     yield "tfidf", one("TfIdfVectorizer", [("x", I, (2, 5))], max_gram_length=2, max_skip_count=2, min_gram_length=1, mode="TF", ngram_counts=[0, 3],
                        ngram_indexes=[0, 1, 2, 3], pool_int64s=[1, 2, 3, 1, 2])
     yield "attention", one("Attention", [("q", F, (1, 2, 4, 8)), ("k", F, (1, 2, 4, 8)), ("v", F, (1, 2, 4, 8))], opset=23, is_causal=1)
@@ -114,10 +138,10 @@ def models():
         nodes_truenodeids=[1, 0, 0], nodes_falsenodeids=[2, 0, 0])
     yield "trees", one("TreeEnsembleRegressor", [n], domain="ai.onnx.ml", n_targets=1, target_treeids=[0, 0], target_nodeids=[1, 2], target_ids=[0, 0],
                        target_weights=[1.0, -1.0], **trees)
-    yield "classifier", one("TreeEnsembleClassifier", [n], 2, domain="ai.onnx.ml", class_treeids=[0, 0], class_nodeids=[1, 2], class_ids=[0, 1],
+    yield "classifier", one("TreeEnsembleClassifier", [n], 2, elements=[I, F], domain="ai.onnx.ml", class_treeids=[0, 0], class_nodeids=[1, 2], class_ids=[0, 1],
                             class_weights=[1.0, 1.0], classlabels_int64s=[0, 1], **trees)
-    yield "linear", one("LinearClassifier", [n], 2, domain="ai.onnx.ml", coefficients=[1.0] * 6, intercepts=[0.0, 1.0], classlabels_strings=["a", "b"], post_transform="SOFTMAX")
-    yield "labels", one("LabelEncoder", [("x", I, (3,))], domain="ai.onnx.ml", keys_int64s=[1, 2], values_strings=["one", "two"], default_string="?")
+    yield "linear", one("LinearClassifier", [n], 2, elements=[S, F], domain="ai.onnx.ml", coefficients=[1.0] * 6, intercepts=[0.0, 1.0], classlabels_strings=["a", "b"], post_transform="SOFTMAX")
+    yield "labels", one("LabelEncoder", [("x", I, (3,))], elements=[S], domain="ai.onnx.ml", keys_int64s=[1, 2], values_strings=["one", "two"], default_string="?")
     yield "svm", one("SVMRegressor", [n], domain="ai.onnx.ml", coefficients=[1.0, -1.0], kernel_params=[0.5, 0.0, 3.0], kernel_type="RBF", n_supports=2, rho=[0.1],
                      support_vectors=[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
     branch = lambda operator: helper.make_graph([helper.make_node(operator, ["x"], ["r"])], operator, [], [info("r")])
