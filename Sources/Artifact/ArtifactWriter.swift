@@ -46,6 +46,8 @@ public struct ArtifactWriter: Sendable {
         runtimeBytes: runtimeBytes, codeBytes: code.count, constantsBytes: constantsBytes, manifestBytes: manifestBytes.count)
     else { throw ArtifactError(path, .invalidContents("it would leave 63 bits")) }
 
+    var facts = stat()
+    if stat(path, &facts) == 0, facts.st_mode & S_IFMT != S_IFREG { throw ArtifactError(path, .invalidContents("what is there is no file that can be replaced")) }
     let temporary = Self.temporaryPath(beside: path)
     let file = try OpenFile(creating: temporary)
     do throws(ArtifactError) {

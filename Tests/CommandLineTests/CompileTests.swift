@@ -38,6 +38,35 @@ import Testing
     #expect(folder.read("a") == folder.read("b"))
   }
 
+  /// Whatever a user may name as a file: one letter, the standard output, what is no file.
+  @Test func filesOfEveryKind() throws {
+    let folder = TemporaryFolder()
+    let short = try Tool.ingot("compile", model, "-o", "a", "--report", "r", "--write-recipe", "w", in: folder.path)
+    #expect(short.status == 0, "\(short.errors)")
+    #expect(folder.names == ["a", "r", "w"])
+    let stream = try Tool.ingot("compile", model, "-o", "a", "--write-recipe", "-", "--report", "-", in: folder.path)
+    #expect(stream.status == 0 && stream.output.contains("target:") && stream.output.contains("\"passes\""), "\(stream.errors)")
+
+    let same = try Tool.ingot("compile", model, "-o", "a", "--report", "./a", in: folder.path)
+    #expect(same.status == 2 && same.errors.contains("same file"), "\(same.errors)")
+    // A device is written into, and stays one; an executable cannot take its place.
+    #expect(symlink("/dev/null", folder.file("nothing")) == 0)
+    #expect(try Tool.ingot("compile", model, "-o", "a", "--report", "nothing", in: folder.path).status == 0)
+    #expect(try Tool.ingot("compile", model, "-o", "nothing", in: folder.path).status == 1)
+    var facts = stat()
+    #expect(stat("/dev/null", &facts) == 0 && facts.st_mode & S_IFMT == S_IFCHR)
+    // A link keeps pointing at what is written.
+    #expect(symlink("r", folder.file("link")) == 0)
+    folder.write([], to: "r")
+    #expect(try Tool.ingot("compile", model, "-o", "a", "--report", "link", in: folder.path).status == 0)
+    #expect(lstat(folder.file("link"), &facts) == 0 && facts.st_mode & S_IFMT == S_IFLNK && !folder.read("r").isEmpty)
+
+    for (path, word) in [("", "no name"), (".", "folder"), ("missing/x", "does not exist")] {
+      let refused = try Tool.ingot("compile", model, "-o", "a", "--report", path, in: folder.path)
+      #expect(refused.status == 1 && refused.errors.contains(word), "`\(path)`: \(refused.status) \(refused.errors)")
+    }
+  }
+
   @Test func textToRead() throws {
     for (kind, word) in [("graph", "return"), ("kernels", "kernel @"), ("llvm", "define "), ("asm", ".globl")] {
       let result = try Tool.ingot("compile", model, "--emit", kind)

@@ -30,6 +30,15 @@ import Testing
     #expect(try artifact(folder, "b", ["--recipe", folder.file("kept.yaml")]) == first)
   }
 
+  /// Eleven lists of nine times the one before.
+  @Test func aliasesDoNotExplode() throws {
+    let folder = TemporaryFolder()
+    let text = "fix: {a: &a0 [1, 2], " + (1...11).map { "a\($0): &a\($0) [" + [String](repeating: "*a\($0 - 1)", count: 9).joined(separator: ", ") + "]" }.joined(separator: ", ") + "}\n"
+    folder.write(Array(text.utf8), to: "bomb.yaml")
+    let result = try Tool.ingot("inspect", model, "--recipe", folder.file("bomb.yaml"))
+    #expect(result.status == 2 && result.errors.contains("aliases"), "\(result.status) \(result.errors)")
+  }
+
   @Test func verbsReadIt() throws {
     let folder = TemporaryFolder()
     folder.write(Array("dim: {batch: 3}\nthreads: 1\n".utf8), to: "recipe.yml")

@@ -71,6 +71,12 @@ struct CompileCommand: ParsableCommand {
     if output == nil, !emit.isText { throw ValidationError("--emit \(emit.rawValue) needs -o FILE") }
     if modelVersion.isEmpty || modelVersion.contains("/") { throw ValidationError("--model-version '\(modelVersion)' cannot be part of a URL") }
     if let name, name.isEmpty || name.contains("/") { throw ValidationError("--name '\(name)' cannot be part of a URL") }
+    var written: [String: String] = [:]
+    for (option, path) in [("-o", output), ("--report", report), ("--write-recipe", writeRecipe)] {
+      guard let path, path != "-" else { continue }
+      let place = URL(fileURLWithPath: path).standardizedFileURL.path
+      if let other = written.updateValue(option, forKey: place), !place.hasPrefix("/dev/") { throw ValidationError("\(other) and \(option) name the same file, \(path)") }
+    }
   }
 
   func run() throws {

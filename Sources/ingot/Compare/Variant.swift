@@ -42,7 +42,7 @@ struct Variant: Sendable {
     }
     guard let parts = CommandWords.split(options) else { throw ValidationError("variant '\(name)': a quote is not closed in \(options)") }
     var words: [String]
-    do { words = try CommandWords.expanded(parts.filter { $0 != "baseline" }.map { Self.isRecipe($0) ? "--recipe=\($0)" : $0 }) } catch {
+    do { words = try CommandWords.expanded(Self.namingRecipes(parts.filter { $0 != "baseline" })) } catch {
       throw ValidationError("variant '\(name)': \(error.message)" + (error.hint.map { " (\($0))" } ?? ""))
     }
     if let word = words.first, !word.hasPrefix("-") {
@@ -79,6 +79,11 @@ struct Variant: Sendable {
       }
       return variant
     }
+  }
+
+  /// A recipe may stand for itself, without `--recipe`.
+  private static func namingRecipes(_ words: [String]) -> [String] {
+    words.indices.map { isRecipe(words[$0]) && ($0 == 0 || words[$0 - 1] != "--recipe") ? "--recipe=\(words[$0])" : words[$0] }
   }
 
   static func isRecipe(_ word: String) -> Bool { !word.hasPrefix("-") && (word.hasSuffix(".yaml") || word.hasSuffix(".yml")) }

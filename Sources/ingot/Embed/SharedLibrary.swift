@@ -31,7 +31,7 @@ struct SharedLibrary {
     do { try FileManager.default.createDirectory(atPath: work, withIntermediateDirectories: false) } catch {
       throw CompileError(.badInput, "cannot create `\(work)`: \(error.localizedDescription)", stage: .write)
     }
-    let headerName = (header as NSString).lastPathComponent
+    let headerName = PathParts(header).name
     try RelocatableObject(model, prefix: source.prefix).write(to: work + "/model.o")
     try OutputFile.write(source.header, to: work + "/" + headerName)
     try OutputFile.write(source.implementation(header: headerName), to: work + "/embedding.c")

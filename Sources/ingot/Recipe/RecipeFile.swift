@@ -22,6 +22,8 @@ struct RecipeFile {
   /// As words of a command line would give them, in the order of the file.
   private(set) var given: [OptionTable.Given] = []
   private let path: String
+  /// Values and bytes that may still be read.
+  private var allowance: Int
   /// The line of each option.
   private var lines: [Int] = []
 
@@ -29,11 +31,12 @@ struct RecipeFile {
 
   /// - Throws: `CompileError` (`.usage`) that names file, line, and what was meant perhaps.
   init(reading path: String) throws(CompileError) {
-    self.path = path
+    (self.path, allowance) = (path, 0)
     guard let data = FileManager.default.contents(atPath: path) else { throw CompileError(.badInput, "cannot read the recipe `\(path)`", stage: .load) }
     guard data.count <= Self.mostBytes, let text = String(data: data, encoding: .utf8) else {
       throw CompileError(.badInput, "the recipe `\(path)` is no text, or has more than \(Self.mostBytes) bytes", stage: .load)
     }
+    allowance = 4 * data.count + 16
     let root: YAMLNode?
     do { root = try Yams.compose(yaml: text) } catch { throw Self.refusal(error, path) }
     guard let root else { return }
@@ -60,7 +63,8 @@ struct RecipeFile {
   }
 
   /// The values of an option; for a flag one if it is set.
-  private func values(of option: OptionTable.Option, _ node: YAMLNode) throws(CompileError) -> [String] {
+  private mutating func values(of option: OptionTable.Option, _ node: YAMLNode) throws(CompileError) -> [String] {
+    try count(node)
     if option.isFlag {
       guard case .scalar = node, let isSet = node.bool else { throw refusal(node, "`\(option.name)` takes true or false") }
       return isSet ? [""] : []
@@ -75,20 +79,33 @@ struct RecipeFile {
     case .mapping(let pairs):
       guard option.isKeyed else { throw refusal(node, "`\(option.name)` takes \(option.isRepeating ? "a value or a list of values" : "one value"), not a mapping") }
       var texts: [String] = []
-      for (key, value) in pairs { texts.append("\(try scalar(key, of: option))=\(try joined(value, of: option))") }
+      for (key, value) in pairs {
+        let name = try scalar(key, of: option)
+        texts.append("\(name)=\(try joined(value, of: option))")
+      }
       return texts
     case .alias: throw refusal(node, "a recipe has no aliases")
     }
   }
 
-  private func scalar(_ node: YAMLNode, of option: OptionTable.Option) throws(CompileError) -> String {
+  /// Aliases may make billions of values of a few lines: what is read may not be much more than what is written.
+  private mutating func count(_ node: YAMLNode) throws(CompileError) {
+    var size = 1
+    if case .scalar(let scalar) = node { size += scalar.string.utf8.count }
+    allowance -= size
+    if allowance < 0 { throw refusal(node, "aliases make more of this recipe than is read", hint: "write the values where they are needed") }
+  }
+
+  private mutating func scalar(_ node: YAMLNode, of option: OptionTable.Option) throws(CompileError) -> String {
+    try count(node)
     guard case .scalar(let scalar) = node else { throw refusal(node, "`\(option.name)` takes a word or a number here") }
     if node.null != nil { throw refusal(node, "`\(option.name)` has no value") }
     return scalar.string
   }
 
   /// What stands behind the name in NAME=VALUE: numbers of a shape are joined as the option writes them.
-  private func joined(_ node: YAMLNode, of option: OptionTable.Option) throws(CompileError) -> String {
+  private mutating func joined(_ node: YAMLNode, of option: OptionTable.Option) throws(CompileError) -> String {
+    try count(node)
     guard case .sequence(let items) = node else { return try scalar(node, of: option) }
     var parts: [String] = []
     var areNumbers = true
@@ -106,9 +123,9 @@ struct RecipeFile {
     let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
     let isKeyed = option.isKeyed && parts.count == 2
     let file = isKeyed ? parts[1] : text
-    let folder = (path as NSString).deletingLastPathComponent
+    let folder = PathParts(path).folder
     if file.hasPrefix("/") || folder.isEmpty || ["none", "-", ""].contains(file) { return text }
-    return (isKeyed ? parts[0] + "=" : "") + folder + "/" + file
+    return (isKeyed ? parts[0] + "=" : "") + folder + file
   }
 
   // MARK: Checking
