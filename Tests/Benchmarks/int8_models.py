@@ -1,110 +1,145 @@
 #!/usr/bin/env python3
-"""Models that another tool quantized to int8 (QDQ), the same file in Ingot, ONNX Runtime and OpenVINO, beside Ingot's fp32: alternately in one run.
+"""int8 in Ingot, ONNX Runtime and OpenVINO, beside Ingot's fp32: alternately in one run.
 
-  int8_models.py --prepare FOLDER resnet50=resnet50_qdq.onnx mobilenet_v2=mobilenet_v2_qdq.onnx
+  int8_models.py --prepare FOLDER [MODEL[=QDQ]...]
+  int8_models.py --prepare FOLDER resnet50=resnet50_qdq.onnx --threads 1,2
 
-Each argument is a benchmark graph's name and a file with its quantized form, for example of onnxruntime.quantization. Without a file it is
-made here: static, u8 activations, i8 weights for each channel, ranges from 4 random inputs.
+Each argument is a benchmark graph's name and, if there is one, a file with its quantized form (QDQ), which all three run. Without a
+file it is made here, by onnxruntime.quantization. Beside that file each tool also runs what its own quantizer makes of the same four
+random samples: NNCF for OpenVINO, `--quantize int8` for Ingot. Figures of the last run of each row are kept in --out: int8.json and
+int8.md. The VNNI peak is measured in turn with the models.
 """
-import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.append(os.path.join(HERE, "..", "Scripts"))
 
-from alternation import Alternation
+from alternation_options import AlternationOptions, half_spread
+from int8_forms import nncf_form, onnxruntime_form, sample_folder
+from int8_table import markdown, row_lines
+from machine_limits import MachineLimits
 from models import Catalogue, input_arguments
 from remote_peer import PeerFailed, RemotePeer
 
-
-def quantized(path, arguments, folder):
-    """A QDQ form of a model, its ranges from the inputs that are measured and three scaled ones."""
-    import numpy
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-
-    target = os.path.join(folder, os.path.basename(path).replace(".onnx", ".qdq.onnx"))
-    if os.path.exists(target):
-        return target
-    files = dict(word.split("=", 1) for word in arguments if "=" in word)
-    inputs = {name: numpy.load(file) for name, file in files.items()}
-
-    class Reader(CalibrationDataReader):
-        def __init__(self):
-            scaled = [{name: (x * factor).astype(x.dtype) if x.dtype.kind == "f" else x for name, x in inputs.items()} for factor in (1, 0.9, -1, -0.8)]
-            self.rows = iter(scaled)
-
-        def get_next(self):
-            return next(self.rows, None)
-
-    quantize_static(path, target, Reader(), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)
-    return target
+SAMPLES = 4
+DEFAULT_MODELS = ["mobilenet_v2", "resnet50", "minilm_l6_s128", "bert_base_s128"]
 
 
-def measure(options, argument):
-    name, _, file = argument.partition("=")
-    model = Catalogue(options.models).model(name, 1)
-    folder = os.path.join(options.prepare, "models")
-    os.makedirs(folder, exist_ok=True)
-    path = model.file(folder)
-    arguments, _ = input_arguments(model, folder)
-    file = file or quantized(path, arguments, folder)
-    log, threads = os.path.join(options.prepare, "peers.log"), ["--threads", str(options.threads)]
-    peers, rows = [], {}
-    for title, source in (("Ingot fp32", path), ("Ingot int8", file)):
-        artifact = os.path.join(options.prepare, "%s.%s.t%d" % (model.file_stem, title.split()[1], options.threads))
-        command = [options.ingot, "compile", source, "-o", artifact, *threads]
-        for symbol, length in model.symbols.items():
+class Contest:
+    """One model at one number of threads: its rows and the processes that are measured."""
+
+    def __init__(self, options, model, threads):
+        self.options, self.model, self.threads = options, model, threads
+        self.log = os.path.join(options.prepare, "peers.log")
+        self.rows, self.peers = {}, []
+
+    def compiled(self, title, source, words):
+        """The artifact of a file in Ingot."""
+        artifact = os.path.join(self.options.prepare, "%s.%s.t%d" % (self.model.file_stem, title.replace(" ", "-").replace(",", ""), self.threads))
+        command = [self.options.ingot, "compile", source, "-o", artifact, "--threads", str(self.threads), *words]
+        for symbol, length in self.model.symbols.items():
             command += ["--dim", "%s=%d" % (symbol, length)]
         finished = subprocess.run(command, capture_output=True, text=True, timeout=900)
         if finished.returncode:
-            sys.exit("error: %s: %s" % (title, finished.stderr.strip()[:400]))
-        rows[title] = {"bytes": os.path.getsize(artifact)}
-        peers.append(RemotePeer(title, [artifact, "bench", "--slices", *threads, *arguments], log))
-    for title, key in (("ONNX Runtime int8", "ort"), ("OpenVINO int8", "openvino")):
-        rows[title] = {"bytes": os.path.getsize(file)}
-        peer = RemotePeer(title, [sys.executable, os.path.join(HERE, "worker.py"), "load", key, file, *threads, *arguments], log, {"OMP_NUM_THREADS": str(options.threads)})
+            raise PeerFailed(finished.stderr.strip()[:200])
+        return artifact
+
+    def add(self, title, command, files, seconds=240):
+        """A row, measured by a process; it answers when it is ready, or at once if `seconds` is 0."""
+        self.rows[title] = {"bytes": sum(os.path.getsize(file) for file in files)}
+        peer = RemotePeer(title, command, self.log, {"OMP_NUM_THREADS": str(self.threads)})
+        self.peers.append(peer)
+        if seconds:
+            peer.answer(seconds)
+
+    def attempt(self, title, action):
         try:
-            peer.answer(240)
-            peers.append(peer)
-        except PeerFailed as failure:
-            rows[title]["error"] = str(failure)
-    slices = Alternation(slice_seconds=options.slice, rounds=options.rounds, seconds=options.seconds, boost=options.boost).measure(peers, options.threads)
-    for peer in peers:
-        rows[peer.key].update(slices[peer.key].record())
-        peer.kill()
-    print("\n%s, %d thread%s" % (model.name, options.threads, "s" if options.threads > 1 else ""))
-    for key, row in rows.items():
-        if "seconds" not in row:
-            print("  %-18s %s" % (key, row.get("error", "not measured")))
-            continue
-        medians = row["slice_medians"]
-        print("  %-18s %8.3f ms  fastest %8.3f ms  +-%2.0f %%  %7.1f MB" % (
-            key, row["seconds"] * 1e3, row["fastest_seconds"] * 1e3, 50 * (max(medians) - min(medians)) / statistics.median(medians), row["bytes"] / 1e6))
-    return {"model": model.name, "threads": options.threads, "rows": rows}
+            action()
+        except (PeerFailed, OSError, ImportError, RuntimeError, subprocess.TimeoutExpired) as failure:
+            self.rows.setdefault(title, {})["error"] = str(failure)
+            for peer in [peer for peer in self.peers if peer.key == title]:
+                peer.kill()
+                self.peers.remove(peer)
+
+    def enter(self, path, quantized, samples, arguments, limits_program):
+        """Starts everything that takes part."""
+        folder, stem, threads = os.path.join(self.options.prepare, "models"), self.model.file_stem, ["--threads", str(self.threads)]
+
+        def ingot(title, source, words=()):
+            artifact = self.compiled(title, source, words)
+            self.add(title, [artifact, "bench", "--slices", *threads, *arguments], [artifact], 0)
+
+        def worker(title, key, file, files):
+            self.add(title, [sys.executable, os.path.join(HERE, "worker.py"), "load", key, file, *threads, *arguments], files)
+
+        def nncf():
+            file = nncf_form(path, samples, os.path.join(folder, stem + ".nncf.xml"))
+            worker("OpenVINO, NNCF", "openvino", file, [file, file[:-4] + ".bin"])
+
+        self.attempt("Ingot fp32", lambda: ingot("Ingot fp32", path))
+        self.attempt("Ingot, QDQ file", lambda: ingot("Ingot, QDQ file", quantized))
+        self.attempt("Ingot, own", lambda: ingot(
+            "Ingot, own", path, ["--quantize", "int8", "--calibrate", sample_folder(samples, os.path.join(folder, "samples", stem))]))
+        self.attempt("ONNX Runtime, QDQ file", lambda: worker("ONNX Runtime, QDQ file", "ort", quantized, [quantized]))
+        self.attempt("OpenVINO, QDQ file", lambda: worker("OpenVINO, QDQ file", "openvino", quantized, [quantized]))
+        self.attempt("OpenVINO, NNCF", nncf)
+        if limits_program and self.model.gflop:
+            self.attempt("VNNI peak", lambda: self.add("VNNI peak", [limits_program, "products", str(self.threads), "%d" % (self.model.gflop * 1e9)], [], 0))
+
+    def measure(self):
+        slices = AlternationOptions.slices(self.options, self.peers, self.threads)
+        for peer in self.peers:
+            self.rows[peer.key].update(slices[peer.key].record())
+            peer.kill()
+        for row in self.rows.values():
+            row["half_spread"] = half_spread(row)
+        return {"model": self.model.name, "batch": self.model.batch, "threads": self.threads, "gflop": self.model.gflop, "date": time.strftime("%Y-%m-%d", time.gmtime()),
+                "rows": self.rows}
+
+
+def measure(options, argument, limits_program):
+    """A record for each number of threads."""
+    name, _, quantized = argument.partition("=")
+    model = Catalogue(options.models).model(name, options.batch)
+    folder = os.path.join(options.prepare, "models")
+    os.makedirs(folder, exist_ok=True)
+    path, samples = model.file(folder), model.samples(SAMPLES)
+    arguments, _ = input_arguments(model, folder)
+    quantized = quantized or onnxruntime_form(path, samples, os.path.join(folder, model.file_stem + ".qdq.onnx"))
+    for threads in options.threads:
+        contest = Contest(options, model, threads)
+        contest.enter(path, quantized, samples, arguments, limits_program)
+        yield contest.measure()
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="+", metavar="MODEL[=QDQ]")
-    parser.add_argument("--ingot", default=os.path.join(HERE, "..", "..", ".build", "release", "ingot"))
-    parser.add_argument("--models", default=os.path.join(HERE, "..", "..", "..", "shared", "models"))
-    parser.add_argument("--prepare", required=True, help="artifacts, quantized models and inputs go here")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--slice", type=float, default=0.25)
-    parser.add_argument("--seconds", type=float, default=40)
-    parser.add_argument("--boost", choices=["fifo", "nice"], default=None)
-    parser.add_argument("--json")
-    options = parser.parse_args()
-    os.makedirs(options.prepare, exist_ok=True)
-    found = [measure(options, name) for name in options.names]
-    if options.json:
-        with open(options.json, "w") as file:
-            json.dump(found, file, indent=1)
+    arguments = AlternationOptions(__doc__, "artifacts, quantized models and inputs", rounds=8, slice_seconds=0.25, seconds=40)
+    arguments.parser.add_argument("names", nargs="*", default=DEFAULT_MODELS, metavar="MODEL[=QDQ]")
+    arguments.parser.add_argument("--batch", type=int, default=1)
+    arguments.parser.add_argument("--out", help="folder of int8.json and int8.md (Tests/Benchmarks/results holds those of the repository)")
+    options = arguments.parse()
+    limits_program, reason = MachineLimits.build(options.prepare)
+    if reason:
+        print("the VNNI peak is not measured: " + reason)
+    record, cases = os.path.join(options.out or options.prepare, "int8.json"), []
+    if os.path.exists(record):
+        with open(record) as file:
+            cases = json.load(file)
+    identity, found = lambda case: (case["model"], case["batch"], case["threads"]), []
+    for name in options.names:
+        for case in measure(options, name, limits_program):
+            print("\n" + "\n".join(row_lines(case)), flush=True)
+            found.append(case)
+            cases = [other for other in cases if identity(other) != identity(case)] + [case]
+            with open(record, "w") as file:
+                json.dump(cases, file, indent=1)
+            with open(record[:-len("json")] + "md", "w") as file:
+                file.write(markdown(sorted(cases, key=lambda case: (case["batch"], case["model"], case["threads"]))))
+    AlternationOptions.save(options, found)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@
 //     prints lines "NAME THREADS BEST MEDIAN": GFLOP/s, or GB/s (copying counts what is read and what is written)
 //   ./limits slices THREADS BYTES
 //     reads so many bytes of memory again and again, on request, as an artifact's `bench --slices` runs its model
+//   ./limits products THREADS COUNT
+//     the same with so many multiplications and additions of bytes
 #define _GNU_SOURCE
 #include <immintrin.h>
 #include <pthread.h>
@@ -30,6 +32,7 @@ static double seconds_now(void) {
 #define DECLARE256(i) __m256 c##i = _mm256_set1_ps(i);
 #define FMA(i) __asm__ volatile("vfmadd213ps %2, %1, %0" : "+v"(c##i) : "v"(x), "v"(y));
 #define BF16(i) __asm__ volatile("vdpbf16ps %2, %1, %0" : "+v"(c##i) : "v"(x), "v"(y));
+#define BYTES(i) __asm__ volatile("vpdpbusd %2, %1, %0" : "+v"(c##i) : "v"(x), "v"(y));
 #define USE512(i) sink = _mm512_cvtss_f32(c##i);
 #define USE256(i) sink = _mm256_cvtss_f32(c##i);
 
@@ -55,6 +58,15 @@ __attribute__((target("avx512f,avx512bf16"))) static double bf16_512(long rounds
   for (long n = 0; n < rounds; n++) { EACH(BF16) }
   EACH(USE512)
   return 2.0 * 32 * CHAINS * rounds;
+}
+
+// Sums of four products of bytes (VNNI).
+__attribute__((target("avx512f,avx512vnni"))) static double bytes_512(long rounds) {
+  __m512 x = _mm512_set1_ps(0.5f), y = _mm512_set1_ps(0.001f);
+  EACH(DECLARE512)
+  for (long n = 0; n < rounds; n++) { EACH(BYTES) }
+  EACH(USE512)
+  return 2.0 * 64 * CHAINS * rounds;
 }
 
 struct memory { char *from, *to; size_t bytes; };
@@ -189,18 +201,16 @@ static void measure_traffic(const char *level, size_t bytes, int threads) {
 }
 
 // Every line of standard input holds seconds; the answer is one line of JSON.
-static int answer_slices(int threads, size_t bytes) {
+static int answer_slices(struct work *each, int threads, double amount) {
   enum { MOST = 1 << 16 };
   static double times[MOST];
-  struct work each[MAX_THREADS] = {0};
   double seconds;
-  for (int i = 0; i < threads; i++) each[i] = (struct work){.traffic = read_all, .memory = {allocate(bytes / threads), NULL, bytes / threads}, .rounds = 1, .number = i};
   while (scanf("%lf", &seconds) == 1) {
     int runs = 0;
     double end = seconds_now() + seconds;
     do {
       double rate = once(each, threads);
-      times[runs++] = (double)bytes / rate * 1e-9;
+      times[runs++] = amount / rate * 1e-9;
     } while (runs < MOST && seconds_now() < end);
     qsort(times, runs, sizeof *times, ascending);
     printf("{\"median_seconds\":%.9g,\"minimum_seconds\":%.9g,\"runs\":%d}\n", times[runs / 2], times[0], runs);
@@ -211,10 +221,17 @@ static int answer_slices(int threads, size_t bytes) {
 
 int main(int count, char **words) {
   __builtin_cpu_init();
-  if (count == 4 && !strcmp(words[1], "slices")) {
-    int threads = atoi(words[2]);
-    long long bytes = atoll(words[3]);
-    return threads < 1 || threads > MAX_THREADS || bytes < 1 << 20 || !__builtin_cpu_supports("avx2") ? 2 : answer_slices(threads, (size_t)bytes);
+  if (count == 4) {
+    struct work each[MAX_THREADS] = {0};
+    int threads = atoi(words[2]), reading = !strcmp(words[1], "slices");
+    long long amount = atoll(words[3]);
+    if (threads < 1 || threads > MAX_THREADS || amount < 1 << 20 || (!reading && strcmp(words[1], "products"))) return 2;
+    if (reading ? !__builtin_cpu_supports("avx2") : !__builtin_cpu_supports("avx512vnni")) return 2;
+    for (int i = 0; i < threads; i++) {
+      if (reading) each[i] = (struct work){.traffic = read_all, .memory = {allocate(amount / threads), NULL, amount / threads}, .rounds = 1, .number = i};
+      else each[i] = (struct work){.arithmetic = bytes_512, .rounds = (long)((double)amount / (2.0 * 64 * CHAINS * threads)) + 1, .number = i};
+    }
+    return answer_slices(each, threads, (double)amount);
   }
   long level2 = sysconf(_SC_LEVEL2_CACHE_SIZE);
   size_t inner = level2 > 0 ? (size_t)level2 * 3 / 4 : 192u << 10;
@@ -223,6 +240,7 @@ int main(int count, char **words) {
     if (threads < 1 || threads > MAX_THREADS) continue;
     if (__builtin_cpu_supports("avx512f")) measure_arithmetic("fma_fp32_512", fma_512, threads);
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) measure_arithmetic("fma_fp32_256", fma_256, threads);
+    if (__builtin_cpu_supports("avx512vnni")) measure_arithmetic("dot_int8_512", bytes_512, threads);
     if (__builtin_cpu_supports("avx512bf16")) measure_arithmetic("dot_bf16_512", bf16_512, threads);
     if (!__builtin_cpu_supports("avx2")) continue;
     measure_traffic("L1", 24u << 10, threads);

@@ -27,6 +27,10 @@ class Model:
         """For files that are made of it: other models have others."""
         return "%s_%d" % (self.name, self.batch)
 
+    def samples(self, count):
+        """Other inputs than those that are measured, to calibrate with."""
+        return [self.inputs(None, seed) for seed in range(1, count + 1)]
+
     @property
     def is_static(self):
         return not self.symbols
@@ -59,8 +63,8 @@ class GraphModel(Model):
             self.graphs.build(self.graph, folder)
         return path
 
-    def inputs(self, folder):
-        return self.graphs.inputs(self.graph, self.batch)
+    def inputs(self, folder, seed=0):
+        return self.graphs.inputs(self.graph, self.batch, seed)
 
 
 class GRUModel(Model):
@@ -74,9 +78,9 @@ class GRUModel(Model):
             gru_model.write(path)
         return path
 
-    def inputs(self, folder):
+    def inputs(self, folder, seed=0):
         import numpy
-        return {"input_ids": numpy.random.default_rng(1).integers(0, gru_model.WORDS, (1, gru_model.TOKENS))}
+        return {"input_ids": numpy.random.default_rng(seed + 1).integers(0, gru_model.WORDS, (1, gru_model.TOKENS))}
 
 
 class FileModel(Model):
@@ -118,9 +122,9 @@ class FileModel(Model):
     def file(self, folder):
         return self.path
 
-    def inputs(self, folder):
+    def inputs(self, folder, seed=0):
         import numpy
-        random = numpy.random.default_rng(1)
+        random = numpy.random.default_rng(seed + 1)
         return {
             name: (random.standard_normal(shape) if element.startswith("float") else random.integers(0, 2, shape)).astype(element)
             for name, shape, element in self.ports}

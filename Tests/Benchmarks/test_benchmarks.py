@@ -13,11 +13,13 @@ import numpy
 
 import accuracy
 import comparison
+import int8_table
 import plot
 import profiles
 import readme_block
 import report
 from alternation import Alternation
+from alternation_options import half_spread
 from machine_limits import MachineLimits
 from models import Model
 from remote_peer import PeerFailed, RemotePeer
@@ -165,6 +167,29 @@ class AccuracyTests(unittest.TestCase):
 
     def test_other_sizes_are_not_compared(self):
         self.assertFalse(accuracy.accuracy({"0": numpy.zeros(5)}, self.want, names_count=False)["checked"])
+
+
+class Int8TableTests(unittest.TestCase):
+    row = lambda seconds, size=1_000_000: {"seconds": seconds, "fastest_seconds": seconds, "half_spread": 0.02, "bytes": size}
+    case = {"model": "net", "batch": 1, "threads": 2, "rows": {
+        "Ingot fp32": row(0.04), "Ingot, QDQ file": row(0.01), "ONNX Runtime, QDQ file": row(0.03), "OpenVINO, NNCF": row(0.02), "OpenVINO, QDQ file": {"error": "no"},
+        "VNNI peak": row(0.008, 0)}}
+
+    def test_ratios_are_to_float_to_the_best_peer_and_to_the_peak(self):
+        self.assertEqual(int8_table.best_peer(self.case), "OpenVINO, NNCF")
+        for found, wanted in zip(int8_table.facts(self.case, "Ingot, QDQ file"), (4, 2, 0.8)):
+            self.assertAlmostEqual(found, wanted)
+        self.assertIsNone(int8_table.facts(self.case, "Ingot fp32")[2])
+
+    def test_rows_that_were_not_measured_are_said_to_be(self):
+        self.assertTrue(any(line.split() == ["OpenVINO,", "QDQ", "file", "no"] for line in int8_table.row_lines(self.case)))
+        table = int8_table.markdown([self.case]).splitlines()
+        self.assertEqual({line.count("|") for line in table}, {11})
+        self.assertIn("| net | 1 | 2 | OpenVINO, NNCF (best peer) | 20.000 ±2% | 20.000 | 1.0 | 2.00x | 1.00x | 40 % |", table)
+
+    def test_half_of_the_distance_of_the_slices(self):
+        self.assertAlmostEqual(half_spread({"seconds": 0.1, "slice_medians": [0.1, 0.12, 0.09]}), 0.15)
+        self.assertIsNone(half_spread({"error": "no"}))
 
 
 class ProcessTests(unittest.TestCase):

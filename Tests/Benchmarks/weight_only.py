@@ -6,10 +6,7 @@
 MODEL is a benchmark graph's name or a path (llama_d768_decode). The error is the relative L2 distance of all outputs from those of
 Ingot's fp32. llama.cpp takes part in Llama-like decoders, where llama_cpp is installed; its quantized files use a cache of f16.
 """
-import argparse
-import json
 import os
-import statistics
 import subprocess
 import sys
 
@@ -18,7 +15,7 @@ import numpy
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.append(os.path.join(HERE, "..", "Scripts"))
 
-from alternation import Alternation
+from alternation_options import AlternationOptions, half_spread
 from models import Catalogue, input_arguments
 from remote_peer import PeerFailed, RemotePeer
 
@@ -30,9 +27,9 @@ VARIANTS = {
 LLAMA = {"llama.cpp Q8_0": "LLAMA_FTYPE_MOSTLY_Q8_0", "llama.cpp Q4_K_M": "LLAMA_FTYPE_MOSTLY_Q4_K_M"}
 
 
-def compile_variant(options, path, name, model):
-    artifact = os.path.join(options.prepare, "%s.%s.t%d" % (model.file_stem, name.replace(" ", "-"), options.threads))
-    command = [options.ingot, "compile", path, "-o", artifact, "--threads", str(options.threads), *VARIANTS[name]]
+def compile_variant(options, path, name, model, threads):
+    artifact = os.path.join(options.prepare, "%s.%s.t%d" % (model.file_stem, name.replace(" ", "-"), threads))
+    command = [options.ingot, "compile", path, "-o", artifact, "--threads", str(threads), *VARIANTS[name]]
     for symbol, length in model.symbols.items():
         command += ["--dim", "%s=%d" % (symbol, length)]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=900)
@@ -41,9 +38,9 @@ def compile_variant(options, path, name, model):
     return artifact
 
 
-def outputs(options, artifact, arguments):
+def outputs(artifact, arguments, threads):
     folder = artifact + ".out"
-    subprocess.run([artifact, "run", *arguments, "--output", folder, "--threads", str(options.threads)], check=True, capture_output=True, timeout=300)
+    subprocess.run([artifact, "run", *arguments, "--output", folder, "--threads", str(threads)], check=True, capture_output=True, timeout=300)
     return [numpy.load(os.path.join(folder, name)).astype(numpy.float64) for name in sorted(os.listdir(folder)) if name.endswith(".npy")]
 
 
@@ -70,7 +67,7 @@ def llama_file(options, path, model, kind):
     return file
 
 
-def measure(options, name):
+def measure(options, name, threads):
     model = Catalogue(options.models).model(name, 1)
     folder = os.path.join(options.prepare, "models")
     os.makedirs(folder, exist_ok=True)
@@ -79,58 +76,44 @@ def measure(options, name):
     peers, rows, reference = [], {}, None
     log = os.path.join(options.prepare, "peers.log")
     for variant in options.variants.split(",") if options.variants else VARIANTS:
-        artifact = compile_variant(options, path, variant, model)
-        results = outputs(options, artifact, arguments)
+        artifact = compile_variant(options, path, variant, model, threads)
+        results = outputs(artifact, arguments, threads)
         reference = reference or results
         rows[variant] = {"bytes": os.path.getsize(artifact), "error": error(results, reference)}
-        peers.append(RemotePeer(variant, [artifact, "bench", "--slices", "--threads", str(options.threads), *arguments], log))
+        peers.append(RemotePeer(variant, [artifact, "bench", "--slices", "--threads", str(threads), *arguments], log))
     if "llama" in model.name and not options.no_llama:
         for title, kind in LLAMA.items():
             file = llama_file(options, path, model, kind)
             rows[title] = {"bytes": os.path.getsize(file)}
             peer = RemotePeer(
-                title, [sys.executable, os.path.join(HERE, "worker.py"), "load", "llamacpp", file, "--threads", str(options.threads), *arguments], log,
-                {"OMP_NUM_THREADS": str(options.threads)})
+                title, [sys.executable, os.path.join(HERE, "worker.py"), "load", "llamacpp", file, "--threads", str(threads), *arguments], log,
+                {"OMP_NUM_THREADS": str(threads)})
             try:
                 peer.answer(120)
                 peers.append(peer)
             except PeerFailed as failure:
                 print("%s: %s" % (title, failure))
-    slices = Alternation(slice_seconds=options.slice, rounds=options.rounds, seconds=options.seconds, boost=options.boost).measure(peers, options.threads)
+    slices = AlternationOptions.slices(options, peers, threads)
     for peer in peers:
         rows[peer.key].update(slices[peer.key].record())
         peer.kill()
-    print("\n%s, %d thread%s" % (model.name, options.threads, "s" if options.threads > 1 else ""))
+    print("\n%s, %d thread%s" % (model.name, threads, "s" if threads > 1 else ""))
     print("  %-22s %9s %9s %9s  %s" % ("", "median", "fastest", "MB", "error"))
     for key, row in rows.items():
         middle = "%7.3f ms" % (row["seconds"] * 1e3) if "seconds" in row else row.get("error", "")
-        medians = row.get("slice_medians", [])
-        spread = "+-%2.0f %%" % (50 * (max(medians) - min(medians)) / statistics.median(medians)) if medians else ""
+        spread = "+-%2.0f %%" % (100 * half_spread(row)) if "seconds" in row else ""
         print("  %-22s %s %7.3f ms %9.1f  %-8s %s" % (
             key, middle, row.get("fastest_seconds", 0) * 1e3, row["bytes"] / 1e6, "%.1e" % row["error"] if isinstance(row.get("error"), float) else "", spread))
-    return {"model": model.name, "threads": options.threads, "rows": rows}
+    return {"model": model.name, "threads": threads, "rows": rows}
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", default=["llama_d768_decode"])
-    parser.add_argument("--ingot", default=os.path.join(HERE, "..", "..", ".build", "release", "ingot"))
-    parser.add_argument("--models", default=os.path.join(HERE, "..", "..", "..", "shared", "models"))
-    parser.add_argument("--prepare", required=True, help="artifacts, .gguf files and inputs go here")
-    parser.add_argument("--variants", default="", help="names separated by commas, fp32 first: " + ", ".join(VARIANTS))
-    parser.add_argument("--no-llama", action="store_true")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=12)
-    parser.add_argument("--slice", type=float, default=0.2)
-    parser.add_argument("--seconds", type=float, default=90)
-    parser.add_argument("--boost", choices=["fifo", "nice"], default=None)
-    parser.add_argument("--json")
-    options = parser.parse_args()
-    os.makedirs(options.prepare, exist_ok=True)
-    found = [measure(options, name) for name in options.names]
-    if options.json:
-        with open(options.json, "w") as file:
-            json.dump(found, file, indent=1)
+    arguments = AlternationOptions(__doc__, "artifacts, .gguf files and inputs", rounds=12, slice_seconds=0.2, seconds=90)
+    arguments.parser.add_argument("names", nargs="*", default=["llama_d768_decode"])
+    arguments.parser.add_argument("--variants", default="", help="names separated by commas, fp32 first: " + ", ".join(VARIANTS))
+    arguments.parser.add_argument("--no-llama", action="store_true")
+    options = arguments.parse()
+    AlternationOptions.save(options, [measure(options, name, threads) for name in options.names for threads in options.threads])
 
 
 if __name__ == "__main__":
