@@ -87,15 +87,18 @@ public struct Calibration {
   /// Runs all samples in their order.
   ///
   /// - Parameter stage: What progress is called.
-  /// - Throws: `CompileError` that names the sample that does not fit or fails.
+  /// - Throws: `CompileError` that names the sample that does not fit, fails, or has numbers that are NaN; and if all numbers of all samples are one.
   public func run(_ samples: CalibrationSamples, stage: String = "calibrate", visit: Visitor) throws(CompileError) {
+    var numbers = SampleNumbers(samples.ports)
     for position in 0..<samples.count {
       progress(Compiler.Progress(stage: stage, done: position, of: samples.count))
       let tensors = try samples.tensors(position)
+      try numbers.add(tensors, sample: samples.name(position))
       do throws(CompileError) { try run(tensors) { value, tensor throws(CompileError) in try visit(position, value, tensor) } } catch {
         throw CompileError(error.problem, "\(samples.name(position)): \(error.message)", stage: error.stage, origin: error.origin, hint: error.hint)
       }
     }
+    try numbers.check(samples.count, path: samples.path)
     progress(Compiler.Progress(stage: stage, done: samples.count, of: samples.count))
   }
 }

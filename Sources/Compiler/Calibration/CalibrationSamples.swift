@@ -24,12 +24,16 @@ public struct CalibrationSamples: Sendable {
   private var places: [Place]
   /// The numbers of the samples among all that were found.
   private var numbers: [Int]
-  private let ports: [Manifest.Port]
+  /// How many there are, also beyond `maximumSamples`.
+  let found: Int
+  let ports: [Manifest.Port]
   private let options: CalibrationOptions
   private let fixed: [Manifest.FixedInput]
 
   /// How many samples there are, `maximumSamples` at most.
   public var count: Int { places.count }
+  /// The folder or file that they come from.
+  public var path: String { options.path }
 
   /// - Parameters:
   ///   - graph: Its inputs are what the samples are for.
@@ -38,14 +42,15 @@ public struct CalibrationSamples: Sendable {
   public init(_ options: CalibrationOptions, for graph: Graph, fixed: [Manifest.FixedInput] = []) throws(CompileError) {
     (self.options, self.fixed) = (options, fixed)
     ports = graph.inputs.map { Manifest.Port(name: graph.value($0).name, type: graph.type(of: $0)) }
-    let found: [Place]
-    do throws(TensorFileError) { found = try Self.places(options.path, ports) } catch { throw Self.refusal(error.description, ports) }
-    guard !found.isEmpty else {
+    let all: [Place]
+    do throws(TensorFileError) { all = try Self.places(options.path, ports) } catch { throw Self.refusal(error.description, ports) }
+    guard !all.isEmpty else {
       throw Self.refusal("`\(options.path)` holds no samples for calibration", ports)
     }
-    let count = max(1, min(found.count, options.maximumSamples))
-    numbers = (0..<count).map { $0 * found.count / count }
-    places = numbers.map { found[$0] }
+    found = all.count
+    let count = max(1, min(found, options.maximumSamples))
+    numbers = (0..<count).map { Self.spread($0, of: count, over: all.count) }
+    places = numbers.map { all[$0] }
   }
 
   /// What a sample is called in messages: its file or folder.
@@ -58,6 +63,8 @@ public struct CalibrationSamples: Sendable {
     }
   }
 
+  private static func spread(_ position: Int, of count: Int, over all: Int) -> Int { position * all / count }
+
   /// A sample's number among all that there are.
   func place(_ position: Int) -> Int { numbers[position] }
 
@@ -65,7 +72,7 @@ public struct CalibrationSamples: Sendable {
   public func thinned(to most: Int) -> CalibrationSamples {
     var copy = self
     let count = min(max(most, 1), places.count)
-    let chosen = (0..<count).map { $0 * places.count / count }
+    let chosen = (0..<count).map { Self.spread($0, of: count, over: places.count) }
     (copy.places, copy.numbers) = (chosen.map { places[$0] }, chosen.map { numbers[$0] })
     return copy
   }
@@ -104,22 +111,9 @@ public struct CalibrationSamples: Sendable {
     guard tensors.count == ports.count else {
       throw Self.refusal("\(name(position)) holds \(tensors.count) tensors, but the model has \(ports.count) inputs", ports)
     }
-    var bound: [String: Int] = [:]
-    for (tensor, (file, port)) in zip(tensors, zip(files, ports)) {
-      guard fits(tensor, port, &bound) else { throw Self.refusal("\(file) holds \(tensor.type), but input `\(port.name)` takes \(port.type)", ports) }
-    }
+    var fit = SampleFit()
+    for (tensor, (file, port)) in zip(tensors, zip(files, ports)) { try fit.check(tensor, port, file: file) }
     return tensors
-  }
-
-  private func fits(_ tensor: Tensor, _ port: Manifest.Port, _ bound: inout [String: Int]) -> Bool {
-    guard tensor.element == port.type.element, tensor.dimensions.count == port.type.rank else { return false }
-    for (extent, length) in zip(port.type.shape, tensor.dimensions) {
-      if let constant = extent.constant, constant != length { return false }
-      guard let symbol = extent.symbol else { continue }
-      if let known = bound[symbol], known != length { return false }
-      bound[symbol] = length
-    }
-    return true
   }
 
   private func read(_ path: String, _ port: Manifest.Port) throws(TensorFileError) -> Tensor {

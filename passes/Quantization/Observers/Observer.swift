@@ -39,13 +39,14 @@ public enum ObserverKind: String, Sendable, Hashable, CaseIterable {
 }
 
 /// The smallest and largest finite numbers of a tensor.
-struct Extremes: Sendable {
-  var lower = Double.infinity
-  var upper = -Double.infinity
+public struct Extremes: Sendable {
+  public private(set) var lower = Double.infinity
+  public private(set) var upper = -Double.infinity
 
-  var isEmpty: Bool { lower > upper }
+  /// True if there was no finite number.
+  public var isEmpty: Bool { lower > upper }
 
-  init(_ tensor: Tensor) {
+  public init(_ tensor: Tensor) {
     tensor.withBytes { bytes in
       guard tensor.element == .f32 else {
         for position in 0..<tensor.count { take(Tensor.double(bytes, tensor.element, position)) }
@@ -67,6 +68,13 @@ struct Extremes: Sendable {
       }
       for position in position..<tensor.count { take(Double(bytes.loadUnaligned(fromByteOffset: position * 4, as: Float.self))) }
     }
+  }
+
+  /// Of the numbers of both.
+  public func union(_ other: Extremes) -> Extremes {
+    var both = self
+    (both.lower, both.upper) = (min(lower, other.lower), max(upper, other.upper))
+    return both
   }
 
   private mutating func take(_ value: Double) {
