@@ -96,7 +96,8 @@ struct ScatterChart {
     for index in order {
       let (x, y) = place(points[index])
       let text = Drawing.fitting(points[index].label, isNarrow ? 150 : 260)
-      let (w, h) = (Drawing.width(of: text), 16.0)
+      // Strong letters are wider.
+      let (w, h) = (Drawing.width(of: text) * (front.contains(index) ? 1.1 : 1) + 2, 16.0)
       let candidates: [(Double, Double)] = [(9.0, -8.0), (-w - 9, -8.0), (-w / 2, -24.0), (-w / 2, 9.0), (9, -24), (-w - 9, -24), (9, 8), (-w - 9, 8), (9, -41), (9, -58), (9, -75)]
       for (dx, dy) in candidates {
         let box = Box(x: x + dx, y: y + dy, width: w, height: h)
