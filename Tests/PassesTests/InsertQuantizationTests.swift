@@ -218,7 +218,7 @@ extension Graph {
     let plan = QuantizationPlan(model.graph)
     var statistics = ChannelStatistics(axis: 1)
     statistics.observe(model.inputs[0])
-    let smooth = Calibrated(try smoothActivations(model.graph, plan, magnitudes: [plan.layers[0].activation: statistics.magnitudes], strength: 0.5), inputs: model.inputs)
+    let smooth = Calibrated(try smoothActivations(model.graph, plan, channels: [plan.layers[0].activation: statistics], .strength(0.5)).graph, inputs: model.inputs)
     let exact = try Interpreter.evaluate(model.graph, inputs: model.inputs)[0]
     #expect(try model.error(smooth.graph, to: exact) < 1e-5)
     // The large channel hides the error of the small ones; what it was without that channel shows it.
@@ -254,7 +254,7 @@ extension Graph {
     let plan = QuantizationPlan(model.graph)
     var statistics = ChannelStatistics(axis: 1)
     statistics.observe(try #require(try model.values([plan.layers[0].activation]).values.first))
-    let smooth = try smoothActivations(model.graph, plan, magnitudes: [plan.layers[0].activation: statistics.magnitudes], strength: 0.5)
+    let smooth = try smoothActivations(model.graph, plan, channels: [plan.layers[0].activation: statistics], .strength(0.5)).graph
     #expect(try model.error(smooth, to: Interpreter.evaluate(model.graph, inputs: model.inputs)[0]) < 1e-5)
     // Two factors, for scale and bias; none of the size of the activations.
     let products = smooth.topologicalOrder().map { smooth.node($0) }.filter { ($0.operation as? Binary)?.function == .multiply }

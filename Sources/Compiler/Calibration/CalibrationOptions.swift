@@ -9,6 +9,8 @@ public struct CalibrationOptions: Sendable {
 
   /// A folder of samples, or a file or pipe that holds them; see `CalibrationSamples`.
   public var path: String
+  /// What the option that names the samples is called, for messages.
+  public var optionName = "--calibrate"
   /// At most so many samples are used, evenly spread over those there are.
   public var maximumSamples = usualSamples
   /// The right classes of the samples, where accuracy is to be measured: a file that `SampleLabels` reads.
