@@ -171,6 +171,29 @@ private final class QuantizedModel {
     #expect(graphs[0] != graphs[1])
   }
 
+  /// What a script writes into a pipe can be read once, and two ask for it: the reconstruction, and the comparison with fp32.
+  @Test func aPipeServesAllWhoLearn() throws {
+    let model = try QuantizedModel()
+    let pipe = model.folder + "/pipe"
+    try #require(mkfifo(pipe, 0o600) == 0)
+    let feed = Process()
+    feed.executableURL = URL(fileURLWithPath: "/bin/sh")
+    feed.arguments = ["-c", "cat '\(model.samples)'/*.npy > '\(pipe)'"]
+    var options = model.options(.int8) { $0.measuresLayers = true }
+    let expected = try Compiler(options: options).portable(model.path).text()
+    options.calibration = CalibrationOptions(path: pipe)
+    try feed.run()
+    #expect(try Compiler(options: options).portable(model.path).text() == expected)
+    feed.waitUntilExit()
+    var weights = model.options(.weightsInt4) { $0.reconstructs = true }
+    weights.calibration = CalibrationOptions(path: pipe)
+    let again = Process()
+    (again.executableURL, again.arguments) = (feed.executableURL, feed.arguments)
+    try again.run()
+    #expect(try Compiler(options: weights).compile(model.path).revision?.quantization?.decibels != nil)
+    again.waitUntilExit()
+  }
+
   @Test func samplesAreNeeded() throws {
     let model = try QuantizedModel()
     var options = model.options(.int8)

@@ -231,6 +231,45 @@ extension Graph {
     #expect(after < before / 2, "\(before) became \(after)")
   }
 
+  @Test func measuredSmoothingTakesTheStrengthOfLeastNoise() throws {
+    let text = """
+      graph @main(%x: f32[64,16]) {
+        %w = constant \(list(numbers([16, 12], seed: 1) { $0 / 12 == 5 ? $1 / 40 : $1 })) : f32[16,12]
+        %y = dot %x, %w : f32[64,12]
+        return %y as "y"
+      }
+      """
+    // A channel that is large, and whose weights are small: a strength for all that does not know better makes it worse.
+    let model = try Calibrated(text, inputs: [numbers([64, 16], seed: 2) { $0 % 16 == 5 ? $1 * 40 : $1 }])
+    let (plan, exact) = (QuantizationPlan(model.graph), try Interpreter.evaluate(model.graph, inputs: model.inputs)[0])
+    var statistics = ChannelStatistics(axis: 1)
+    statistics.observe(model.inputs[0])
+    func error(_ smoothing: Smoothing) throws -> Double {
+      let smooth = try smoothActivations(model.graph, plan, channels: [plan.layers[0].activation: statistics], smoothing)
+      #expect(smooth.count == 1)
+      return try model.error(Calibrated(smooth.graph, inputs: model.inputs).quantized(), to: exact)
+    }
+    let (plain, measured) = (try model.error(model.quantized(), to: exact), try error(.measured))
+    #expect(measured < plain / 3, "\(plain) became \(measured)")
+    for strength in [0.2, 0.5, 0.9] { #expect(try measured < error(.strength(strength)) * 1.2, "\(strength)") }
+  }
+
+  @Test func measuredSmoothingLeavesEvenChannelsAlone() throws {
+    let text = """
+      graph @main(%x: f32[64,16]) {
+        %w = constant \(list(numbers([16, 12], seed: 1))) : f32[16,12]
+        %y = dot %x, %w : f32[64,12]
+        return %y as "y"
+      }
+      """
+    let model = try Calibrated(text, inputs: [numbers([64, 16], seed: 2)])
+    let plan = QuantizationPlan(model.graph)
+    var statistics = ChannelStatistics(axis: 1)
+    statistics.observe(model.inputs[0])
+    let smooth = try smoothActivations(model.graph, plan, channels: [plan.layers[0].activation: statistics], .measured)
+    #expect(smooth.count == 0 && smooth.graph.text() == model.graph.text())
+  }
+
   @Test func smoothingGoesIntoALayerNorm() throws {
     let text = """
       graph @main(%x: f32[16,8]) {

@@ -44,7 +44,7 @@ public struct CalibrationSamples: Sendable {
     (places, numbers) = ([], [])
     ports = graph.inputs.map { Manifest.Port(name: graph.value($0).name, type: graph.type(of: $0)) }
     let all: [Place]
-    do throws(TensorFileError) { all = try Self.places(options.path, ports) } catch { throw refusal(error.description) }
+    do throws(TensorFileError) { all = try Self.places(options, ports) } catch { throw refusal(error.description) }
     guard !all.isEmpty else {
       throw refusal("`\(options.path)` holds no samples")
     }
@@ -139,10 +139,12 @@ public struct CalibrationSamples: Sendable {
   private static func isTensor(_ name: String) -> Bool { [".npy", ".pb", ".json"].contains { name.hasSuffix($0) } }
   private static func isSample(_ name: String) -> Bool { isTensor(name) || isPicture(name) }
 
-  private static func places(_ path: String, _ ports: [Manifest.Port]) throws(TensorFileError) -> [Place] {
+  private static func places(_ options: CalibrationOptions, _ ports: [Manifest.Port]) throws(TensorFileError) -> [Place] {
+    let path = options.path
+    if let read = options.arrays { return try grouped(read, path, ports) }
     guard FileSystem.isFolder(path) else {
       if path != "-", isSample(path), !path.hasSuffix(".npy") { return ports.count == 1 ? [.file(path)] : [] }
-      return try arrays(path == "-" ? "/dev/stdin" : path, ports)
+      return try grouped(try NumPyFile.readAll(path == "-" ? "/dev/stdin" : path), path, ports)
     }
     if let own = try sample(folder: path, ports) { return [own] }
     let names = try FileSystem.names(in: path).sorted()
@@ -168,8 +170,8 @@ public struct CalibrationSamples: Sendable {
     return paths.isEmpty ? nil : .named(paths)
   }
 
-  private static func arrays(_ path: String, _ ports: [Manifest.Port]) throws(TensorFileError) -> [Place] {
-    let tensors = try NumPyFile.readAll(path)
+  /// Arrays one behind the other as samples: one for each input.
+  private static func grouped(_ tensors: [Tensor], _ path: String, _ ports: [Manifest.Port]) throws(TensorFileError) -> [Place] {
     guard !ports.isEmpty, tensors.count % ports.count == 0 else {
       throw TensorFileError(path, .mismatch("\(tensors.count) arrays; a sample is one for each of the model's \(ports.count) inputs"))
     }
