@@ -42,6 +42,8 @@ extension Compiler {
   ///   - source: As loaded.
   ///   - fixed: Inputs that are no longer the graph's.
   func revise(_ source: Graph, fixed: [Manifest.FixedInput]) throws(CompileError) -> Revision {
+    var options = options
+    if options.changesModel { try options.calibration?.readPipe() }
     var runner = PassRunner<Graph>(options: options.passes.withoutOutput, write: { _ in })
     var revision = Revision(graph: source)
     try runner.run(.portable.replacing(constantFolding(within: options.limits.folding)), on: &revision.graph)

@@ -84,6 +84,47 @@ import Testing
     }
   }
 
+  private func results(_ graph: Graph, target: String, _ inputs: [Tensor]) throws -> [Tensor] {
+    let folder = TemporaryFolder()
+    folder.write(Array(graph.text().utf8), to: "integers.ingot")
+    var options = CompileOptions()
+    options.target = target
+    return try Compiler(options: options).compile(folder.file("integers.ingot")).makeModel().makeSession(threads: 1).run(inputs)
+  }
+
+  /// A processor without VNNI and AVX-512, and one with nothing but SSE 4.2, get the sums of this one, bit for bit: where pairs of products
+  /// of bytes are largest (255 times -128 and 127) an instruction that adds them in 16 bits would saturate.
+  @Test(arguments: ["x86-64-v3", "x86-64-v2"], [false, true]) func sumsAreTheSameOnProcessorsWithoutVNNI(_ target: String, _ isConvolution: Bool) throws {
+    let (shape, count) = isConvolution ? ("[24,32,3,3]", 24 * 32 * 9) : ("[67,45]", 67 * 45)
+    let (x, y) = isConvolution ? ([1, 32, 9, 10], "[1,24,9,10]") : ([13, 67], "[13,45]")
+    let operation = isConvolution ? "convolution %x, %w {strides = [1, 1], pads = [1, 1, 1, 1], result = i32}" : "dot %x, %w {result = i32}"
+    func byte(_ position: Int) -> Int { position &* 7919 % 251 }
+    for (left, right): (Int?, Int?) in [(255, -128), (255, 127), (0, -128), (nil, nil)] {
+      let weights = (0..<count).map { "\(right ?? byte($0) - 125)" }.joined(separator: ", ")
+      let text = """
+        graph @main(%x: u8[\(x.map { "\($0)" }.joined(separator: ","))]) {
+          %w = constant dense [\(weights)] : i8\(shape)
+          %y = \(operation) : i32\(y)
+          return %y as "y"
+        }
+        """
+      let graph = try Graph(text: text, file: "integers.ingot")
+      let input = [Tensor(.u8, x, (0..<x.reduce(1, *)).map { Double(left ?? byte($0 &+ 5)) })]
+      let (here, there) = (try results(graph, target: "native", input)[0], try results(graph, target: target, input)[0])
+      #expect(there.isIdentical(to: here), "\(target)")
+      #expect(there.isIdentical(to: try Interpreter.evaluate(graph, inputs: input, symbols: [:])[0]))
+    }
+  }
+
+  /// Behind the sums there are f32 multiplications and roundings; they have the same bits wherever products and sums can be fused.
+  @Test func theNetworkHasTheSameBitsWithoutVNNI() throws {
+    let graph = try network()
+    for seed in [7, 8] as [UInt64] {
+      let inputs = [RandomTensor.make(.f32, [1, 3, 17, 18], seed: seed)]
+      #expect(try results(graph, target: "x86-64-v3", inputs)[0].isIdentical(to: results(graph, target: "native", inputs)[0]))
+    }
+  }
+
   /// Bytes are multiplied unless that is switched off; weights are then a quarter of the memory.
   @Test func canBeSwitchedOff() throws {
     let folder = TemporaryFolder()

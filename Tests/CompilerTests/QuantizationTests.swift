@@ -84,7 +84,7 @@ private final class QuantizedModel {
   @Test func refinementsKeepTheNumbers() throws {
     let model = try QuantizedModel()
     let options = model.options(.int8) {
-      ($0.equalizes, $0.correctsBias, $0.smoothing) = (true, true, 0.5)
+      ($0.equalizes, $0.correctsBias, $0.smoothing) = (true, true, .strength(0.5))
     }
     #expect(try model.error(model.compile(options)) < 0.04)
   }
@@ -151,9 +151,47 @@ private final class QuantizedModel {
     options.calibration?.labels = labels
     let accuracy = try #require(try model.compile(options).revision?.quantization?.accuracy)
     #expect(accuracy.exact == 12 && accuracy.quantized == 12 && accuracy.count == 12)
-    // The wrong classes: nothing is right, and nothing can be lost.
+    // Classes that the model does not have, and classes that are never right.
     options.calibration?.labelOffset = 100
-    #expect(try model.compile(options).revision?.quantization?.accuracy?.exact == 0)
+    let beyond = #expect(throws: CompileError.self) { try model.compile(options) }
+    #expect(beyond?.message.contains("but the model's classes are 0 to 4") == true && beyond?.hint?.contains("--label-offset") == true)
+    options.calibration?.labelOffset = 0
+    let wrong = lines.dropFirst().map { line in line.split(separator: ",")[0] + ",\((Int(line.split(separator: ",")[1])! + 1) % 5)" }
+    try (["file,class_index"] + wrong).joined(separator: "\n").write(toFile: labels, atomically: true, encoding: .utf8)
+    let none = #expect(throws: CompileError.self) { try model.compile(options) }
+    #expect(none?.message.contains("fp32 is right for none of 12 samples") == true)
+  }
+
+  @Test func correctedBiasesAreNearerOnAverage() throws {
+    let model = try QuantizedModel()
+    let plain = try model.compile(model.options(.int8) { $0.correctsBias = false })
+    #expect(plain.manifest.precision == "int8 (mse, biases as they were)")
+    #expect(try model.error(plain) < 0.04)
+    let graphs = try [true, false].map { corrects in try Compiler(options: model.options(.int8) { $0.correctsBias = corrects }).portable(model.path).text() }
+    #expect(graphs[0] != graphs[1])
+  }
+
+  /// What a script writes into a pipe can be read once, and two ask for it: the reconstruction, and the comparison with fp32.
+  @Test func aPipeServesAllWhoLearn() throws {
+    let model = try QuantizedModel()
+    let pipe = model.folder + "/pipe"
+    try #require(mkfifo(pipe, 0o600) == 0)
+    let feed = Process()
+    feed.executableURL = URL(fileURLWithPath: "/bin/sh")
+    feed.arguments = ["-c", "cat '\(model.samples)'/*.npy > '\(pipe)'"]
+    var options = model.options(.int8) { $0.measuresLayers = true }
+    let expected = try Compiler(options: options).portable(model.path).text()
+    options.calibration = CalibrationOptions(path: pipe)
+    try feed.run()
+    #expect(try Compiler(options: options).portable(model.path).text() == expected)
+    feed.waitUntilExit()
+    var weights = model.options(.weightsInt4) { $0.reconstructs = true }
+    weights.calibration = CalibrationOptions(path: pipe)
+    let again = Process()
+    (again.executableURL, again.arguments) = (feed.executableURL, feed.arguments)
+    try again.run()
+    #expect(try Compiler(options: weights).compile(model.path).revision?.quantization?.decibels != nil)
+    again.waitUntilExit()
   }
 
   @Test func samplesAreNeeded() throws {

@@ -261,7 +261,7 @@ extension Graph {
     let plan = QuantizationPlan(model.graph)
     var statistics = ChannelStatistics(axis: 1)
     statistics.observe(model.inputs[0])
-    let smooth = Calibrated(try smoothActivations(model.graph, plan, magnitudes: [plan.layers[0].activation: statistics.magnitudes], strength: 0.5), inputs: model.inputs)
+    let smooth = Calibrated(try smoothActivations(model.graph, plan, channels: [plan.layers[0].activation: statistics], .strength(0.5)).graph, inputs: model.inputs)
     let exact = try Interpreter.evaluate(model.graph, inputs: model.inputs)[0]
     #expect(try model.error(smooth.graph, to: exact) < 1e-5)
     // The large channel hides the error of the small ones; what it was without that channel shows it.
@@ -272,6 +272,45 @@ extension Graph {
     }
     let (before, after) = (try quietError(model.quantized()), try quietError(smooth.quantized()))
     #expect(after < before / 2, "\(before) became \(after)")
+  }
+
+  @Test func measuredSmoothingTakesTheStrengthOfLeastNoise() throws {
+    let text = """
+      graph @main(%x: f32[64,16]) {
+        %w = constant \(list(numbers([16, 12], seed: 1) { $0 / 12 == 5 ? $1 / 40 : $1 })) : f32[16,12]
+        %y = dot %x, %w : f32[64,12]
+        return %y as "y"
+      }
+      """
+    // A channel that is large, and whose weights are small: a strength for all that does not know better makes it worse.
+    let model = try Calibrated(text, inputs: [numbers([64, 16], seed: 2) { $0 % 16 == 5 ? $1 * 40 : $1 }])
+    let (plan, exact) = (QuantizationPlan(model.graph), try Interpreter.evaluate(model.graph, inputs: model.inputs)[0])
+    var statistics = ChannelStatistics(axis: 1)
+    statistics.observe(model.inputs[0])
+    func error(_ smoothing: Smoothing) throws -> Double {
+      let smooth = try smoothActivations(model.graph, plan, channels: [plan.layers[0].activation: statistics], smoothing)
+      #expect(smooth.count == 1)
+      return try model.error(Calibrated(smooth.graph, inputs: model.inputs).quantized(), to: exact)
+    }
+    let (plain, measured) = (try model.error(model.quantized(), to: exact), try error(.measured))
+    #expect(measured < plain / 3, "\(plain) became \(measured)")
+    for strength in [0.2, 0.5, 0.9] { #expect(try measured < error(.strength(strength)) * 1.2, "\(strength)") }
+  }
+
+  @Test func measuredSmoothingLeavesEvenChannelsAlone() throws {
+    let text = """
+      graph @main(%x: f32[64,16]) {
+        %w = constant \(list(numbers([16, 12], seed: 1))) : f32[16,12]
+        %y = dot %x, %w : f32[64,12]
+        return %y as "y"
+      }
+      """
+    let model = try Calibrated(text, inputs: [numbers([64, 16], seed: 2)])
+    let plan = QuantizationPlan(model.graph)
+    var statistics = ChannelStatistics(axis: 1)
+    statistics.observe(model.inputs[0])
+    let smooth = try smoothActivations(model.graph, plan, channels: [plan.layers[0].activation: statistics], .measured)
+    #expect(smooth.count == 0 && smooth.graph.text() == model.graph.text())
   }
 
   @Test func smoothingGoesIntoALayerNorm() throws {
@@ -297,7 +336,7 @@ extension Graph {
     let plan = QuantizationPlan(model.graph)
     var statistics = ChannelStatistics(axis: 1)
     statistics.observe(try #require(try model.values([plan.layers[0].activation]).values.first))
-    let smooth = try smoothActivations(model.graph, plan, magnitudes: [plan.layers[0].activation: statistics.magnitudes], strength: 0.5)
+    let smooth = try smoothActivations(model.graph, plan, channels: [plan.layers[0].activation: statistics], .strength(0.5)).graph
     #expect(try model.error(smooth, to: Interpreter.evaluate(model.graph, inputs: model.inputs)[0]) < 1e-5)
     // Two factors, for scale and bias; none of the size of the activations.
     let products = smooth.topologicalOrder().map { smooth.node($0) }.filter { ($0.operation as? Binary)?.function == .multiply }

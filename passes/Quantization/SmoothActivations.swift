@@ -1,6 +1,3 @@
-#if canImport(Glibc)
-import Glibc
-#endif
 public import GraphIR
 import TensorTypes
 
@@ -9,23 +6,25 @@ import TensorTypes
 ///     %y = dot %x, %w
 /// ->
 ///     %z = mul %x, broadcast (1 / s)
-///     %y = dot %z, (w with row j times s[j])          s[j] = max|x[j]|^alpha / max|w[j]|^(1 - alpha)
+///     %y = dot %z, (w with row j times s[j])
 ///
-/// All products that read one value share s, so that it is still quantised once. Where they are all that reads a layer norm, the factors
+/// `SmoothingFactors` says how s is found. All products that read one value share s, so that it is still quantised once. Where they are all that reads a layer norm, the factors
 /// go into its scale and bias and cost nothing; else the multiplication is part of the kernel that makes the bytes.
 /// Numerics: exact but for the rounding of one multiplication each.
 ///
 /// Source: Xiao et al., SmoothQuant (ICML 2023), equation 4.
 ///
 /// - Parameters:
-///   - magnitudes: The largest magnitude of each channel of the products' left operands, over samples.
-///   - strength: alpha, from 0 (nothing is moved) to 1.
-public func smoothActivations(_ graph: Graph, _ plan: QuantizationPlan, magnitudes: [ValueID: [Double]], strength: Double) throws(CompileError) -> Graph {
-  let factors = smoothingFactors(graph, plan, magnitudes, strength)
+///   - channels: What the products' left operands are like, over samples.
+/// - Returns: The graph, and how many values were smoothed.
+public func smoothActivations(
+  _ graph: Graph, _ plan: QuantizationPlan, channels: [ValueID: ChannelStatistics], _ smoothing: Smoothing
+) throws(CompileError) -> (graph: Graph, count: Int) {
+  let factors = smoothingFactors(graph, plan, channels, smoothing)
   // Products that read one value through the same reshape, by that value.
   var smoothed: [ValueID: ValueID] = [:]
   let norms = Set(factors.keys.compactMap { value in graph.absorbingNorm(of: value, plan) })
-  return try graph.rebuilt { new, node, operands throws(CompileError) in
+  let result = try graph.rebuilt { new, node, operands throws(CompileError) in
     do throws(TypeError) {
       if let composite = node.operation as? Composite, norms.contains(node.id), let value = graph.smoothedReading(of: node.results[0], factors), let scales = factors[value] {
         let inverse = Tensor(.f32, [scales.count], scales.map { 1 / $0 })
@@ -50,25 +49,19 @@ public func smoothActivations(_ graph: Graph, _ plan: QuantizationPlan, magnitud
       return try new.add(node.operation, [left, right], origin: node.origin, name: graph.value(node.results[0]).name)
     } catch { throw CompileError(error, stage: .pass("smooth-activations"), origin: node.origin, operands: new.types(of: operands)) }
   }
+  return (result, factors.count)
 }
 
 /// A factor for each channel of each left operand that smoothing applies to.
-private func smoothingFactors(_ graph: Graph, _ plan: QuantizationPlan, _ magnitudes: [ValueID: [Double]], _ strength: Double) -> [ValueID: [Double]] {
-  var rows: [ValueID: [Double]] = [:]
+private func smoothingFactors(_ graph: Graph, _ plan: QuantizationPlan, _ channels: [ValueID: ChannelStatistics], _ smoothing: Smoothing) -> [ValueID: [Double]] {
+  var readers: [ValueID: [Tensor]] = [:]
   for layer in plan.layers where graph.node(layer.node).operation is Dot {
-    guard let weights = graph.constant(layer.weights), weights.dimensions.count == 2, magnitudes[layer.activation]?.count == weights.dimensions[0] else { continue }
-    var largest = rows[layer.activation] ?? [Double](repeating: 0, count: weights.dimensions[0])
-    for (position, value) in weights.doubles.enumerated() { largest[position / weights.dimensions[1]] = max(largest[position / weights.dimensions[1]], value.magnitude) }
-    rows[layer.activation] = largest
+    guard let weights = graph.constant(layer.weights), weights.dimensions.count == 2, channels[layer.activation]?.means.count == weights.dimensions[0] else { continue }
+    readers[layer.activation, default: []].append(weights)
   }
-  return rows.reduce(into: [:]) { factors, entry in
-    guard let seen = magnitudes[entry.key] else { return }
-    factors[entry.key] = zip(seen, entry.value).map { x, w in
-      // A channel that is always zero, or that nothing reads, needs no factor.
-      let factor = power(x, strength) / power(w, 1 - strength)
-      return x > 0 && w > 0 && factor.isFinite ? min(max(factor, 1e-5), 1e5) : 1
-    }
-  }
+  var factors: [ValueID: [Double]] = [:]
+  for (value, weights) in readers { if let seen = channels[value] { factors[value] = SmoothingFactors(seen, weights).chosen(smoothing) } }
+  return factors
 }
 
 extension Graph {
@@ -95,5 +88,3 @@ extension Graph {
     return value
   }
 }
-
-private func power(_ base: Double, _ exponent: Double) -> Double { pow(base, exponent) }

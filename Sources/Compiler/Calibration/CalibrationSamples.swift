@@ -25,7 +25,7 @@ public struct CalibrationSamples: Sendable {
   /// The numbers of the samples among all that were found.
   private var numbers: [Int]
   /// How many there are, also beyond `maximumSamples`.
-  let found: Int
+  private(set) var found = 0
   let ports: [Manifest.Port]
   private let options: CalibrationOptions
   private let fixed: [Manifest.FixedInput]
@@ -41,11 +41,12 @@ public struct CalibrationSamples: Sendable {
   /// - Throws: `CompileError`: `.badInput` for what cannot be read, and where there is no sample.
   public init(_ options: CalibrationOptions, for graph: Graph, fixed: [Manifest.FixedInput] = []) throws(CompileError) {
     (self.options, self.fixed) = (options, fixed)
+    (places, numbers) = ([], [])
     ports = graph.inputs.map { Manifest.Port(name: graph.value($0).name, type: graph.type(of: $0)) }
     let all: [Place]
-    do throws(TensorFileError) { all = try Self.places(options.path, ports) } catch { throw Self.refusal(error.description, ports) }
+    do throws(TensorFileError) { all = try Self.places(options, ports) } catch { throw refusal(error.description) }
     guard !all.isEmpty else {
-      throw Self.refusal("`\(options.path)` holds no samples for calibration", ports)
+      throw refusal("`\(options.path)` holds no samples")
     }
     found = all.count
     let count = max(1, min(found, options.maximumSamples))
@@ -107,9 +108,9 @@ public struct CalibrationSamples: Sendable {
         tensors = found
         files = found.map { _ in name(position) }
       }
-    } catch { throw Self.refusal(error.description, ports) }
+    } catch { throw refusal(error.description) }
     guard tensors.count == ports.count else {
-      throw Self.refusal("\(name(position)) holds \(tensors.count) tensors, but the model has \(ports.count) inputs", ports)
+      throw refusal("\(name(position)) holds \(tensors.count) tensors, but the model has \(ports.count) inputs")
     }
     var fit = SampleFit()
     for (tensor, (file, port)) in zip(tensors, zip(files, ports)) { try fit.check(tensor, port, file: file) }
@@ -138,10 +139,12 @@ public struct CalibrationSamples: Sendable {
   private static func isTensor(_ name: String) -> Bool { [".npy", ".pb", ".json"].contains { name.hasSuffix($0) } }
   private static func isSample(_ name: String) -> Bool { isTensor(name) || isPicture(name) }
 
-  private static func places(_ path: String, _ ports: [Manifest.Port]) throws(TensorFileError) -> [Place] {
+  private static func places(_ options: CalibrationOptions, _ ports: [Manifest.Port]) throws(TensorFileError) -> [Place] {
+    let path = options.path
+    if let read = options.arrays { return try grouped(read, path, ports) }
     guard FileSystem.isFolder(path) else {
       if path != "-", isSample(path), !path.hasSuffix(".npy") { return ports.count == 1 ? [.file(path)] : [] }
-      return try arrays(path == "-" ? "/dev/stdin" : path, ports)
+      return try grouped(try NumPyFile.readAll(path == "-" ? "/dev/stdin" : path), path, ports)
     }
     if let own = try sample(folder: path, ports) { return [own] }
     let names = try FileSystem.names(in: path).sorted()
@@ -167,20 +170,20 @@ public struct CalibrationSamples: Sendable {
     return paths.isEmpty ? nil : .named(paths)
   }
 
-  private static func arrays(_ path: String, _ ports: [Manifest.Port]) throws(TensorFileError) -> [Place] {
-    let tensors = try NumPyFile.readAll(path)
+  /// Arrays one behind the other as samples: one for each input.
+  private static func grouped(_ tensors: [Tensor], _ path: String, _ ports: [Manifest.Port]) throws(TensorFileError) -> [Place] {
     guard !ports.isEmpty, tensors.count % ports.count == 0 else {
       throw TensorFileError(path, .mismatch("\(tensors.count) arrays; a sample is one for each of the model's \(ports.count) inputs"))
     }
     return stride(from: 0, to: tensors.count, by: ports.count).map { .tensors(Array(tensors[$0..<$0 + ports.count])) }
   }
 
-  private static func refusal(_ fact: String, _ ports: [Manifest.Port]) -> CompileError {
+  private func refusal(_ fact: String) -> CompileError {
     let inputs = ports.map { "`\($0.name)` (\($0.type))" }.joined(separator: ", ")
     return CompileError(
       .badInput, fact, stage: .run,
       hint: ports.count == 1
-        ? "--calibrate takes a folder with a .npy, .pb, .json, .jpg or .png file for each sample of \(inputs)"
-        : "--calibrate takes a folder with a folder for each sample: input_0.pb, input_1.pb, ... or NAME.npy for each of \(inputs)")
+        ? "\(options.optionName) takes a folder with a .npy, .pb, .json, .jpg or .png file for each sample of \(inputs), or arrays that a script writes with numpy.save"
+        : "\(options.optionName) takes a folder with a folder for each sample: input_0.pb, input_1.pb, ... or NAME.npy for each of \(inputs); or arrays that a script writes with numpy.save, one for each input in this order")
   }
 }

@@ -1,6 +1,6 @@
 import Foundation
 public import GraphIR
-public import TensorTypes
+import TensorTypes
 
 /// The right classes of labelled samples.
 ///
@@ -16,32 +16,54 @@ public struct SampleLabels: Sendable {
   /// - Throws: `CompileError`: `.badInput` for a file that cannot be read, or is neither of these.
   public init(reading path: String, offset: Int = 0) throws(CompileError) {
     (self.path, self.offset) = (path, offset)
-    guard let data = FileManager.default.contents(atPath: path) else { throw CompileError(.badInput, "cannot read the labels in `\(path)`", stage: .run) }
+    guard let data = FileManager.default.contents(atPath: path) else { throw CompileError(.badInput, "cannot read the labels in `\(path)`", stage: .run, hint: Self.form) }
     let lines = String(decoding: data, as: UTF8.self).split(whereSeparator: \.isNewline).map { $0.split(omittingEmptySubsequences: false) { $0 == "," || $0 == "\t" } }
     let header = (lines.first ?? []).map { $0.trimmingCharacters(in: .whitespaces).lowercased() }
     if let file = header.firstIndex(of: "file"), let column = header.firstIndex(where: { ["class_index", "class", "label", "target"].contains($0) }) {
       for (number, fields) in lines.enumerated().dropFirst() {
         guard fields.indices.contains(file), fields.indices.contains(column), let label = Int(fields[column].trimmingCharacters(in: .whitespaces)) else {
-          throw CompileError(.badInput, "line \(number + 1) of `\(path)` has no class", stage: .run)
+          throw CompileError(.badInput, "line \(number + 1) of `\(path)` has no class in column `\(header[column])`", stage: .run, hint: "a class is a number, as the model counts its classes")
         }
-        byName[String(fields[file])] = label
+        byName[String(fields[file].trimmingCharacters(in: .whitespaces))] = label
       }
+      if byName.isEmpty { throw empty }
       return
     }
     for (number, fields) in lines.enumerated() {
       guard fields.count == 1, let label = Int(fields[0].trimmingCharacters(in: .whitespaces)) else {
-        throw CompileError(
-          .badInput, "line \(number + 1) of `\(path)` is no class", stage: .run,
-          hint: "labels are a number a line, or a table whose header names `file` and `class_index`")
+        throw CompileError(.badInput, "line \(number + 1) of `\(path)` is no class", stage: .run, hint: Self.form)
       }
       inOrder.append(label)
     }
+    if inOrder.isEmpty { throw empty }
+  }
+
+  private static let form = "labels are a number a line in the order of the samples, or a table whose header names `file` and `class_index`"
+  private var empty: CompileError { CompileError(.badInput, "`\(path)` has no labels", stage: .run, hint: Self.form) }
+
+  /// - Throws: `CompileError`: `.badInput` if there cannot be as many rows in each sample as there are labels for all of them.
+  public func check(_ samples: CalibrationSamples) throws(CompileError) {
+    if inOrder.isEmpty || (inOrder.count >= samples.found && inOrder.count % samples.found == 0) { return }
+    throw CompileError(
+      .badInput, "`\(path)` has \(inOrder.count) labels, but there are \(samples.found) samples in `\(samples.path)`", stage: .run,
+      hint: "labels without names are for all samples in the order of their files' names")
   }
 
   /// The classes of a sample's rows.
   ///
-  /// - Throws: `CompileError`: `.badInput` if there is none.
-  public func classes(of sample: Int, in samples: CalibrationSamples, rows: Int) throws(CompileError) -> [Int] {
+  /// - Parameter width: How many classes the model tells apart.
+  /// - Throws: `CompileError`: `.badInput` if there is none, or one that the model does not have.
+  public func classes(of sample: Int, in samples: CalibrationSamples, rows: Int, width: Int) throws(CompileError) -> [Int] {
+    let found = try classes(of: sample, in: samples, rows: rows)
+    if let wrong = found.first(where: { !(0..<width).contains($0) }) {
+      throw CompileError(
+        .badInput, "`\(path)` gives \(samples.name(sample)) the class \(wrong &- offset)\(offset == 0 ? "" : " + \(offset)"), but the model's classes are 0 to \(width - 1)", stage: .run,
+        hint: "--label-offset is added to every class, such as 1 for models whose class 0 is the background")
+    }
+    return found
+  }
+
+  private func classes(of sample: Int, in samples: CalibrationSamples, rows: Int) throws(CompileError) -> [Int] {
     if inOrder.isEmpty {
       guard let name = samples.fileName(sample), let label = byName[name] else { throw missing(samples.name(sample)) }
       return [Int](repeating: label &+ offset, count: rows)
@@ -51,23 +73,20 @@ public struct SampleLabels: Sendable {
     return inOrder[first..<first + rows].map { $0 &+ offset }
   }
 
-  /// How many rows of a classifier's output have their largest number where the label says.
+  /// For each row of a classifier's output whether its largest number is where the label says.
   ///
   /// - Returns: nil if the output has no axis of classes.
-  public func correct(_ output: Tensor, of sample: Int, in samples: CalibrationSamples) throws(CompileError) -> (correct: Int, rows: Int)? {
+  func rightRows(_ output: Tensor, of sample: Int, in samples: CalibrationSamples) throws(CompileError) -> [Bool]? {
     let dimensions = output.dimensions.filter { $0 != 1 }
     guard let width = dimensions.last ?? output.dimensions.last, width > 1, output.count % width == 0, output.element.isNumber else { return nil }
-    let rows = output.count / width
-    let labels = try classes(of: sample, in: samples, rows: rows)
+    let labels = try classes(of: sample, in: samples, rows: output.count / width, width: width)
     let values = output.doubles
-    var correct = 0
-    for (row, label) in labels.enumerated() {
+    return labels.enumerated().map { row, label in
       var best = 0
       for column in 1..<width where values[row * width + column] > values[row * width + best] { best = column }
-      if best == label { correct += 1 }
+      return best == label
     }
-    return (correct, rows)
   }
 
-  private func missing(_ sample: String) -> CompileError { CompileError(.badInput, "`\(path)` has no class for \(sample)", stage: .run) }
+  private func missing(_ sample: String) -> CompileError { CompileError(.badInput, "`\(path)` has no class for \(sample)", stage: .run, hint: Self.form) }
 }

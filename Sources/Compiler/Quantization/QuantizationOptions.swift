@@ -26,10 +26,10 @@ public struct QuantizationOptions: Sendable {
   public var activations: WeightActivations?
   /// Evens out the weights of neighbouring layers first; see `equalizeLayers`.
   public var equalizes = false
-  /// Makes up for what rounded weights do to the average of each output; see `biasCorrections`.
-  public var correctsBias = false
-  /// How much of the activations' range is moved into the weights of matrix products, 0 to 1; see `smoothActivations`.
-  public var smoothing: Double?
+  /// Makes up for what rounded weights do to the average of each output; see `biasCorrections`. It costs nothing when the model runs.
+  public var correctsBias = true
+  /// How much of the activations' range is moved into the weights of matrix products; nil for nothing. See `smoothActivations`.
+  public var smoothing: Smoothing? = .measured
   /// Lets the weights that are not yet rounded make up for those that are (GPTQ), where weights alone are quantised.
   public var reconstructs = false
   /// Keeps the layers that hurt most in floating point until the outputs have so many decibels of signal over noise.

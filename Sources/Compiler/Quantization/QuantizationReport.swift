@@ -13,6 +13,8 @@ public struct QuantizationReport: Sendable {
   /// Such as `int8 (mse)`.
   public var summary: String
   public var samples = 0
+  /// Values whose outliers were moved into the weights of the products that read them.
+  public var smoothedValues = 0
   /// In the order of the model.
   public var layers: [Layer] = []
   /// Signal over noise at the outputs of the quantised model in decibels; nil if that was not measured.

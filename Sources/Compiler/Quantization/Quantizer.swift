@@ -43,7 +43,8 @@ struct Quantizer {
     let samples = try self.samples(source)
     var graph = source
     if wanted.equalizes { graph = try equalizeLayers(graph) }
-    if let strength = wanted.smoothing { graph = try smoothed(graph, samples, strength) }
+    var smoothedValues = 0
+    if let smoothing = wanted.smoothing { (graph, smoothedValues) = try smoothed(graph, samples, smoothing) }
     let plan = try self.plan(graph)
     let facts = try observe(graph, plan, samples)
     let corrections = wanted.correctsBias ? biasCorrections(graph, plan, means: facts.means) : [:]
@@ -52,7 +53,7 @@ struct Quantizer {
     var alone: [NodeID: Double] = [:]
     let needsTrial = wanted.minimumDecibels != nil || wanted.maximumAccuracyDrop != nil || wanted.measuresLayers
     // What is quantised is compared with the model as it came.
-    let trial = needsTrial && !plan.layers.isEmpty ? try QuantizationTrial(source, samples, options: options, progress: progress) : nil
+    let trial = needsTrial && !plan.layers.isEmpty ? try QuantizationTrial(source, samples, layers: plan.layers.count, options: options, progress: progress) : nil
     if let trial {
       let switched = SwitchedLayers(count: plan.layers.count)
       let switchedGraph = try insertSwitchedQuantization(graph, plan, ranges: facts.ranges, corrections: corrections, switchName: switched.name)
@@ -68,10 +69,10 @@ struct Quantizer {
     let quantized = try insertQuantization(graph, final, ranges: facts.ranges, corrections: corrections.filter { kept[$0.key] == nil })
     var summary = "\(wanted.scheme.rawValue) (\(wanted.observer.rawValue)"
     if wanted.equalizes { summary += ", equalized" }
-    if let strength = wanted.smoothing { summary += ", smoothed \(strength)" }
-    if wanted.correctsBias { summary += ", bias corrected" }
+    if case .strength(let strength)? = wanted.smoothing { summary += ", smoothed \(strength)" }
+    if !wanted.correctsBias { summary += ", biases as they were" }
     var report = self.report(summary + ")", graph, plan, kept: kept, alone: alone)
-    report.samples = samples.count
+    (report.samples, report.smoothedValues) = (samples.count, smoothedValues)
     if let trial { try trial.check(quantized, &report) }
     return (quantized, report)
   }
@@ -119,12 +120,13 @@ struct Quantizer {
     ChannelStatistics(forInputOf: graph.node(layer.node).operation, rank: graph.type(of: layer.activation).rank)
   }
 
-  private func smoothed(_ graph: Graph, _ samples: CalibrationSamples, _ strength: Double) throws(CompileError) -> Graph {
+  private func smoothed(_ graph: Graph, _ samples: CalibrationSamples, _ smoothing: Smoothing) throws(CompileError) -> (graph: Graph, count: Int) {
     let plan = try self.plan(graph)
     var channels: [ValueID: ChannelStatistics] = [:]
     for layer in plan.layers where graph.node(layer.node).operation is Dot { channels[layer.activation] = statistics(graph, layer) }
-    try Calibration(graph, watching: Array(channels.keys), options: options, progress: progress).run(samples) { _, value, tensor in channels[value]?.observe(tensor) }
-    return try smoothActivations(graph, plan, magnitudes: channels.mapValues(\.magnitudes), strength: strength)
+    if channels.isEmpty { return (graph, 0) }
+    try Calibration(graph, watching: Array(channels.keys), options: options, progress: progress).run(samples, stage: "find outliers") { _, value, tensor in channels[value]?.observe(tensor) }
+    return try smoothActivations(graph, plan, channels: channels, smoothing)
   }
 
   private func report(_ summary: String, _ graph: Graph, _ plan: QuantizationPlan, kept: [NodeID: String], alone: [NodeID: Double]) -> QuantizationReport {

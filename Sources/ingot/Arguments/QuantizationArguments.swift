@@ -28,11 +28,17 @@ struct QuantizationArguments: ParsableArguments {
   @Flag(help: "Even out the weights of neighbouring layers before they are quantized (cross-layer equalization).")
   var equalize = false
 
-  @Flag(help: "Make up for what rounded weights do to the average of each output.")
+  @Flag(help: "Make up for what rounded weights do to the average of each output: int8 does so unless told otherwise.")
   var biasCorrection = false
 
-  @Option(help: ArgumentHelp("Move outliers of activations into the weights of matrix products (SmoothQuant), from 0 (not at all) to 1; 0.5 is usual.", valueName: "alpha"))
-  var smooth: Double?
+  @Flag(help: "Leave the average of each output as rounded weights make it.")
+  var noBiasCorrection = false
+
+  @Option(
+    help: ArgumentHelp(
+      "Move outliers of activations into the weights of matrix products (SmoothQuant): a strength from 0 to 1 for all, auto (the best for each input, by the samples; what int8 does unless told otherwise), or off.",
+      valueName: "alpha|auto|off"))
+  var smooth: SmoothingArgument?
 
   @Option(help: ArgumentHelp("Keep the layers that hurt most in floating point, until the outputs have so many decibels of signal over noise.", valueName: "dB"))
   var minSqnr: Double?
@@ -47,16 +53,16 @@ struct QuantizationArguments: ParsableArguments {
 
   func validate() throws {
     if let groupSize, !(1...1 << 20).contains(groupSize) { throw ValidationError("--group-size takes a number of at least 1, got \(groupSize)") }
-    if let smooth, !(0...1).contains(smooth) { throw ValidationError("--smooth takes a number from 0 to 1, got \(smooth)") }
     if let minSqnr, !minSqnr.isFinite { throw ValidationError("--min-sqnr takes decibels, got \(minSqnr)") }
     if let maxAccuracyDrop, !(0...100).contains(maxAccuracyDrop) { throw ValidationError("--max-accuracy-drop takes percent from 0 to 100, got \(maxAccuracyDrop)") }
     if quantize != .int8 {
       let refining: [(String, Bool)] = [
-        ("--equalize", equalize), ("--bias-correction", biasCorrection), ("--smooth", smooth != nil), ("--min-sqnr", minSqnr != nil),
+        ("--equalize", equalize), ("--bias-correction", biasCorrection), ("--no-bias-correction", noBiasCorrection), ("--smooth", smooth != nil), ("--min-sqnr", minSqnr != nil),
         ("--max-accuracy-drop", maxAccuracyDrop != nil),
       ]
       if let (name, _) = refining.first(where: { $0.1 }) { throw ValidationError("\(name) belongs to --quantize int8") }
     }
+    if biasCorrection, noBiasCorrection { throw ValidationError("--bias-correction and --no-bias-correction say opposite things") }
     if quantize?.isWeightsOnly != true, activations != nil { throw ValidationError("--activations belongs to --quantize weights-int8 and weights-int4") }
     if quantize == nil, !floatNodes.isEmpty { throw ValidationError("--keep-float belongs to --quantize") }
   }
@@ -67,11 +73,26 @@ struct QuantizationArguments: ParsableArguments {
     options.observer = observer
     options.groupSize = groupSize
     options.activations = activations
-    (options.equalizes, options.correctsBias, options.smoothing) = (equalize, biasCorrection, smooth)
+    (options.equalizes, options.correctsBias) = (equalize, !noBiasCorrection)
+    if let smooth { options.smoothing = smooth.smoothing }
     (options.minimumDecibels, options.maximumAccuracyDrop) = (minSqnr, maxAccuracyDrop)
     options.floatNodes = floatNodes
     return options
   }
+}
+
+/// `--smooth`: a number from 0 to 1, `auto` or `off`.
+struct SmoothingArgument: ExpressibleByArgument {
+  let smoothing: Smoothing?
+
+  init?(argument: String) {
+    if argument == "off" { smoothing = nil } else if argument == "auto" { smoothing = .measured } else {
+      guard let strength = Double(argument), (0...1).contains(strength) else { return nil }
+      smoothing = .strength(strength)
+    }
+  }
+
+  var defaultValueDescription: String { "auto" }
 }
 
 extension QuantizationOptions.Scheme: ExpressibleByArgument {}

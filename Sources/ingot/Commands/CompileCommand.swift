@@ -56,7 +56,7 @@ struct CompileCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Names of a classifier's classes, one a line.", valueName: "file"))
   var labels: String?
 
-  @Option(help: ArgumentHelp("Write what each pass did, what was fused, what was not and why, times, sizes and kernels; with --precision bf16 or --quantize also the error against fp32 on random inputs, and with --quantize that of each layer. As text (.txt), a page (.html), or JSON (any other name).", valueName: "file"))
+  @Option(help: ArgumentHelp("Write what each pass did, what was fused, what was not and why, times, sizes and kernels; with --precision bf16 or --quantize also the error against fp32 on the first sample or random inputs, and with --quantize that of each layer. As text (.txt), a page (.html), or JSON (any other name).", valueName: "file"))
   var report: String?
 
   @Flag(help: "Leave the error against fp32 out of --report: it takes a second compilation.")
@@ -124,9 +124,13 @@ struct CompileCommand: ParsableCommand {
     if output != nil { print(([report.line] + report.pruningLines + report.quantizationLines + (report.deviations?.lines ?? [])).joined(separator: "\n")) }
   }
 
-  /// How far the model is from fp32 on random inputs; symbolic axes are as long as `--dim` says, or 2.
+  /// How far the model is from fp32 on its first sample, or else on random inputs, whose symbolic axes are as long as `--dim` says, or 2.
   private func deviations(of model: CompiledModel, _ options: CompileOptions) throws -> [Deviation] {
-    let tensors = try InputArguments.parse([]).tensors(for: model.manifest, pictures: arguments.pictures, symbols: Dictionary(uniqueKeysWithValues: model.manifest.symbols.map { ($0, 2) }))
+    var tensors = try InputArguments.parse([]).tensors(for: model.manifest, pictures: arguments.pictures, symbols: Dictionary(uniqueKeysWithValues: model.manifest.symbols.map { ($0, 2) }))
+    // Ranges that were learned from samples say nothing about random numbers.
+    if let calibration = options.calibration, !calibration.isPipe, let graph = model.revision?.graph {
+      tensors = try CalibrationSamples(calibration, for: graph, fixed: try Compiler(options: options.exact).fixedInputs(path)).tensors(0)
+    }
     let results = try model.makeModel().makeSession(threads: options.threads).run(tensors)
     return try arguments.deviations(path, options, results, for: tensors)
   }

@@ -17,6 +17,7 @@ struct LabelledSamples {
   init(_ path: String, labels: String?, model: String, _ arguments: CompileArguments) throws {
     var options = CalibrationOptions(path: path)
     options.maximumSamples = .max
+    options.optionName = "--samples"
     let preparation = arguments.pictures.preparation
     options.picture = { path, port throws(TensorFileError) in try preparation.tensor(from: try Image.read(path), for: port, source: path) }
     let exact = try arguments.options(for: model).exact
@@ -40,12 +41,11 @@ struct LabelledSamples {
   func judge(_ results: [Tensor], of sample: Int, into accuracy: inout VariantResult.Accuracy?) throws(CompileError) {
     guard let labels, let output = results.first, let width = output.dimensions.last(where: { $0 != 1 }), width > 1, output.count % width == 0 else { return }
     let rows = output.count / width
-    let classes = try labels.classes(of: sample, in: samples, rows: rows)
+    let classes = try labels.classes(of: sample, in: samples, rows: rows, width: width)
     var total = accuracy ?? VariantResult.Accuracy(samples: 0, top1: 0, top5: width > Self.shortlist ? 0 : nil)
     output.withBytes { bytes in
       for (row, label) in classes.enumerated() {
         total.samples += 1
-        guard (0..<width).contains(label) else { continue }
         let score = Tensor.double(bytes, output.element, row * width + label)
         // Of equal scores the first class is the answer.
         let better = (0..<width).count { column in
