@@ -104,6 +104,49 @@ extension Graph {
     #expect(again.layers.isEmpty && again.refused.count == 3)
   }
 
+  /// Each concatenation reads the one before it twice: a walk along every path would take 2^60 steps.
+  @Test func concatenationsOfConcatenationsAreWalkedOnce() throws {
+    var graph = Graph()
+    let x = graph.addInput("x", TensorType(.f32, [1, 8]))
+    var value = x
+    for _ in 0..<60 {
+      value = try graph.insert(Concatenate(axis: 1), value, value)
+      value = try graph.insert(Slice(starts: [0, 4], sizes: [1, 8], steps: [1, 1]), value)
+    }
+    graph.setOutputs([("y", try graph.insert(Dot(), value, graph.insert(Constant(numbers([8, 6], seed: 1)))))])
+    let plan = QuantizationPlan(graph)
+    #expect(plan.roots == [x] && plan.layers.map { plan.root(of: $0) } == [x])
+    #expect(try insertQuantization(graph, plan, ranges: [x: ValueRange(-1, 1)]).composites("quantize_linear") == 1)
+  }
+
+  @Test func chainsMayBeOfAnyDepth() throws {
+    var graph = Graph()
+    let x = graph.addInput("x", TensorType(.f32, [1, 8]))
+    let weights = try graph.insert(Constant(numbers([8, 8], seed: 1)))
+    var value = x
+    for number in 0..<20_000 {
+      value = try graph.insert(Reshape(to: number % 2 == 0 ? [8, 1] : [1, 8]), value)
+      if number % 1000 == 999 { value = try graph.insert(Dot(), value, weights) }
+    }
+    for _ in 0..<20_000 { value = try graph.insert(Unary(.negate), value) }
+    graph.setOutputs([("y", try graph.insert(Dot(), value, weights))])
+    let plan = QuantizationPlan(graph)
+    #expect(plan.layers.count == 21 && plan.roots.count == 21 && plan.roots.first == x && plan.roots.last == value)
+  }
+
+  /// a and b share a scale through one concatenation, b and c through another.
+  @Test func partsOfConcatenationsShareOneScale() throws {
+    var graph = Graph()
+    let parts = try ["a", "b", "c"].map { name in try graph.insert(Unary(.negate), graph.addInput(name, TensorType(.f32, [1, 4]))) }
+    let first = try graph.insert(Concatenate(axis: 1), parts[0], parts[1]), second = try graph.insert(Concatenate(axis: 1), parts[1], parts[2])
+    let weights = try graph.insert(Constant(numbers([8, 6], seed: 1)))
+    graph.setOutputs([("p", try graph.insert(Dot(), first, weights)), ("q", try graph.insert(Dot(), second, weights)), ("r", try graph.insert(Dot(), second, weights))])
+    let plan = QuantizationPlan(graph)
+    #expect(plan.roots == parts && Set(parts.map { plan.scaleOwner(of: $0) }).count == 1)
+    let merged = plan.merged([parts[0]: ValueRange(-1, 0), parts[1]: ValueRange(0, 1), parts[2]: ValueRange(0, 3)])
+    for part in parts { #expect(merged[part] == ValueRange(-1, 3)) }
+  }
+
   @Test func sumsOfBranchesReadAndBecomeBytes() throws {
     let text = """
       graph @main(%x: f32[4,6]) {

@@ -51,6 +51,20 @@ import Testing
     #expect(!text.contains("i8[9,20]") && !text.contains("xor"), "\(text)")
   }
 
+  /// Signed bytes become unsigned ones where they are made, behind concatenations that each read the one before twice.
+  @Test func concatenationsOfConcatenationsAreWalkedOnce() throws {
+    var network = Network()
+    var x = try network.activation([9, 20], .i8, zero: -7)
+    for _ in 0..<40 {
+      x = try network.graph.insert(Concatenate(axis: 1), x, x)
+      x = try network.graph.insert(Slice(starts: [0, 10], sizes: [9, 20], steps: [1, 1]), x)
+    }
+    let w = try network.weights([20, 12], .i8, axis: 1, range: -128...127)
+    network.graph.setOutputs([("y", try network.graph.insert(Dot(), x, w))])
+    let text = try rewritten(network.graph)
+    #expect(text.contains("{result = i32} : i32[9,12]") && !text.contains("i8[9,20]") && !text.contains("xor"), "\(text)")
+  }
+
   @Test func weightsLoseTheirZeroPoint() throws {
     var network = Network()
     let x = try network.activation([9, 20], .u8, zero: 3)

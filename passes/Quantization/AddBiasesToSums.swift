@@ -34,7 +34,7 @@ private func roomBeside(_ sum: ValueID, _ rewriter: Rewriter) -> Double? {
   guard rewriter.type(of: sum).element == .i32 else { return nil }
   var value = sum
   // What zero points and offsets of weights add stands beside the contraction.
-  while let (node, binary) = rewriter.producer(of: value, as: Binary.self), binary.function == .add { value = node.operands[0] }
+  for _ in 0..<mostAdditions { if let (node, binary) = rewriter.producer(of: value, as: Binary.self), binary.function == .add { value = node.operands[0] } else { break } }
   guard let node = rewriter.producer(of: value), node.operation is Dot || node.operation is Convolution else { return nil }
   let weights = rewriter.type(of: node.operands[1]).shape
   let outputs = (node.operation as? Convolution)?.filterAxes(rank: weights.rank).output ?? weights.rank - 1
@@ -45,6 +45,9 @@ private func roomBeside(_ sum: ValueID, _ rewriter: Rewriter) -> Double? {
   let (largest, overflow) = count.multipliedReportingOverflow(by: 255 * 255)
   return overflow || largest >= Int(Int32.max) ? nil : Double(Int(Int32.max) - largest)
 }
+
+/// More than any form of a contraction of bytes has.
+private let mostAdditions = 8
 
 /// True for bytes, and for those that depthwise convolutions read as whole numbers.
 private func readsBytes(_ value: ValueID, _ rewriter: Rewriter) -> Bool {

@@ -38,7 +38,16 @@ extension Rewriter {
       }
       return IntegerActivation(bytes: found.quantized, zero: zero, scale: found.scale)
     }
-    guard type(of: value).element == .i32, let node = producer(of: value) else { return nil }
+    guard type(of: value).element == .i32 else { return nil }
+    let (source, views) = behindViews(value)
+    guard var whole = try wholeNumbers(source) else { return nil }
+    for view in views.reversed() { whole.bytes = try insert(view, whole.bytes) }
+    return whole
+  }
+
+  /// Bytes that are widened to i32, with a zero point subtracted or not.
+  private mutating func wholeNumbers(_ value: ValueID) throws(TypeError) -> IntegerActivation? {
+    guard let node = producer(of: value) else { return nil }
     switch node.operation {
     case is Convert: return type(of: node.operands[0]).element.isByte ? IntegerActivation(bytes: node.operands[0], zero: .number(0)) : nil
     case let binary as Binary where binary.function == .subtract:
@@ -47,12 +56,18 @@ extension Rewriter {
       while let view = producer(of: shift), view.operation is Broadcast || view.operation is Reshape, type(of: shift).shape.elementCount != 1 { shift = view.operands[0] }
       guard type(of: shift).shape.elementCount == 1, let zero = try integerZero(shift) else { return nil }
       return IntegerActivation(bytes: wide.operands[0], zero: zero)
-    case is Reshape, is Transpose:
-      guard var inner = try integerActivation(node.operands[0], reason: &reason) else { return nil }
-      inner.bytes = try insert(node.operation, inner.bytes)
-      return inner
     default: return nil
     }
+  }
+
+  /// The value in front of reshapes and transposes, and these from the last one to the first.
+  private func behindViews(_ value: ValueID) -> (source: ValueID, views: [any Operation]) {
+    var (source, views): (ValueID, [any Operation]) = (value, [])
+    while views.count < ByteMovement.most, let node = producer(of: source), node.operation is Reshape || node.operation is Transpose {
+      views.append(node.operation)
+      source = node.operands[0]
+    }
+    return (source, views)
   }
 
   private mutating func integerZero(_ zero: ValueID?) throws(TypeError) -> IntegerActivation.Zero? {
@@ -80,31 +95,19 @@ extension Rewriter {
 
   /// The value larger by 128 as u8, if whoever quantises it can do so as well: the same rounding, and the same range.
   mutating func unsignedSource(_ value: ValueID) throws(TypeError) -> ValueID? {
-    guard let node = producer(of: value), let first = node.operands.first, type(of: value).element == .i8 else { return nil }
-    switch node.operation {
-    case let composite as Composite where composite.name == QuantizedForm.quantizing && (2...3).contains(node.operands.count):
-      guard type(of: node.operands[1]).shape.elementCount == 1, type(of: first).element == .f32, type(of: node.operands[1]).element == .f32 else { return nil }
+    guard type(of: value).element == .i8 else { return nil }
+    return try remade(value) { node, rewriter throws(TypeError) in
+      guard let composite = node.operation as? Composite, composite.name == QuantizedForm.quantizing, (2...3).contains(node.operands.count),
+        rewriter.type(of: node.results[0]).element == .i8, rewriter.type(of: node.operands[1]).shape.elementCount == 1, rewriter.type(of: node.operands[0]).element == .f32,
+        rewriter.type(of: node.operands[1]).element == .f32
+      else { return nil }
       var zero = 128
       if node.operands.count > 2 {
-        guard type(of: node.operands[2]).element == .i8, let number = graph.splat(node.operands[2]) else { return nil }
+        guard rewriter.type(of: node.operands[2]).element == .i8, let number = rewriter.graph.splat(node.operands[2]) else { return nil }
         zero += Int(number)
       }
-      let shifted = try constant(Tensor(.u8, type(of: node.operands[1]).shape.constants ?? [], [Double(zero)]))
-      return try quantizeLinear(first, scale: node.operands[1], zero: shifted, to: .u8)
-    case is Reshape, is Transpose, is Slice, is Reverse:
-      guard let inner = try unsignedSource(first) else { return nil }
-      return try insert(node.operation, inner)
-    case let window as ReduceWindow where window.reducer == .maximum:
-      guard let inner = try unsignedSource(first) else { return nil }
-      return try insert(window, inner)
-    case is Concatenate:
-      var parts: [ValueID] = []
-      for operand in node.operands {
-        guard let part = try unsignedSource(operand) else { return nil }
-        parts.append(part)
-      }
-      return try insertAll(node.operation, parts)[0]
-    default: return nil
+      let shifted = try rewriter.constant(Tensor(.u8, rewriter.type(of: node.operands[1]).shape.constants ?? [], [Double(zero)]))
+      return try rewriter.quantizeLinear(node.operands[0], scale: node.operands[1], zero: shifted, to: .u8)
     }
   }
 }

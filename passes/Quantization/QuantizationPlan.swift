@@ -123,14 +123,31 @@ private struct RootSurvey {
   private(set) var readsBytes: Set<Use> = []
   private var known: Set<ValueID> = []
   private var parent: [ValueID: ValueID] = [:]
-  private var endings: [ValueID: Bool] = [:]
+  /// How many share the scale of a representative.
+  private var sharers: [ValueID: Int] = [:]
+  private var movements: RootMovements
+  private var endings: Set<ValueID> = []
 
-  init(_ graph: Graph, _ layers: Set<NodeID>) { (self.graph, self.layers) = (graph, layers) }
+  init(_ graph: Graph, _ layers: Set<NodeID>) {
+    (self.graph, self.layers) = (graph, layers)
+    movements = RootMovements(graph)
+    findEndings()
+  }
 
   func representative(of root: ValueID) -> ValueID {
     var root = root
     while let next = parent[root] { root = next }
     return root
+  }
+
+  private mutating func shareScale(_ a: ValueID, _ b: ValueID) {
+    let (first, second) = (representative(of: a), representative(of: b))
+    if first == second { return }
+    // The smaller set joins the larger one: the way to the representative stays short.
+    let (ofFirst, ofSecond) = (sharers[first] ?? 1, sharers[second] ?? 1)
+    let (large, small) = ofFirst >= ofSecond ? (first, second) : (second, first)
+    parent[small] = large
+    sharers[large] = ofFirst + ofSecond
   }
 
   enum Outcome {
@@ -149,49 +166,30 @@ private struct RootSurvey {
 
   private mutating func note(_ root: ValueID) { if known.insert(root).inserted { order.append(root) } }
 
-  /// What a value is made of by movement alone; the parts of a concatenation get one scale.
+  /// What a value is made of by movement alone, the first one in front; the parts of a concatenation get one scale. What earlier calls
+  /// have given may be left out.
   private mutating func roots(of value: ValueID) -> [ValueID] {
-    guard let node = graph.producer(of: value) else { return [value] }
-    if node.operation is Concatenate {
-      let parts = node.operands.map { roots(of: $0) }
-      guard parts.joined().allSatisfy({ graph.constant($0) == nil && graph.type(of: $0).element == .f32 }), let first = parts.first?.first else { return [value] }
-      for part in parts.joined() where representative(of: part) != representative(of: first) { parent[representative(of: part)] = representative(of: first) }
-      return Array(parts.joined())
-    }
-    guard Self.keepsBytes(node, graph) else { return [value] }
-    return roots(of: node.operands[0])
+    let found = movements.roots(of: value)
+    for (part, first) in found.sharing { shareScale(first, part) }
+    return found.roots
   }
 
-  /// True for what does to bytes just what it does to the numbers they stand for.
-  static func keepsBytes(_ node: Node, _ graph: Graph) -> Bool {
-    switch node.operation {
-    case is Reshape, is Transpose, is Slice, is Reverse: return graph.constant(node.operands[0]) == nil
-    case let pad as Pad: return pad.mode != .constant || graph.constant(node.operands[1]).map { $0.count == 1 && $0.doubles[0] == 0 } ?? false
-    case let window as ReduceWindow: return window.reducer == .maximum
-    default: return false
+  /// Finds the values of which all that becomes is bytes: every reader is a quantised contraction, or makes something of it that ends so.
+  private mutating func findEndings() {
+    for id in graph.topologicalOrder().reversed() {
+      for value in graph.node(id).results {
+        let uses = graph.uses(of: value)
+        if !uses.isEmpty, !graph.isOutput(value), uses.allSatisfy({ leadsToBytes($0) }) { endings.insert(value) }
+      }
     }
   }
 
-  /// True if all that becomes of a value is bytes: every reader is a quantised contraction, or makes something of it that ends so.
-  private mutating func endsInBytes(_ value: ValueID) -> Bool {
-    if let known = endings[value] { return known }
-    // Loops do not exist; this is for the depth of the recursion alone.
-    endings[value] = false
-    let uses = graph.uses(of: value)
-    var ends = !uses.isEmpty && !graph.isOutput(value)
-    for use in uses where ends { ends = leadsToBytes(use) }
-    endings[value] = ends
-    return ends
-  }
-
-  private mutating func leadsToBytes(_ use: Use) -> Bool {
+  private func leadsToBytes(_ use: Use) -> Bool {
     let node = graph.node(use.node)
     if layers.contains(node.id) { return use.operand == 0 }
-    if node.operation is Concatenate || Self.keepsBytes(node, graph) || Self.isElementwise(node.operation) { return endsInBytes(node.results[0]) }
+    if node.operation is Concatenate || RootMovements.keepsBytes(node, graph) || RootMovements.isElementwise(node.operation) { return endings.contains(node.results[0]) }
     return false
   }
-
-  private static func isElementwise(_ operation: any Operation) -> Bool { operation is Unary || operation is Binary || operation is Select }
 
   /// Where both sides of a sum come from contractions, only one of them can have it as its epilogue: what the other one gives lies in memory,
   /// and is made bytes. It is the one that is computed first.
@@ -200,23 +198,11 @@ private struct RootSurvey {
     let position = Dictionary(uniqueKeysWithValues: sequence.enumerated().map { ($1, $0) })
     for id in sequence {
       let node = graph.node(id)
-      guard let binary = node.operation as? Binary, binary.function == .add, endsInBytes(node.results[0]) else { continue }
-      let sides = node.operands.map { side in known.contains(side) ? nil : contraction(behind: side) }
+      guard let binary = node.operation as? Binary, binary.function == .add, endings.contains(node.results[0]) else { continue }
+      let sides = node.operands.map { side in known.contains(side) ? nil : movements.contraction(behind: side) }
       guard sides.count == 2, let a = sides[0], let b = sides[1], let first = position[a], let second = position[b] else { continue }
       note(first < second ? node.operands[0] : node.operands[1])
     }
-  }
-
-  /// The contraction whose epilogue makes a value, if only this value is made of it.
-  private func contraction(behind value: ValueID) -> NodeID? {
-    guard let node = graph.producer(of: value), graph.useCount(of: value) == 1, graph.type(of: value).element == .f32 else { return nil }
-    if node.operation is Dot || node.operation is Convolution { return node.id }
-    guard Self.isElementwise(node.operation) else { return nil }
-    let inputs = node.operands.filter { operand in
-      if let broadcast = graph.producer(of: operand, as: Broadcast.self) { return graph.constant(broadcast.node.operands[0]) == nil }
-      return graph.constant(operand) == nil
-    }
-    return inputs.count == 1 ? contraction(behind: inputs[0]) : nil
   }
 
   mutating func findReaders() {
