@@ -34,7 +34,10 @@ extension Graph {
     for id in topologicalOrder() {
       let node = node(id)
       guard node.operation is Dot || node.operation is Convolution else { continue }
-      guard let value = constantOperand(of: node) else { continue }
+      guard let value = constantOperand(of: node) else {
+        if readsQuantizedWeights(node) { refused.append((node.origin.node.isEmpty ? "%\(node.results.first?.index ?? 0)" : node.origin.node, "its weights are quantized already")) }
+        continue
+      }
       if nodes[value] == nil { order.append(value) }
       nodes[value, default: []].append(id)
     }
@@ -74,6 +77,14 @@ extension Graph {
     }
     guard let tensor = constant(value), tensor.count > 0 else { return nil }
     return value
+  }
+
+  /// True for a contraction whose right operand or filter is a dequantised constant, through views or not.
+  package func readsQuantizedWeights(_ node: Node) -> Bool {
+    guard node.operation is Dot || node.operation is Convolution, node.operands.count == 2 else { return false }
+    var value = node.operands[1]
+    while let view = producer(of: value), view.operation is Broadcast || view.operation is Reshape || view.operation is Transpose { value = view.operands[0] }
+    return DequantizedValue(value, in: self).map { constant($0.quantized) != nil } ?? false
   }
 
   private func matrix(_ value: ValueID, _ tensor: Tensor, _ readers: [NodeID], _ first: Node, _ name: String) -> PrunableWeights? {

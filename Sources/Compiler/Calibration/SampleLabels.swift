@@ -17,7 +17,9 @@ public struct SampleLabels: Sendable {
   public init(reading path: String, offset: Int = 0) throws(CompileError) {
     (self.path, self.offset) = (path, offset)
     guard let data = FileManager.default.contents(atPath: path) else { throw CompileError(.badInput, "cannot read the labels in `\(path)`", stage: .run, hint: Self.form) }
-    let lines = String(decoding: data, as: UTF8.self).split(whereSeparator: \.isNewline).map { $0.split(omittingEmptySubsequences: false) { $0 == "," || $0 == "\t" } }
+    // Spreadsheets put a byte order mark in front.
+    let mark: [UInt8] = [0xef, 0xbb, 0xbf]
+    let lines = String(decoding: data.dropFirst(data.starts(with: mark) ? mark.count : 0), as: UTF8.self).split(whereSeparator: \.isNewline).map { $0.split(omittingEmptySubsequences: false) { $0 == "," || $0 == "\t" } }
     let header = (lines.first ?? []).map { $0.trimmingCharacters(in: .whitespaces).lowercased() }
     if let file = header.firstIndex(of: "file"), let column = header.firstIndex(where: { ["class_index", "class", "label", "target"].contains($0) }) {
       for (number, fields) in lines.enumerated().dropFirst() {

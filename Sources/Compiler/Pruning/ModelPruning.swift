@@ -20,15 +20,18 @@ struct ModelPruning {
     let samples: CalibrationSamples? = if options.reconstructs, let calibration = compilation.calibration { try CalibrationSamples(calibration, for: graph, fixed: fixed) } else { nil }
     var (pruned, report) = if let pattern = options.weightPattern { try weights(graph, pattern, samples) } else { try channels(graph, samples) }
     pruned.removeDeadNodes()
+    report.refused += graph.nestedContractions().map { ($0.name, "it is inside of \($0.place): only what runs once is pruned") }
     report.bytesBefore = graph.constantBytes
     report.bytesAfter = pruned.constantBytes
     return (pruned, report)
   }
 
-  private func nothing(_ refused: [(name: String, reason: String)]) -> CompileError {
-    CompileError(
+  private func nothing(in graph: Graph, _ refused: [(name: String, reason: String)]) -> CompileError {
+    let areQuantized = graph.topologicalOrder().contains { graph.readsQuantizedWeights(graph.node($0)) }
+    let reason = refused.isEmpty ? "it has no layer with constant weights" : refused.prefix(3).map { "\($0.name): \($0.reason)" }.joined(separator: "; ")
+    return CompileError(
       .usage, "nothing in the model can be pruned by `\(options.method.rawValue)`", stage: .pass("prune"),
-      hint: refused.isEmpty ? "it has no layer with constant weights" : refused.prefix(3).map { "\($0.name): \($0.reason)" }.joined(separator: "; "))
+      hint: areQuantized ? "its weights are quantized already: prune the model that they were made of, and quantize it afterwards (--prune and --quantize together do so)" : reason)
   }
 
   // MARK: Weights
@@ -41,10 +44,10 @@ struct ModelPruning {
       layers.removeAll(where: \.isConvolution)
     }
     report.refused = refused
-    if layers.isEmpty { throw nothing(refused) }
+    if layers.isEmpty { throw nothing(in: graph, refused) }
     let choice = MaskChoice(pattern: pattern, sparsity: options.part, budget: options.budget)
     let originals = layers.compactMap { graph.constant($0.value) }
-    guard originals.count == layers.count else { throw nothing(refused) }
+    guard originals.count == layers.count else { throw nothing(in: graph, refused) }
     guard let samples else {
       let masks = choice.masks(for: layers, importance: zip(layers, originals).map { MaskChoice.magnitudes(of: $0, $1) })
       var constants: [ValueID: Tensor] = [:]
@@ -125,7 +128,7 @@ struct ModelPruning {
     let groups = try ChannelGroups(expanded, energies: energies)
     var report = PruningReport()
     report.refused = groups.refused
-    if groups.groups.isEmpty { throw nothing(groups.refused) }
+    if groups.groups.isEmpty { throw nothing(in: graph, groups.refused) }
     let removed = groups.channels(removing: options.part, budget: options.budget)
     var errors: [Int: (before: Double, after: Double)] = [:]
     var current = expanded

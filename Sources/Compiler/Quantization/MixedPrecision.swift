@@ -26,6 +26,8 @@ struct MixedPrecision {
     /// By layer: why it is kept.
     var kept: [Int: String] = [:]
     var decibelsAlone: [Double] = []
+    /// How what will be shipped compares with fp32; nil without a target.
+    var score: QuantizationTrial.Score?
   }
 
   private let wanted: QuantizationOptions
@@ -41,10 +43,7 @@ struct MixedPrecision {
   func choose(_ graph: Graph, build: (Set<Int>) throws(CompileError) -> Graph, name: (Int) -> String) throws(CompileError) -> Choice {
     let model = try trial.model(graph)
     var choice = Choice()
-    for layer in 0..<switches.count {
-      trial.progress("measure layer", layer, of: switches.count)
-      choice.decibelsAlone.append(try trial.score(model, extra: [switches.tensor { $0 == layer }], isQuick: true).decibels)
-    }
+    choice.decibelsAlone = try trial.decibels(model, extra: (0..<switches.count).map { layer in switches.tensor { $0 == layer } })
     guard wanted.minimumDecibels != nil || wanted.maximumAccuracyDrop != nil else { return choice }
     let worstFirst = (0..<switches.count).sorted { (choice.decibelsAlone[$0], $0) < (choice.decibelsAlone[$1], $1) }
 
@@ -63,6 +62,7 @@ struct MixedPrecision {
       let score = try trial.score(try trial.model(try build(Set(worstFirst.prefix(count)))))
       if best.map({ isBetter(score, $0.score) }) ?? true { best = (score, count) }
       if meets(score) {
+        choice.score = score
         for layer in worstFirst.prefix(count) {
           choice.kept[layer] = String(format: "quantized alone it leaves %.1f dB", choice.decibelsAlone[layer]) + ", and the target is " + targetText
         }

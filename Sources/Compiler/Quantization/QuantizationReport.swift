@@ -22,6 +22,9 @@ public struct QuantizationReport: Sendable {
   /// Correct samples of fp32 and of the quantised model, of how many; nil without labels.
   public var accuracy: (exact: Int, quantized: Int, count: Int)?
 
+  /// What else its reader should know, a sentence each.
+  public var notes: [String] = []
+
   /// - Parameter summary: The scheme and its refinements, in a line.
   public init(summary: String) { self.summary = summary }
 

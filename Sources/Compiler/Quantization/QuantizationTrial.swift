@@ -20,11 +20,15 @@ final class QuantizationTrial {
   private let options: CompileOptions
   private let progress: @Sendable (Compiler.Progress) -> Void
   private let labels: SampleLabels?
-  /// What fp32 gives, by sample.
-  private var references: [[Tensor]] = []
-  private var fewReferences: [[Tensor]] = []
+  /// The model in fp32.
+  private let exact: Calibration
+  /// What fp32 gives for some of the samples, by position; the others are run again.
+  private var known: [Int: [Tensor]] = [:]
+  private var knownBytes = 0
   /// Which labelled rows fp32 has right, by sample.
   private var exactRows: [[Bool]] = []
+  /// How many classes labels tell apart.
+  private var classes = 0
 
   /// Labelled rows, and how many of them fp32 has right.
   var rows: Int { exactRows.reduce(0) { $0 + $1.count } }
@@ -34,14 +38,14 @@ final class QuantizationTrial {
   private static let mostOfFew = 8
   /// Multiplications that telling all layers apart may take, so that it ends within a minute or two; two samples are used in any case.
   private static let mostWork = 1.5e12
-  /// The most bytes of results that are kept to compare with.
-  private static let mostReferences = 1 << 30
+  /// The most bytes of results that are kept from one comparison to the next.
+  private static let mostKnownBytes = 1 << 26
 
   /// - Parameter layers: How many will be told apart.
   init(
     _ graph: Graph, _ samples: CalibrationSamples, layers: Int = 0, options: CompileOptions, progress: @escaping @Sendable (Compiler.Progress) -> Void
   ) throws(CompileError) {
-    (self.options, self.progress) = (options, progress)
+    (self.options, self.progress, self.samples) = (options, progress, samples)
     var labels: SampleLabels?
     if let path = options.calibration?.labels {
       let read = try SampleLabels(reading: path, offset: options.calibration?.labelOffset ?? 0)
@@ -49,22 +53,22 @@ final class QuantizationTrial {
       labels = read
     }
     self.labels = labels
-    let exact = try Calibration(graph, watching: [], options: options, progress: progress)
-    let bytes = try exact.run(try samples.tensors(0)).reduce(1) { $0 + $1.byteCount }
-    self.samples = samples.thinned(to: Self.mostReferences / bytes)
-    few = self.samples.thinned(to: min(Self.mostOfFew, max(2, Int(Self.mostWork / max(graph.multiplications * Double(max(layers, 1)), 1)))))
-    for position in 0..<self.samples.count {
-      progress(Compiler.Progress(stage: "run fp32", done: position, of: self.samples.count))
-      let results = try exact.run(try self.samples.tensors(position))
-      references.append(results)
-      if let labels {
-        guard let found = try labels.rightRows(results.first ?? Tensor(zeros: .f32, []), of: position, in: self.samples) else {
-          throw CompileError(.badInput, "the model's first output has no classes to compare labels with", stage: .run)
-        }
-        exactRows.append(found)
+    exact = try Calibration(graph, watching: [], options: options, progress: progress)
+    few = samples.thinned(to: min(Self.mostOfFew, max(2, Int(Self.mostWork / max(graph.multiplications * Double(max(layers, 1)), 1)))))
+    if let labels { try judge(labels) }
+  }
+
+  /// Finds out what fp32 has right.
+  private func judge(_ labels: SampleLabels) throws(CompileError) {
+    for position in 0..<samples.count {
+      progress("run fp32", position, of: samples.count)
+      let output = try reference(position, try samples.tensors(position)).first ?? Tensor(zeros: .f32, [])
+      guard let found = try labels.rightRows(output, of: position, in: samples) else {
+        throw CompileError(.badInput, "the model's first output has no classes to compare labels with", stage: .run)
       }
+      classes = output.dimensions.last { $0 != 1 } ?? 0
+      exactRows.append(found)
     }
-    for position in 0..<few.count { fewReferences.append(try exact.run(try few.tensors(position))) }
     if options.quantization?.maximumAccuracyDrop != nil, exactCorrect == 0 {
       throw CompileError(
         .badInput, "fp32 is right for none of \(rows) samples, so there is nothing to lose: the labels in `\(options.calibration?.labels ?? "")` are not those of `\(samples.path)`", stage: .run,
@@ -72,34 +76,80 @@ final class QuantizationTrial {
     }
   }
 
+  /// What fp32 gives for a sample.
+  private func reference(_ position: Int, _ tensors: [Tensor]) throws(CompileError) -> [Tensor] {
+    if let results = known[position] { return results }
+    let results = try exact.run(tensors)
+    let bytes = results.reduce(0) { $0 + $1.byteCount }
+    if knownBytes + bytes <= Self.mostKnownBytes {
+      known[position] = results
+      knownBytes += bytes
+    }
+    return results
+  }
+
   /// A compiled model to be compared.
   func model(_ graph: Graph) throws(CompileError) -> Calibration { try Calibration(graph, watching: [], options: options, progress: progress) }
 
-  /// - Parameters:
-  ///   - extra: Inputs behind those of the samples.
-  ///   - isQuick: On few samples, and without labels.
-  func score(_ model: Calibration, extra: [Tensor] = [], isQuick: Bool = false) throws(CompileError) -> Score {
-    let samples = isQuick ? few : self.samples
+  /// Compares a model with fp32, one sample after the other.
+  ///
+  /// - Parameter extra: Inputs behind those of the samples.
+  func score(_ model: Calibration, extra: [Tensor] = []) throws(CompileError) -> Score {
     var noise = SignalToNoise()
     var score = Score(decibels: 0)
     for position in 0..<samples.count {
-      let results = try model.run(try samples.tensors(position) + extra)
-      noise.add(results, reference: isQuick ? fewReferences[position] : references[position])
-      guard !isQuick, let labels, let first = results.first, let right = try labels.rightRows(first, of: position, in: samples) else { continue }
+      progress("compare with fp32", position, of: samples.count)
+      let tensors = try samples.tensors(position)
+      let results = try model.run(tensors + extra)
+      noise.add(results, reference: try reference(position, tensors))
+      guard let labels, let first = results.first, let right = try labels.rightRows(first, of: position, in: samples) else { continue }
       score.correct += right.count { $0 }
       for (own, exact) in zip(right, exactRows[position]) where own != exact { if exact { score.lost += 1 } else { score.gained += 1 } }
     }
-    score.decibels = noise.decibels
+    score.decibels = try decibels(noise)
     return score
   }
 
-  /// Puts into a report how a model compares.
-  func check(_ graph: Graph, _ report: inout QuantizationReport) throws(CompileError) {
-    progress(Compiler.Progress(stage: "compare with fp32"))
-    let score = try score(try model(graph))
-    report.decibels = score.decibels
-    if labels != nil { report.accuracy = (exactCorrect, score.correct, rows) }
+  /// Signal over noise of one model with each of several extra inputs, on few samples.
+  ///
+  /// - Parameter layer: What progress counts.
+  func decibels(_ model: Calibration, extra: [Tensor]) throws(CompileError) -> [Double] {
+    var noises = extra.map { _ in SignalToNoise() }
+    for position in 0..<few.count {
+      let tensors = try few.tensors(position)
+      let exact = try exact.run(tensors)
+      for (number, own) in extra.enumerated() {
+        progress("measure layer", position * extra.count + number, of: few.count * extra.count)
+        noises[number].add(try model.run(tensors + [own]), reference: exact)
+      }
+    }
+    var found: [Double] = []
+    for noise in noises { found.append(try decibels(noise)) }
+    return found
   }
+
+  private func decibels(_ noise: SignalToNoise) throws(CompileError) -> Double {
+    if noise.hasNumbers { return noise.decibels }
+    throw CompileError(
+      .badInput, "fp32 gives no finite number for any of the samples in `\(samples.path)`: there is nothing to compare with", stage: .run,
+      hint: "look at the model's own weights, or calibrate with data like that which it is for")
+  }
+
+  /// Puts into a report how a model compares.
+  func check(_ graph: Graph, _ report: inout QuantizationReport) throws(CompileError) { note(try score(try model(graph)), &report) }
+
+  func note(_ score: Score, _ report: inout QuantizationReport) {
+    report.decibels = score.decibels
+    guard labels != nil else { return }
+    report.accuracy = (exactCorrect, score.correct, rows)
+    if isHardlyRight {
+      report.notes.append(
+        "fp32 itself is right for only \(exactCorrect) of \(rows) samples: the labels are hardly theirs. --label-offset is added to every class; labels without names are in the order of the files' names")
+    }
+  }
+
+  /// True if fp32 is hardly ever right, or no more often than a guess would be.
+  private var isHardlyRight: Bool { exactCorrect * 20 < rows || Double(exactCorrect) <= 1.1 * Double(rows) / Double(max(classes, 1)) }
 
   func progress(_ stage: String, _ done: Int, of count: Int) { progress(Compiler.Progress(stage: stage, done: done, of: count)) }
 }

@@ -22,6 +22,9 @@ extension Quantizer {
         .usage, "--keep-float names `\(name)`, which is no product or table with constant weights", stage: .run,
         hint: "these are " + names.prefix(40).joined(separator: ", ") + (names.count > 40 ? ", ..." : ""))
     }
+    let nested = Self.nested(in: graph)
+    if report.quantizedLayers == 0 { throw nothing(report.layers.map { ($0.name, $0.floatReason ?? "") } + nested) }
+    report.layers += nested.map { .init(name: $0.name, operatorName: "", floatReason: $0.reason) }
     if options.calibration != nil {
       let trial = try QuantizationTrial(graph, try samples(graph), options: options, progress: progress)
       try trial.check(quantized, &report)

@@ -45,24 +45,28 @@ struct Quantizer {
     if wanted.equalizes { graph = try equalizeLayers(graph) }
     var smoothedValues = 0
     if let smoothing = wanted.smoothing { (graph, smoothedValues) = try smoothed(graph, samples, smoothing) }
-    let plan = try self.plan(graph)
-    let facts = try observe(graph, plan, samples)
+    let all = try self.plan(graph)
+    let facts = try observe(graph, all, samples)
+    var kept = try withoutRanges(all, facts.ranges, samples)
+    let plan = kept.isEmpty ? all : QuantizationPlan(graph, without: { kept[$0.node] != nil || isNamed($0) })
     let corrections = wanted.correctsBias ? biasCorrections(graph, plan, means: facts.means) : [:]
 
-    var kept: [NodeID: String] = [:]
+    let blind = kept
     var alone: [NodeID: Double] = [:]
-    let needsTrial = wanted.minimumDecibels != nil || wanted.maximumAccuracyDrop != nil || wanted.measuresLayers
+    var score: QuantizationTrial.Score?
+    let chooses = wanted.minimumDecibels != nil || wanted.maximumAccuracyDrop != nil || wanted.measuresLayers
     // What is quantised is compared with the model as it came.
-    let trial = needsTrial && !plan.layers.isEmpty ? try QuantizationTrial(source, samples, layers: plan.layers.count, options: options, progress: progress) : nil
-    if let trial {
+    let trial = chooses || options.calibration?.labels != nil ? try QuantizationTrial(source, samples, layers: plan.layers.count, options: options, progress: progress) : nil
+    if let trial, chooses {
       let switched = SwitchedLayers(count: plan.layers.count)
       let switchedGraph = try insertSwitchedQuantization(graph, plan, ranges: facts.ranges, corrections: corrections, switchName: switched.name)
       let choice = try MixedPrecision(wanted, trial, switched).choose(switchedGraph, build: { keeping throws(CompileError) in
         let nodes = Set(keeping.map { plan.layers[$0].node })
-        let part = QuantizationPlan(graph, without: { nodes.contains($0.node) || isNamed($0) })
+        let part = QuantizationPlan(graph, without: { nodes.contains($0.node) || blind[$0.node] != nil || isNamed($0) })
         return try insertQuantization(graph, part, ranges: facts.ranges, corrections: corrections.filter { !nodes.contains($0.key) })
       }, name: { plan.layers[$0].name })
       for (layer, reason) in choice.kept { kept[plan.layers[layer].node] = reason }
+      score = choice.score
       for (layer, decibels) in choice.decibelsAlone.enumerated() { alone[plan.layers[layer].node] = decibels }
     }
     let final = QuantizationPlan(graph, without: { kept[$0.node] != nil || isNamed($0) })
@@ -73,11 +77,25 @@ struct Quantizer {
     if !wanted.correctsBias { summary += ", biases as they were" }
     var report = self.report(summary + ")", graph, plan, kept: kept, alone: alone)
     (report.samples, report.smoothedValues) = (samples.count, smoothedValues)
-    if let trial { try trial.check(quantized, &report) }
+    if let trial { if let score { trial.note(score, &report) } else { try trial.check(quantized, &report) } }
     return (quantized, report)
   }
 
   // MARK: Parts
+
+  /// The layers that no range was found for, and why.
+  ///
+  /// - Throws: `CompileError`: `.badInput` if these are all.
+  private func withoutRanges(_ plan: QuantizationPlan, _ ranges: [ValueID: ValueRange], _ samples: CalibrationSamples) throws(CompileError) -> [NodeID: String] {
+    let merged = plan.merged(ranges)
+    let blind = plan.layers.filter { merged[plan.root(of: $0)] == nil }
+    guard blind.count < plan.layers.count else {
+      throw CompileError(
+        .badInput, "no layer reads a finite number on the samples in `\(samples.path)`: no range can be learned from them", stage: .run,
+        hint: "calibrate with data like that which the model is for")
+    }
+    return blind.reduce(into: [:]) { $0[$1.node] = "it reads no finite number on the samples" }
+  }
 
   func samples(_ graph: Graph) throws(CompileError) -> CalibrationSamples {
     guard let calibration = options.calibration else { throw CompileError(.usage, "no samples are given", stage: .run, hint: "--calibrate FOLDER names them") }
@@ -95,7 +113,20 @@ struct Quantizer {
         .usage, "--keep-float names `\(name)`, which is no layer that would be quantized", stage: .run,
         hint: "the layers are " + names.prefix(40).joined(separator: ", ") + (names.count > 40 ? ", ..." : ""))
     }
-    return QuantizationPlan(graph, without: isNamed)
+    let plan = QuantizationPlan(graph, without: isNamed)
+    if plan.layers.isEmpty { throw nothing(all.layers.map { ($0.name, "--keep-float names it") } + plan.refused + Self.nested(in: graph)) }
+    return plan
+  }
+
+  /// Layers inside of loops and branches, which stay as they are.
+  static func nested(in graph: Graph) -> [(name: String, reason: String)] {
+    graph.nestedContractions().map { ($0.name, "it is inside of \($0.place): only what runs once is quantized") }
+  }
+
+  func nothing(_ refused: [(name: String, reason: String)]) -> CompileError {
+    CompileError(
+      .usage, "nothing in the model can be quantized to `\(wanted.scheme.rawValue)`", stage: .pass("quantize"),
+      hint: refused.isEmpty ? "it has no matrix product" + (wanted.scheme.isWeightsOnly ? "" : " or convolution") + " with constant weights" : refused.prefix(3).map { "\($0.name): \($0.reason)" }.joined(separator: "; "))
   }
 
   private struct Facts {
@@ -135,7 +166,7 @@ struct Quantizer {
       let reason = kept[layer.node] ?? (isNamed(layer) ? "--keep-float names it" : nil)
       return QuantizationReport.Layer(name: layer.name, operatorName: layer.operatorName, floatReason: reason, decibelsAlone: alone[layer.node])
     }
-    for (name, reason) in plan.refused { report.layers.append(.init(name: name, operatorName: "", floatReason: reason)) }
+    for (name, reason) in plan.refused + Self.nested(in: graph) { report.layers.append(.init(name: name, operatorName: "", floatReason: reason)) }
     return report
   }
 }

@@ -21,9 +21,9 @@ struct QuantizationSummary {
     if chosen.count > Self.mostNamed { lines.append("  fp32  \(chosen.count - Self.mostNamed) more that hurt less") }
     // What cannot be quantised at all is often of one kind.
     for (reason, layers) in Dictionary(grouping: others, by: { $0.floatReason ?? "" }).sorted(by: { $0.key < $1.key }) {
-      lines.append("  fp32  \(layers.count == 1 ? layers[0].name : "\(layers.count) layers, such as \(layers[0].name)"): \(reason)")
+      lines.append("  left  \(layers.count == 1 ? layers[0].name : "\(layers.count) layers, such as \(layers[0].name)"): \(reason)")
     }
-    return lines
+    return lines + report.notes.map { "  note  \($0)" }
   }
 
   var json: JSON {
@@ -35,6 +35,7 @@ struct QuantizationSummary {
     if let (exact, quantized, count) = report.accuracy {
       members.append(.init("accuracy", .object([.init("fp32", .integer(exact)), .init("quantized", .integer(quantized)), .init("samples", .integer(count))])))
     }
+    if !report.notes.isEmpty { members.append(.init("notes", .array(report.notes.map { .string($0) }))) }
     members.append(
       .init(
         "layers",
@@ -48,5 +49,5 @@ struct QuantizationSummary {
     return .object(members)
   }
 
-  private static func text(_ decibels: Double) -> String { decibels.isFinite ? String(format: "%.1f dB", decibels) : "no difference" }
+  private static func text(_ decibels: Double) -> String { decibels.isFinite ? String(format: "%.1f dB", decibels) : decibels > 0 ? "no difference" : "nothing but noise" }
 }
