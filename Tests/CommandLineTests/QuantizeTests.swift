@@ -68,4 +68,47 @@ import Testing
       #expect(result.status == 2, "\(words): \(result.errors)")
     }
   }
+
+  /// What would be read by nobody is refused, with what it is for.
+  @Test func refusesWhatNobodyReads() throws {
+    let folder = TemporaryFolder()
+    let (path, samples) = (try model(folder), folder.file("samples.npy"))
+    folder.write(Array("0\n1\n2\n3\n".utf8), to: "labels.txt")
+    let cases: [(words: [String], message: String)] = [
+      (["--calibrate", samples], "it is for --quantize, and for --prune with --reconstruct"),
+      (["--calibrate", samples, "--prune", "blocks", "--sparsity", "0.5"], "add --reconstruct"),
+      (["--calibrate", samples, "--prune", "blocks", "--sparsity", "0.5", "--reconstruct", "--calibration-labels", folder.file("labels.txt")], "--calibration-labels is for --quantize"),
+      (["--quantize", "dynamic-int8", "--calibration-samples", "3"], "--calibration-samples says how many of the samples of --calibrate"),
+      (["--quantize", "dynamic-int8", "--observer", "entropy"], "--observer belongs to --quantize int8"),
+      (["--quantize", "int8", "--calibrate", samples, "--group-size", "32"], "--group-size belongs to --quantize weights-int8"),
+      (["--quantize", "weights-int4", "--group-size", "99999999999"], "from 1 to 1048576"),
+    ]
+    for (words, message) in cases {
+      let result = try Tool.run(Tool.folder + "/ingot", ["compile", path, "-o", folder.file("a")] + words)
+      #expect(result.status == 2 && result.errors.contains(message), "\(words): \(result.errors)")
+    }
+  }
+
+  @Test func artifactsAreCompiledAlready() throws {
+    let folder = TemporaryFolder()
+    let path = try model(folder)
+    #expect(try Tool.ingot("compile", path, "-o", folder.file("artifact")).status == 0)
+    for words in [["bench"], ["run"], ["inspect"]] {
+      let result = try Tool.run(Tool.folder + "/ingot", words + [folder.file("artifact"), "--quantize", "dynamic-int8"])
+      #expect(result.status == 2 && result.errors.contains("--quantize needs a model file; an artifact is compiled already"), "\(words): \(result.errors)")
+    }
+    #expect(try Tool.ingot("run", folder.file("artifact"), "--threads", "1").status == 0)
+  }
+
+  /// Samples that the command names are for the variants that learn from them.
+  @Test func variantsShareSamples() throws {
+    let folder = TemporaryFolder()
+    let path = try model(folder)
+    let result = try Tool.ingot(
+      "bench", path, "--calibrate", folder.file("samples.npy"), "--compare", "int8: --quantize int8", "--seconds", "0.2", "--threads", "1", "--json", folder.file("r.json"))
+    #expect(result.status == 0, "\(result.errors)")
+    #expect(!result.output.contains("has nothing to do"), "\(result.output)")
+    let idle = try Tool.ingot("bench", path, "--compare", "idle: --calibrate \(folder.file("samples.npy"))")
+    #expect(idle.status == 2 && idle.errors.contains("--calibrate has nothing to do"), "\(idle.errors)")
+  }
 }

@@ -4,6 +4,9 @@ import Runtime
 
 /// The samples that a compilation may learn from.
 struct CalibrationArguments: ParsableArguments {
+  /// The heading in the help.
+  static let title = "Samples"
+
   @Option(
     help: ArgumentHelp(
       "Samples of the inputs, for what learns from them: a folder with a .npy, .pb, .json, .jpg or .png file for each sample, or with a folder for each (input_0.pb, ... or NAME.npy for each input); or a file or pipe of .npy arrays one behind the other, - for standard input.",
@@ -26,6 +29,18 @@ struct CalibrationArguments: ParsableArguments {
     if let calibrationSamples, calibrationSamples < 1 { throw ValidationError("--calibration-samples takes a number of at least 1, got \(calibrationSamples)") }
     if calibrate == "" { throw ValidationError("--calibrate takes a folder or a file") }
     if calibrate == nil, calibrationLabels != nil { throw ValidationError("--calibration-labels are for the samples of --calibrate") }
+  }
+
+  /// What is wrong with giving samples, or labels, to a compilation that has no use for them; nil if it has.
+  func idleOption(for scheme: QuantizationOptions.Scheme?, prunes: Bool, reconstructs: Bool) -> String? {
+    if calibrate == nil { return calibrationSamples == nil ? nil : "--calibration-samples says how many of the samples of --calibrate are used: name them with it" }
+    if scheme == nil, !reconstructs {
+      return prunes
+        ? "--calibrate has nothing to do: add --reconstruct, which fits the weights that --prune leaves to what the layers compute on the samples"
+        : "--calibrate has nothing to do: it is for --quantize, and for --prune with --reconstruct"
+    }
+    if scheme == nil, calibrationLabels != nil { return "--calibration-labels is for --quantize" }
+    return nil
   }
 
   func options(_ pictures: PictureArguments) -> CalibrationOptions? {

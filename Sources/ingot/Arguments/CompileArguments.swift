@@ -70,8 +70,8 @@ struct CompileArguments: ParsableArguments {
 
   @OptionGroup(title: "Pruning") var pruning: PruningArguments
   @OptionGroup(title: "Quantization") var quantization: QuantizationArguments
-  @OptionGroup(title: "Samples") var calibration: CalibrationArguments
-  @OptionGroup(title: "Pictures") var pictures: PictureArguments
+  @OptionGroup(title: CalibrationArguments.title) var calibration: CalibrationArguments
+  @OptionGroup(title: PictureArguments.title) var pictures: PictureArguments
 
   @Option(name: .customLong("disable"), help: ArgumentHelp("Leave out a pass (see `ingot passes`). May be repeated; commas separate names.", valueName: "pass"))
   var disabled: [String] = []
@@ -126,6 +126,19 @@ struct CompileArguments: ParsableArguments {
     }
     if quantization.maxAccuracyDrop != nil, calibration.calibrationLabels == nil { throw ValidationError("--max-accuracy-drop needs the right classes: --calibration-labels FILE") }
     for fix in fixes where !fix.isTensorFile { throw ValidationError("--fix takes a file that ends in .npy, .pb or .json, got '\(fix.source)'") }
+  }
+
+  /// Refuses samples that nothing asks for. Not part of `validate`: the variants of a comparison share them.
+  func checkSamples() throws {
+    if let fault = calibration.idleOption(for: quantization.quantize, prunes: pruning.prune != nil, reconstructs: pruning.reconstruct) { throw ValidationError(fault) }
+  }
+
+  /// Refuses options that say how a model is compiled.
+  func checkNothingCompiles() throws {
+    let kept: Set<String> = ["threads", "memory-limit", "dim", "sequence", "optional", "limit", "no-cache"]
+    let given = OptionTable.compilation.given(in: try CommandWords.expanded(CommandWords.typed))
+    guard let option = given.map(\.option).first(where: { !kept.contains($0.name) && $0.section != PictureArguments.title }) else { return }
+    throw ValidationError("--\(option.name) needs a model file; an artifact is compiled already: compile the model with it")
   }
 
   static func duplicate(_ names: [String]) -> String? {

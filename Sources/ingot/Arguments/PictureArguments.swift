@@ -2,6 +2,9 @@ import ArgumentParser
 
 /// How pictures become tensors, those of `--input` and those of `--calibrate`.
 struct PictureArguments: ParsableArguments {
+  /// The heading in the help.
+  static let title = "Pictures"
+
   @Option(help: "How pictures are prepared: \(ImagePreset.allCases.map(\.rawValue).joined(separator: ", ")).")
   var preset = ImagePreset.unit
 

@@ -12,9 +12,9 @@ struct QuantizationArguments: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Which range a value gets: " + ObserverKind.allCases.map { "\($0.rawValue) (\($0.summary))" }.joined(separator: ", ") + ".",
+      "Which range a value gets (mse): " + ObserverKind.allCases.map { "\($0.rawValue) (\($0.summary))" }.joined(separator: ", ") + ".",
       valueName: ObserverKind.allCases.map(\.rawValue).joined(separator: "|")))
-  var observer = ObserverKind.mse
+  var observer: ObserverKind?
 
   @Option(help: ArgumentHelp("Weights along a sum that share a scale, with weights-int4 (32) and weights-int8 (all of a column).", valueName: "n"))
   var groupSize: Int?
@@ -52,10 +52,12 @@ struct QuantizationArguments: ParsableArguments {
   var floatNodes: [String] = []
 
   func validate() throws {
-    if let groupSize, !(1...1 << 20).contains(groupSize) { throw ValidationError("--group-size takes a number of at least 1, got \(groupSize)") }
+    if let groupSize, !(1...1 << 20).contains(groupSize) { throw ValidationError("--group-size takes a number from 1 to \(1 << 20), got \(groupSize)") }
     if let minSqnr, !minSqnr.isFinite { throw ValidationError("--min-sqnr takes decibels, got \(minSqnr)") }
     if let maxAccuracyDrop, !(0...100).contains(maxAccuracyDrop) { throw ValidationError("--max-accuracy-drop takes percent from 0 to 100, got \(maxAccuracyDrop)") }
+    if groupSize != nil, quantize?.isWeightsOnly != true { throw ValidationError("--group-size belongs to --quantize weights-int8 and weights-int4: products of bytes have a scale for each output") }
     if quantize != .int8 {
+      if observer != nil { throw ValidationError("--observer belongs to --quantize int8, which learns ranges from samples" + (quantize == .dynamicInt8 ? ": dynamic-int8 measures them in each run" : "")) }
       let refining: [(String, Bool)] = [
         ("--equalize", equalize), ("--bias-correction", biasCorrection), ("--no-bias-correction", noBiasCorrection), ("--smooth", smooth != nil), ("--min-sqnr", minSqnr != nil),
         ("--max-accuracy-drop", maxAccuracyDrop != nil),
@@ -70,7 +72,7 @@ struct QuantizationArguments: ParsableArguments {
   var options: QuantizationOptions? {
     guard let quantize else { return nil }
     var options = QuantizationOptions(quantize)
-    options.observer = observer
+    if let observer { options.observer = observer }
     options.groupSize = groupSize
     options.activations = activations
     (options.equalizes, options.correctsBias) = (equalize, !noBiasCorrection)

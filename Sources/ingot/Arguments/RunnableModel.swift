@@ -16,7 +16,7 @@ struct RunnableModel {
   /// - Parameter inputs: What is given for its inputs. Those on whose values the model depends become constants.
   init(path: String, _ arguments: CompileArguments, inputs: InputArguments) throws {
     if ArtifactFile.isNamed(path) {
-      guard arguments.fixes.isEmpty else { throw ValidationError("--fix needs a model file; an artifact is compiled already") }
+      try arguments.checkNothingCompiles()
       model = try Runtime.Model(artifact: ArtifactReader(path: path))
       (compiled, options) = (nil, CompileOptions())
       return

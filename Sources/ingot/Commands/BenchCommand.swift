@@ -68,6 +68,7 @@ struct BenchCommand: ParsableCommand {
   func validate() throws {
     if let seconds, !(seconds > 0 && seconds <= 86_400) { throw ValidationError("--seconds takes a number above 0, got \(seconds)") }
     let isComparison = ablate || !compared.isEmpty
+    if !isComparison { try arguments.checkSamples() }
     if html != nil, !isComparison { throw ValidationError("--html shows a comparison: it needs --compare or --ablate") }
     if !isComparison, samples != nil { throw ValidationError("--samples are for --compare and --ablate") }
     if samples == nil, labels != nil { throw ValidationError("--labels are for --samples") }

@@ -77,6 +77,7 @@ struct CompileCommand: ParsableCommand {
       let place = URL(fileURLWithPath: path).standardizedFileURL.path
       if let other = written.updateValue(option, forKey: place), !place.hasPrefix("/dev/") { throw ValidationError("\(other) and \(option) name the same file, \(path)") }
     }
+    try arguments.checkSamples()
   }
 
   func run() throws {

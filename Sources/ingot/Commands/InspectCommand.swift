@@ -29,8 +29,11 @@ struct InspectCommand: ParsableCommand {
 
   @OptionGroup(title: "Compilation") var arguments: CompileArguments
 
+  func validate() throws { try arguments.checkSamples() }
+
   func run() throws {
     if ArtifactFile.isNamed(path) {
+      try arguments.checkNothingCompiles()
       guard svg == nil else { throw ValidationError("--svg needs a model file; an artifact holds machine code only") }
       let manifest = try ArtifactReader(path: path).manifest
       return try report(ArtifactSummary(manifest).text, json: manifest.json)

@@ -40,6 +40,7 @@ struct RunCommand: ParsableCommand {
 
   func validate() throws {
     if let top, top < 1 { throw ValidationError("--top takes a number of at least 1, got \(top)") }
+    try arguments.checkSamples()
   }
 
   func run() throws {

@@ -39,6 +39,7 @@ struct VerifyCommand: ParsableCommand {
 
   func validate() throws {
     if folders.isEmpty { throw ValidationError("verify needs at least one data set folder") }
+    try arguments.checkSamples()
     for (name, value) in [("--rtol", rtol), ("--atol", atol)] {
       if let value, !(value >= 0 && value.isFinite) { throw ValidationError("\(name) takes a number of at least 0, got \(value)") }
     }
@@ -50,7 +51,7 @@ struct VerifyCommand: ParsableCommand {
     var tolerance = Verification.tolerance(besideModel: path) ?? .onnxBackendTest
     tolerance.relative = rtol ?? tolerance.relative
     tolerance.absolute = atol ?? tolerance.absolute
-    if isArtifact, !arguments.fixes.isEmpty { throw ValidationError("--fix needs a model file; an artifact is compiled already") }
+    if isArtifact { try arguments.checkNothingCompiles() }
     var forms = try VerifiedForms(path, arguments, usesInterpreter: interpreter)
     // Refusals of the model come before those of the data; a model may depend on what the first data set holds.
     try forms.prepare(for: (try? DataSetLayout.values("input", forms.layout.inputs, in: folders[0])) ?? [])

@@ -28,7 +28,7 @@ struct Variant: Sendable {
 
   /// - Parameter given: The compile options on the command's own line.
   init(baseline given: [OptionTable.Given]) {
-    (role, name, line, words) = (.baseline, "baseline", "", given.map(\.word))
+    (role, name, line, words) = (.baseline, "baseline", "", Self.withoutIdleSamples(given))
   }
 
   /// - Parameters:
@@ -50,8 +50,12 @@ struct Variant: Sendable {
     }
     do { _ = try CompileArguments.parse(words) } catch { throw ValidationError("variant '\(name)': \(CompileArguments.message(for: error))") }
     let own = OptionTable.compilation.given(in: words)
-    words = Self.merged(base, own).map(\.word)
-    do { _ = try CompileArguments.parse(words) } catch { throw ValidationError("variant '\(name)', together with the command's own options: \(CompileArguments.message(for: error))") }
+    let all = Self.merged(base, own)
+    words = Self.withoutIdleSamples(all)
+    do {
+      _ = try CompileArguments.parse(words)
+      if own.contains(where: { $0.option.section == CalibrationArguments.title }) { try CompileArguments.parse(all.map(\.word)).checkSamples() }
+    } catch { throw ValidationError("variant '\(name)', together with the command's own options: \(CompileArguments.message(for: error))") }
     (self.role, self.name, self.words) = (.named, name.isEmpty ? "unnamed" : name, words)
     self.line = parts.joined(separator: " ")
   }
@@ -59,12 +63,19 @@ struct Variant: Sendable {
   /// The baseline changed by some options.
   init(_ role: Role, _ name: String, adding line: [String], to base: [OptionTable.Given]) {
     (self.role, self.name, self.line) = (role, name, line.joined(separator: " "))
-    words = Self.merged(base, OptionTable.compilation.given(in: line)).map(\.word)
+    words = Self.withoutIdleSamples(Self.merged(base, OptionTable.compilation.given(in: line)))
   }
 
   /// Options of a line behind those of another, which they replace where both speak of the same.
   static func merged(_ base: [OptionTable.Given], _ own: [OptionTable.Given]) -> [OptionTable.Given] {
     base.filter { given in !own.contains { given.isReplaced(by: $0) } } + own
+  }
+
+  /// As words, without samples that the variant has no use for: they are there for others.
+  private static func withoutIdleSamples(_ given: [OptionTable.Given]) -> [String] {
+    let words = given.map(\.word)
+    guard let parsed = try? CompileArguments.parse(words), (try? parsed.checkSamples()) == nil else { return words }
+    return given.filter { $0.option.section != CalibrationArguments.title }.map(\.word)
   }
 
   /// With a number behind every name that came before.
