@@ -46,7 +46,7 @@ extension Graph {
       guard let first = readers.first.map({ node($0) }), let tensor = constant(value) else { continue }
       let name = first.origin.node.isEmpty ? "%\(first.results.first?.index ?? 0)" : first.origin.node
       guard tensor.element == .f32 else {
-        refused.append((name, "its weights are \(tensor.element.name)"))
+        refused.append((name, tensor.element.isInteger ? "its weights are quantized already" : "its weights are \(tensor.element.name)"))
         continue
       }
       if uses(of: value).contains(where: { !readers.contains($0.node) && !(node($0.node).operation is Broadcast) }) || isOutput(value) {

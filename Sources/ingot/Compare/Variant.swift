@@ -48,9 +48,12 @@ struct Variant: Sendable {
     if let word = words.first, !word.hasPrefix("-") {
       throw ValidationError("variant '\(name)': '\(word)' is no option, no recipe file (.yaml) and not `baseline`" + Self.advice(word))
     }
-    do { _ = try CompileArguments.parse(words) } catch { throw ValidationError("variant '\(name)': \(CompileArguments.message(for: error))") }
     let own = OptionTable.compilation.given(in: words)
     let all = Self.merged(base, own)
+    do { _ = try CompileArguments.parse(words) } catch {
+      // What it lacks, such as samples, the command may say for all variants.
+      if (try? CompileArguments.parse(all.map(\.word))) == nil { throw ValidationError("variant '\(name)': \(CompileArguments.message(for: error))") }
+    }
     words = Self.withoutIdleSamples(all)
     do {
       _ = try CompileArguments.parse(words)

@@ -10,7 +10,7 @@ struct PruningSummary {
   private static let mostNamed = 8
 
   var lines: [String] {
-    var first = "pruned \(report.layers.count) layers: constants \(Quantity.bytes(report.bytesBefore)) -> \(Quantity.bytes(report.bytesAfter)), \(Self.percent(report.kept)) of their weights kept"
+    var first = "pruned \(report.layers.count) layer\(report.layers.count == 1 ? "" : "s"): constants \(Quantity.bytes(report.bytesBefore)) -> \(Quantity.bytes(report.bytesAfter)), \(Self.percent(report.kept)) of their weights kept"
     let sparse = report.layers.count { $0.kernel?.hasPrefix("sparse") == true }
     if sparse > 0 { first += ", \(sparse) with a sparse kernel" }
     var lines = [first]
