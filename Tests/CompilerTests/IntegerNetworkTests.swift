@@ -97,14 +97,16 @@ import Testing
   }
 
   @Test(arguments: ["native", "x86-64-v3", "x86-64-v2"], [true, false]) func attentionIsNearTheDefinition(_ target: String, _ isSigned: Bool) throws {
-    let model = try expectNearDefinition(try transformer(isSigned: isSigned), target)
+    // Bytes that are rounded the other way go through a softmax and two more products.
+    let model = try expectNearDefinition(try transformer(isSigned: isSigned), target, within: 0.02)
     let notes = model.program.calls.map(\.note)
-    #expect(notes.contains { $0.contains("attention in bytes") }, "\(notes)")
+    // A zero point on the right takes the sums of the weights' rows, which a kernel of its own makes.
+    #expect(notes.contains { $0.contains("attention in bytes") } == isSigned, "\(notes)")
   }
 
   @Test(arguments: ["native", "x86-64-v3", "x86-64-v2"]) func isNearTheDefinition(_ target: String) throws { try expectNearDefinition(try network(), target) }
 
-  @discardableResult private func expectNearDefinition(_ graph: Graph, _ target: String) throws -> CompiledModel {
+  @discardableResult private func expectNearDefinition(_ graph: Graph, _ target: String, within tolerance: Double = 0.01) throws -> CompiledModel {
     let folder = TemporaryFolder()
     folder.write(Array(graph.text().utf8), to: "quantized.ingot")
     var options = CompileOptions()
@@ -119,7 +121,7 @@ import Testing
       // A sum near a half may be rounded the other way by the definition, which adds in f32.
       var (largest, difference) = (1.0, 0.0)
       for (a, b) in zip(result.doubles, expected.doubles) { (largest, difference) = (max(largest, abs(b)), max(difference, abs(a - b))) }
-      #expect(difference < 0.01 * largest, "\(target)")
+      #expect(difference < tolerance * largest, "\(target)")
     }
     return compiled
   }
