@@ -20,6 +20,42 @@ package enum AttentionCases {
     case tokens
   }
 
+  /// Attention in bytes: sums in i32 with a zero point's correction, softmax in f32, weights and results in u8.
+  package static func bytes() throws -> [TemplateCase] {
+    try [(16, 16, 16, 16), (40, 64, 32, 32), (33, 100, 64, 20), (9, 4, 8, 5), (128, 128, 64, 64)].flatMap { sizes in
+      try [Layout.heads, .tokens].map { try bytes(queries: sizes.0, keys: sizes.1, depth: sizes.2, width: sizes.3, layout: $0) }
+    }
+  }
+
+  private static func bytes(queries: Int, keys: Int, depth: Int, width: Int, layout: Layout) throws -> TemplateCase {
+    let heads = 3
+    return try TemplateCase("bytes, \(queries)x\(keys), heads of \(depth) and \(width), \(layout.rawValue)", .attention) { graph in
+      func operand(_ name: String, _ element: ElementType, _ length: Int, _ size: Int, _ axes: [Int]) throws -> ValueID {
+        if layout == .heads {
+          let x = graph.addInput(name, TensorType(element, [2, Extent(heads), Extent(length), Extent(size)]))
+          return axes == [0, 2, 1, 3] ? x : try graph.insert(Transpose([0, 1, 3, 2]), x)
+        }
+        let x = graph.addInput(name, TensorType(element, [2, Extent(length), Extent(heads * size)]))
+        return try graph.insert(Transpose(axes), try graph.insert(Reshape(to: [2, Extent(length), Extent(heads), Extent(size)]), x))
+      }
+      func scalar(_ value: Double, _ shape: Shape) throws -> ValueID { try graph.insert(Broadcast(to: shape), try graph.insert(Constant(Tensor(scalar: value, .f32)))) }
+      let q = try operand("q", .u8, queries, depth, [0, 2, 1, 3]), k = try operand("k", .i8, keys, depth, [0, 2, 3, 1]), v = try operand("v", .i8, keys, width, [0, 2, 1, 3])
+      let space: Shape = [2, Extent(heads), Extent(queries), Extent(keys)]
+      let correction = graph.addInput("c", TensorType(.i32, [2, Extent(heads), 1, Extent(keys)])), mask = graph.addInput("m", TensorType(.f32, [2, 1, 1, Extent(keys)]))
+      let sum = try graph.insert(Binary(.subtract), try graph.insert(Dot(result: .i32), q, k), try graph.insert(Broadcast(to: space), correction))
+      let real = try graph.insert(Binary(.multiply), try graph.insert(Convert(to: .f32), sum), try scalar(0.01, space))
+      let scores = try graph.insert(Binary(.add), real, try graph.insert(Broadcast(to: space), mask))
+      func repeated(_ value: ValueID) throws -> ValueID { try graph.insert(Broadcast(to: space), try graph.insert(Reshape(to: [2, Extent(heads), Extent(queries), 1]), value)) }
+      let top = try graph.insert(Reduce(.maximum, axes: [3]), scores)
+      let e = try graph.insert(Unary(.exponential), try graph.insert(Binary(.subtract), scores, try repeated(top)))
+      let weights = try graph.insert(Binary(.divide), e, try repeated(try graph.insert(Reduce(.sum, axes: [3]), e)))
+      let steps = try graph.insert(Unary(.round), try graph.insert(Binary(.divide), weights, try scalar(1 / 255, space)))
+      let held = try graph.insert(Binary(.minimum), try graph.insert(Binary(.maximum), steps, try scalar(0, space)), try scalar(255, space))
+      let product = try graph.insert(Dot(result: .i32), try graph.insert(Convert(to: .u8), held), v)
+      return try graph.insert(Binary(.multiply), try graph.insert(Convert(to: .f32), product), try scalar(0.125 / 255, graph.type(of: product).shape))
+    }
+  }
+
   package static func attention(
     batch: Extent = 2, heads: Int = 3, queries: Extent, keys: Extent, depth: Int, width: Int? = nil, mask: Mask = .none, layout: Layout = .heads,
     symbols: [String: Int] = [:]

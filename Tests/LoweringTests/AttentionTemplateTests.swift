@@ -30,6 +30,16 @@ import Testing
   @Test(arguments: try AttentionCases.symbolic()) func symbolic(_ test: TemplateCase) throws { try expectSame(test) }
   @Test func maskedRowsAreNotANumber() throws { try expectSame(try AttentionCases.attention(queries: 19, keys: 19, depth: 32, mask: .causal)) }
 
+  /// A weight may be rounded the other way where exponentials differ in their last place: a byte's step of one value.
+  @Test(arguments: try AttentionCases.bytes()) func bytes(_ test: TemplateCase) throws {
+    for (target, isCompiled) in [(Self.wide, true), (Self.shared, true), (Self.narrow, true), (Self.wide, false)] {
+      let (expected, actual, notes) = try test.results(target, compiled: isCompiled)
+      #expect(difference(expected, actual) < 0.01, "\(test.name), \(target): \(difference(expected, actual)); \(notes)")
+      #expect(notes.last?.contains("in bytes") == true, "\(notes)")
+    }
+    #expect(try test.results(Self.wide).actual.isIdentical(to: try test.results(Self.shared).actual))
+  }
+
   @Test(arguments: try AttentionCases.parallel()) func threadsGiveTheSameBits(_ test: TemplateCase) throws {
     try expectSame(test, [Self.shared])
     let (one, two) = (try test.results(Self.wide), try test.results(Self.shared))

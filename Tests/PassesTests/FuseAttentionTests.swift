@@ -29,6 +29,32 @@ import Testing
     try expectRewrite(fuseAttention, attention(), becomes: "// CHECK: fusion %q, %k, %v {template = attention")
   }
 
+  /// Bytes in, sums in i32, a softmax in f32, bytes for the second product.
+  private func inBytes(keys: Int, between: String = "%f = convert %s {to = f32}") -> String {
+    """
+    graph @main(%q: u8[2,3,40,16], %k: i8[2,3,16,\(keys)], %v: i8[2,3,\(keys),8]) {
+      %s = dot %q, %k {result = i32} : i32[2,3,40,\(keys)]
+      \(between)
+      %r = reduce %f {with = max, axes = [3]}
+      %r1 = reshape %r {shape = [2, 3, 40, 1]}
+      %rb = broadcast %r1 {shape = [2, 3, 40, \(keys)]}
+      %d = sub %f, %rb
+      %e = exp %d
+      %p = convert %e {to = u8}
+      %y = dot %p, %v {result = i32} : i32[2,3,40,8]
+      return %y
+    }
+    """
+  }
+
+  @Test func fusesProductsOfBytes() throws {
+    try expectRewrite(fuseAttention, inBytes(keys: 52), becomes: "// CHECK: fusion %q, %k, %v {template = attention")
+  }
+  @Test func leavesBytesInIncompleteGroups() throws { try expectUnchanged(fuseAttention, inBytes(keys: 50)) }
+  @Test func leavesSumsThatAreReadTwice() throws {
+    try expectUnchanged(fuseAttention, inBytes(keys: 52, between: "%g = convert %s {to = f32}\n%h = convert %s {to = f32}\n%f = add %g, %h"))
+  }
+
   @Test func takesAMaskThroughItsBroadcast() throws {
     let mask = "%mb = broadcast %m {shape = [2, 3, 40, 50]}\n%x = add %s, %mb"
     try expectRewrite(fuseAttention, attention(mask: mask, scores: "%x"), becomes: "// CHECK: fusion %q, %k, %m, %v {template = attention")

@@ -96,6 +96,41 @@ extension Graph {
     #expect(nothing.text() == model.graph.text())
   }
 
+  /// Of attention both products are layers; keys and values are signed, because they are right operands alone.
+  @Test func quantisesProductsOfTwoValues() throws {
+    let text = """
+      graph @main(%q: f32[2,12,8], %k: f32[2,16,8], %v: f32[2,16,4]) {
+        %t = transpose %k {permutation = [0, 2, 1]}
+        %s = dot %q, %t : f32[2,12,16]
+        %p = logistic %s
+        %y = dot %p, %v : f32[2,12,4]
+        return %y
+      }
+      """
+    let model = try Calibrated(text, inputs: [numbers([2, 12, 8], seed: 7), numbers([2, 16, 8], seed: 8), numbers([2, 16, 4], seed: 9)])
+    let plan = QuantizationPlan(model.graph)
+    #expect(plan.layers.map(\.isProduct) == [true, true])
+    let signs = plan.roots.map { (model.graph.value($0).name, plan.isSigned($0)) }
+    #expect(signs.map(\.0).sorted() == ["k", "p", "q", "v"] && signs.allSatisfy { $0.1 == ["k", "v"].contains($0.0) }, "\(signs)")
+    let graph = try model.quantized()
+    #expect(graph.composites("quantize_linear") == 4 && graph.text().contains("i8[2,16,8]"))
+    #expect(try model.error(graph, to: Interpreter.evaluate(model.graph, inputs: model.inputs)[0]) < 0.02)
+    let one = try model.quantized(QuantizationPlan(model.graph, without: { $0.node == plan.layers[0].node }))
+    #expect(one.composites("quantize_linear") == 2)
+    var switched = try insertSwitchedQuantization(model.graph, plan, ranges: try model.ranges(plan), switchName: "on")
+    try switched.verify(stage: .run)
+    switched.name = "main"
+    let off = try Interpreter.evaluate(switched, inputs: model.inputs + [Tensor(.bool, [2], [0, 0])])[0], on = try Interpreter.evaluate(switched, inputs: model.inputs + [Tensor(.bool, [2], [1, 1])])[0]
+    #expect(off.doubles == (try Interpreter.evaluate(model.graph, inputs: model.inputs)[0].doubles))
+    #expect(on.doubles == (try Interpreter.evaluate(graph, inputs: model.inputs)[0].doubles))
+  }
+
+  @Test func leavesProductsOfFewRows() throws {
+    let graph = try Graph(text: "graph @main(%q: f32[2,1,8], %k: f32[2,8,16]) {\n%s = dot %q, %k : f32[2,1,16]\nreturn %s\n}", file: "case.ingot")
+    let plan = QuantizationPlan(graph)
+    #expect(plan.layers.isEmpty && plan.refused.count == 1)
+  }
+
   @Test func printsAndReloads() throws {
     let graph = try Calibrated(products, inputs: [numbers([4, 8], seed: 4)]).quantized()
     #expect(try Graph(text: graph.text(), file: "again.ingot").text() == graph.text())

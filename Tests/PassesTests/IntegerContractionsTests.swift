@@ -65,6 +65,24 @@ import Testing
     #expect(text.contains("{result = i32} : i32[9,12]") && !text.contains("i8[9,20]") && !text.contains("xor"), "\(text)")
   }
 
+  /// Both operands computed: attention's products.
+  @Test(arguments: [(ElementType.u8, 0.0), (.u8, 113), (.i8, -7)], [(ElementType.i8, 0.0), (.i8, 5), (.u8, 0), (.u8, 131)])
+  func productsOfTwoValues(_ left: (element: ElementType, zero: Double), _ right: (element: ElementType, zero: Double)) throws {
+    for isTransposed in [false, true] {
+      var network = Network()
+      let x = try network.activation([2, 9, 20], left.element, zero: left.zero)
+      let other = network.graph.addInput("y", TensorType(.f32, isTransposed ? [2, 12, 20] : [2, 20, 12]))
+      let scale = try network.splat(0.03, .f32, &network.graph), zero = try network.splat(right.zero, right.element, &network.graph)
+      var y = try network.graph.dequantizeLinear(try network.graph.quantizeLinear(other, scale: scale, zero: zero, to: right.element), scale: scale, zero: zero)
+      if isTransposed { y = try network.graph.insert(Transpose([0, 2, 1]), y) }
+      network.graph.setOutputs([("z", try network.graph.insert(Dot(), x, y))])
+      let text = try rewritten(network.graph)
+      #expect(text.contains("{result = i32} : i32[2,9,12]"), "\(text)")
+      // Either side is quantised as the machine multiplies it, not copied.
+      #expect(!text.contains("xor"), "\(text)")
+    }
+  }
+
   @Test func weightsLoseTheirZeroPoint() throws {
     var network = Network()
     let x = try network.activation([9, 20], .u8, zero: 3)

@@ -4,7 +4,7 @@ import TensorTypes
 /// Puts two matrix products with a row by row computation between them (attention) into one kernel, so that the matrix
 /// of scores stays in the cache.
 ///
-/// Needs f32, head sizes known when compiling, more scores than the nearest cache holds, and at least eight query rows:
+/// Needs f32, or bytes whose products are summed up in i32 (of lengths that are multiples of four), head sizes known when compiling, more scores than the nearest cache holds, and at least eight query rows:
 /// fewer read the keys in place, and a kernel for each step is then faster. Products with constant matrices stay apart: their panels are packed when
 /// compiling.
 ///
@@ -36,10 +36,27 @@ private enum AttentionCost {
   /// 32x32 and 64x64; 1.15 for 512x512, 1.08 for 1024x1024.
   static let fewestScores = 1 << 13
 
+  /// True if both products are of u8 by i8, in groups of four, and the sums of the first one become f32 before anything else reads them.
+  private static func multipliesBytes(_ region: AttentionRegion, _ graph: Graph) -> Bool {
+    for product in [region.scores, region.values] {
+      let (x, y) = (graph.type(of: product.operands[0]), graph.type(of: product.operands[1]))
+      guard x.element == .u8, y.element == .i8, graph.type(of: product.results[0]).element == .i32, let steps = x.shape[x.rank - 1].constant, steps > 0, steps % 4 == 0 else { return false }
+    }
+    var sum = region.scores.results[0]
+    while let use = graph.uses(of: sum).first, graph.useCount(of: sum) == 1, region.members.contains(use.node) {
+      let node = graph.node(use.node)
+      if let convert = node.operation as? Convert { return convert.element == .f32 && !convert.keepsBits }
+      guard node.operation is Binary, graph.type(of: node.results[0]).element == .i32 else { return false }
+      sum = node.results[0]
+    }
+    return false
+  }
+
   static func reason(_ region: AttentionRegion, _ graph: Graph) -> String? {
     let (q, k, v) = (region.scores.operands[0], region.scores.operands[1], region.values.operands[1])
     let (queries, keys, values) = (graph.type(of: q), graph.type(of: k), graph.type(of: v))
-    guard [queries, keys, values].allSatisfy({ $0.element == .f32 }), graph.type(of: region.values.operands[0]).element == .f32 else { return nil }
+    let isFloat = [queries, keys, values].allSatisfy { $0.element == .f32 } && graph.type(of: region.values.operands[0]).element == .f32
+    guard isFloat || multipliesBytes(region, graph) else { return nil }
     let rank = queries.rank
     let (rows, count) = (queries.shape[rank - 2], keys.shape[rank - 1])
     guard let depth = queries.shape[rank - 1].constant, let width = values.shape[rank - 1].constant,

@@ -13,7 +13,7 @@ import TensorTypes
 ///
 /// Bias, activation, residual and quantisation behind it are elementwise and become part of its kernel, so that values between
 /// kernels are bytes in memory. Also sums of whole numbers, as the importer writes for `MatMulInteger` and `QLinearConv`; scale and zero
-/// point of the left operand may be computed when run (`DynamicQuantizeLinear`). Machines multiply u8 by i8: signed inputs get 128 added where they are
+/// point of the left operand may be computed when run (`DynamicQuantizeLinear`). So may the right operand be (`IntegerProduct`). Machines multiply u8 by i8: signed inputs get 128 added where they are
 /// quantised, or in a copy; weights that need more than 8 bits without their zero point keep an offset, which is multiplied by the sum of the inputs. Padding is the zero point, and channels are padded to a multiple of four.
 ///
 /// Numerics: the sum is exact, where one of f32 is rounded after each product; it is converted and scaled by one rounding each.
@@ -22,8 +22,10 @@ public let chooseIntegerContractions = rewrite(
   [
     .on(Dot.self) { match, rewriter throws(TypeError) in
       let outputs = rewriter.type(of: match[1]).rank - 1
-      guard let plan = try IntegerContraction(match.node, outputs: outputs, &rewriter) else { return .unchanged }
-      return .replaced(with: try plan.dot(&rewriter))
+      if let plan = try IntegerContraction(match.node, outputs: outputs, &rewriter) { return .replaced(with: try plan.dot(&rewriter)) }
+      var reason: String?
+      guard let product = try IntegerProduct(match.node, mostSteps: IntegerContraction.mostSteps, &rewriter, reason: &reason) else { return .unchanged }
+      return .replaced(with: try product.dot(&rewriter))
     },
     .on(Convolution.self) { match, rewriter throws(TypeError) in
       let outputs = match.operation.filterAxes(rank: rewriter.type(of: match[1]).rank).output
@@ -58,6 +60,8 @@ public func floatContractions(in graph: Graph) -> [(origin: NodeOrigin, reason: 
     let outputs = (node.operation as? Convolution)?.filterAxes(rank: rank).output ?? rank - 1
     var reason: String? = quantized.count < 2 ? "only one of its operands is quantized" : nil
     if let plan = try? IntegerContraction(node, outputs: outputs, &rewriter, reason: &reason), plan.left.scale != nil { continue }
+    var other: String?
+    if (try? IntegerProduct(node, mostSteps: IntegerContraction.mostSteps, &rewriter, reason: &other)) ?? nil != nil { continue }
     found.append((node.origin, reason ?? "it is no product of bytes"))
   }
   return found
@@ -69,7 +73,7 @@ private struct IntegerContraction {
   let weights: IntegerWeights
 
   /// With more steps a sum of products of bytes may be beyond i32.
-  private static let mostSteps = Int(Int32.max) / (255 * 128)
+  static let mostSteps = Int(Int32.max) / (255 * 128)
 
   init?(_ node: Node, outputs: Int, _ rewriter: inout Rewriter) throws(TypeError) {
     var reason: String?

@@ -11,7 +11,7 @@ public import TensorTypes
 ///     %g = composite %f', %t {name = dequantize_linear, axis = 0} : f32[64,64,3,3]
 ///     %y = convolution %d, %g
 ///
-/// Values are u8 with one scale and zero point, weights i8 with a scale for each output. Bias and activation stay as they are and become the
+/// Values are u8 with one scale and zero point (i8 with a zero point of 0 where they are only right operands), weights i8 with a scale for each output. Bias and activation stay as they are and become the
 /// epilogue of an integer kernel. `chooseIntegerContractions` reads this form.
 ///
 /// - Parameters:
@@ -24,8 +24,7 @@ public func insertQuantization(
   let merged = plan.merged(ranges)
   return try Insertion(graph, plan).run(corrections) { new, root, value throws(TypeError) in
     guard let range = merged[root] else { return nil }
-    let bytes = ByteScale(covering: range)
-    return (try new.insert(Constant(Tensor(scalar: Double(bytes.scale), .f32))), try new.insert(Constant(Tensor(scalar: Double(bytes.zero), .u8))))
+    return try new.insert(plan.isSigned(root) ? ByteScale(around: range) : ByteScale(covering: range))
   }
 }
 
@@ -50,14 +49,18 @@ public func insertSwitchedQuantization(
   return try graph.rebuilt { new, node, operands throws(CompileError) in
     do throws(TypeError) {
       let plain = try new.add(node.operation, operands, origin: node.origin, name: graph.value(node.results[0]).name)
-      guard let place = plan.layers.firstIndex(where: { $0.node == node.id }), let range = merged[plan.root(of: plan.layers[place])], let tensor = graph.constant(node.operands[1])
-      else { return plain }
-      let bytes = ByteScale(covering: range)
-      let scale = try new.insert(Constant(Tensor(scalar: Double(bytes.scale), .f32))), zero = try new.insert(Constant(Tensor(scalar: Double(bytes.zero), .u8)))
-      let left = try new.dequantizeLinear(new.quantizeLinear(operands[0], scale: scale, zero: zero, to: .u8), scale: scale, zero: zero)
-      let axis = QuantizedWeights.outputAxis(of: node.operation, rank: tensor.dimensions.count)
-      let weights = QuantizedWeights(tensor, along: axis)
-      let right = try new.dequantizeLinear(new.insert(Constant(weights.bytes)), scale: new.insert(Constant(weights.scale)), axis: axis ?? 0)
+      guard let place = plan.layers.firstIndex(where: { $0.node == node.id }), let range = merged[plan.root(of: plan.layers[place])] else { return plain }
+      let left = try new.rounded(operands[0], to: ByteScale(covering: range))
+      let right: ValueID
+      if let tensor = graph.constant(node.operands[1]) {
+        let axis = QuantizedWeights.outputAxis(of: node.operation, rank: tensor.dimensions.count)
+        let weights = QuantizedWeights(tensor, along: axis)
+        right = try new.dequantizeLinear(new.insert(Constant(weights.bytes)), scale: new.insert(Constant(weights.scale)), axis: axis ?? 0)
+      } else {
+        let root = plan.rightRoot(of: plan.layers[place])
+        guard let range = merged[root] else { return plain }
+        right = try new.rounded(operands[1], to: plan.isSigned(root) ? ByteScale(around: range) : ByteScale(covering: range))
+      }
       var rounded = try new.insert(node.operation, left, right, origin: node.origin)
       let shape = new.type(of: rounded).shape
       if let correction = corrections[node.id] {
@@ -103,7 +106,7 @@ private struct Insertion {
             continue
           }
           let producer = old.producer(of: source)?.origin ?? node.origin
-          let bytes = try new.quantizeLinear(operands[position], scale: scale, zero: zero, to: .u8, origin: producer)
+          let bytes = try new.quantizeLinear(operands[position], scale: scale, zero: zero, to: new.type(of: zero).element, origin: producer)
           operands[position] = try new.dequantizeLinear(bytes, scale: scale, zero: zero, origin: producer)
           values[source] = operands[position]
         }
@@ -137,6 +140,16 @@ extension Tensor {
 }
 
 extension Graph {
+  fileprivate mutating func insert(_ bytes: ByteScale) throws(TypeError) -> (scale: ValueID, zero: ValueID) {
+    (try insert(Constant(Tensor(scalar: Double(bytes.scale), .f32))), try insert(Constant(Tensor(scalar: Double(bytes.zero), bytes.element))))
+  }
+
+  /// A value quantised and dequantised.
+  fileprivate mutating func rounded(_ value: ValueID, to bytes: ByteScale) throws(TypeError) -> ValueID {
+    let (scale, zero) = try insert(bytes)
+    return try dequantizeLinear(quantizeLinear(value, scale: scale, zero: zero, to: bytes.element), scale: scale, zero: zero)
+  }
+
   /// Scale and zero point that cover the numbers of a value and 0, computed when the graph runs.
   fileprivate mutating func measuredScale(of value: ValueID) throws(TypeError) -> (scale: ValueID, zero: ValueID) {
     let axes = Array(0..<type(of: value).rank)

@@ -1,7 +1,7 @@
 public import GraphIR
 import TensorTypes
 
-/// A contraction with constant weights: what can be quantised.
+/// A contraction with constant weights, or a product of two computed matrices, as attention has them: what can be quantised.
 public struct QuantizableLayer: Sendable {
   public let node: NodeID
   /// The node's name in the model, or that of what it computes.
@@ -9,8 +9,11 @@ public struct QuantizableLayer: Sendable {
   public let operatorName: String
   /// The left operand.
   public let activation: ValueID
+  /// The right operand.
   public let weights: ValueID
   public let result: ValueID
+  /// True if the right operand is computed too.
+  public let isProduct: Bool
 }
 
 /// Which values of a graph become bytes when its contractions are quantised, and who reads them as such.
@@ -19,6 +22,8 @@ public struct QuantizableLayer: Sendable {
 /// before any reshape, transpose, concatenation or maximum over windows, which work on bytes as well as on numbers. So what lies in memory
 /// between two kernels are bytes. The parts of a concatenation share their scale. Sums (of residual branches, say) whose result is
 /// made bytes read bytes where they can; what reads a value for something else, such as a layer norm, still gets it as it is.
+///
+/// Of a product of two values both become bytes. Machines multiply u8 by i8, so what is only read as a right operand is *signed*: i8, symmetric.
 public struct QuantizationPlan: Sendable {
   public let layers: [QuantizableLayer]
   /// Contractions that stay as they are, and why.
@@ -29,6 +34,8 @@ public struct QuantizationPlan: Sendable {
   private let representative: [ValueID: ValueID]
   private let byNode: [NodeID: QuantizableLayer]
   private let rootOfLayer: [NodeID: ValueID]
+  private let rightRootOfProduct: [NodeID: ValueID]
+  private let signed: Set<ValueID>
   /// Operand positions by node.
   private let readsBytes: [NodeID: Set<Int>]
 
@@ -37,22 +44,24 @@ public struct QuantizationPlan: Sendable {
   public init(_ graph: Graph, without isExcluded: (QuantizableLayer) -> Bool = { _ in false }) {
     var (found, refused) = Self.layers(of: graph)
     found.removeAll(where: isExcluded)
-    var survey = RootSurvey(graph, Set(found.map(\.node)))
+    var survey = RootSurvey(graph, layers: Set(found.map(\.node)), products: Set(found.filter(\.isProduct).map(\.node)))
     var layers: [QuantizableLayer] = []
-    var rootOfLayer: [NodeID: ValueID] = [:]
+    var (rootOfLayer, rightRootOfProduct): ([NodeID: ValueID], [NodeID: ValueID]) = ([:], [:])
     for layer in found {
       switch survey.add(layer) {
       case .refused(let reason): refused.append((layer.name, reason))
-      case .root(let root):
+      case .roots(let left, let right):
         layers.append(layer)
-        rootOfLayer[layer.node] = root
+        rootOfLayer[layer.node] = left
+        rightRootOfProduct[layer.node] = right
       }
     }
-    self.rootOfLayer = rootOfLayer
+    (self.rootOfLayer, self.rightRootOfProduct) = (rootOfLayer, rightRootOfProduct)
     survey.addSums()
     survey.findReaders()
     (self.layers, self.refused) = (layers, refused)
     roots = survey.order
+    signed = survey.signed
     representative = survey.order.reduce(into: [:]) { $0[$1] = survey.representative(of: $1) }
     byNode = Dictionary(layers.map { ($0.node, $0) }, uniquingKeysWith: { first, _ in first })
     readsBytes = survey.readsBytes.reduce(into: [:]) { $0[$1.node, default: []].insert($1.operand) }
@@ -62,6 +71,12 @@ public struct QuantizationPlan: Sendable {
 
   /// The root that a layer's left operand is made of, the first one if there are several.
   public func root(of layer: QuantizableLayer) -> ValueID { rootOfLayer[layer.node] ?? layer.activation }
+
+  /// The same of the right operand of a product.
+  public func rightRoot(of layer: QuantizableLayer) -> ValueID { rightRootOfProduct[layer.node] ?? layer.weights }
+
+  /// True if a root becomes i8 with the zero point 0, not u8.
+  public func isSigned(_ root: ValueID) -> Bool { signed.contains(root) }
 
   /// The value whose range is that of all that share a scale with `root`.
   public func scaleOwner(of root: ValueID) -> ValueID { representative[root] ?? root }
@@ -80,7 +95,10 @@ public struct QuantizationPlan: Sendable {
     return roots.reduce(into: [:]) { $0[$1] = merged[scaleOwner(of: $1)] }
   }
 
-  /// All contractions with constant weights, in topological order, and the contractions that are none.
+  /// With fewer rows a product waits for its right operand, which would have to be laid out anew.
+  private static let fewestRowsOfProducts = 8
+
+  /// All contractions that can be quantised, in topological order, and those that cannot.
   static func layers(of graph: Graph) -> (found: [QuantizableLayer], refused: [(name: String, reason: String)]) {
     var found: [QuantizableLayer] = []
     var refused: [(name: String, reason: String)] = []
@@ -91,9 +109,16 @@ public struct QuantizationPlan: Sendable {
       let name = node.origin.node.isEmpty ? (value.isEmpty ? "%\(node.results[0].index)" : value) : node.origin.node
       func refuse(_ reason: String) { refused.append((name, reason)) }
       let (x, w) = (graph.type(of: node.operands[0]), graph.type(of: node.operands[1]))
-      guard graph.constant(node.operands[1]) != nil else {
-        refuse(DequantizedValue(node.operands[1], in: graph) != nil ? "it is quantized already" : "its right operand is not constant")
-        continue
+      let isProduct = graph.constant(node.operands[1]) == nil
+      if isProduct {
+        guard DequantizedValue(node.operands[1], in: graph) == nil else {
+          refuse("it is quantized already")
+          continue
+        }
+        guard node.operation is Dot, (x.shape[x.rank - 2].constant ?? fewestRowsOfProducts) >= fewestRowsOfProducts, x.shape[x.rank - 1].isConstant else {
+          refuse("its right operand is not constant" + (node.operation is Dot ? ", and it has few rows or a length that is not known" : ""))
+          continue
+        }
       }
       guard x.element == .f32, w.element == .f32 else {
         refuse("it is in \(x.element.name)")
@@ -109,7 +134,7 @@ public struct QuantizationPlan: Sendable {
       }
       found.append(
         QuantizableLayer(
-          node: id, name: name, operatorName: node.origin.operatorName, activation: node.operands[0], weights: node.operands[1], result: node.results[0]))
+          node: id, name: name, operatorName: node.origin.operatorName, activation: node.operands[0], weights: node.operands[1], result: node.results[0], isProduct: isProduct))
     }
     return (found, refused)
   }
@@ -119,7 +144,11 @@ public struct QuantizationPlan: Sendable {
 private struct RootSurvey {
   private let graph: Graph
   private let layers: Set<NodeID>
+  private let products: Set<NodeID>
   private(set) var order: [ValueID] = []
+  /// The roots of right operands, and of all others.
+  private var rightRoots: Set<ValueID> = []
+  private var otherRoots: Set<ValueID> = []
   private(set) var readsBytes: Set<Use> = []
   private var known: Set<ValueID> = []
   private var parent: [ValueID: ValueID] = [:]
@@ -128,10 +157,16 @@ private struct RootSurvey {
   private var movements: RootMovements
   private var endings: Set<ValueID> = []
 
-  init(_ graph: Graph, _ layers: Set<NodeID>) {
-    (self.graph, self.layers) = (graph, layers)
+  init(_ graph: Graph, layers: Set<NodeID>, products: Set<NodeID>) {
+    (self.graph, self.layers, self.products) = (graph, layers, products)
     movements = RootMovements(graph)
     findEndings()
+  }
+
+  /// The roots that are read as right operands alone, as are all that share their scale.
+  var signed: Set<ValueID> {
+    let others = Set(otherRoots.map { representative(of: $0) })
+    return rightRoots.filter { !others.contains(representative(of: $0)) }
   }
 
   func representative(of root: ValueID) -> ValueID {
@@ -151,7 +186,8 @@ private struct RootSurvey {
   }
 
   enum Outcome {
-    case root(ValueID)
+    /// The first ones of its operands.
+    case roots(left: ValueID, right: ValueID?)
     /// Why the layer cannot be quantised.
     case refused(String)
   }
@@ -160,8 +196,15 @@ private struct RootSurvey {
     let roots = self.roots(of: layer.activation)
     for root in roots where graph.type(of: root).element != .f32 { return .refused("its input is \(graph.type(of: root).element.name)") }
     guard let first = roots.first, graph.constant(first) == nil else { return .refused("its input is constant") }
-    for root in roots { note(root) }
-    return .root(first)
+    var right: [ValueID] = []
+    if layer.isProduct {
+      right = self.roots(of: layer.weights)
+      for root in right where graph.type(of: root).element != .f32 || graph.constant(root) != nil { return .refused("its right operand is \(graph.type(of: root).element.name), or constant") }
+    }
+    for root in roots + right { note(root) }
+    otherRoots.formUnion(roots)
+    rightRoots.formUnion(right)
+    return .roots(left: first, right: right.first)
   }
 
   private mutating func note(_ root: ValueID) { if known.insert(root).inserted { order.append(root) } }
@@ -186,7 +229,7 @@ private struct RootSurvey {
 
   private func leadsToBytes(_ use: Use) -> Bool {
     let node = graph.node(use.node)
-    if layers.contains(node.id) { return use.operand == 0 }
+    if layers.contains(node.id) { return use.operand == 0 || products.contains(node.id) }
     if node.operation is Concatenate || RootMovements.keepsBytes(node, graph) || RootMovements.isElementwise(node.operation) { return endings.contains(node.results[0]) }
     return false
   }
@@ -201,7 +244,9 @@ private struct RootSurvey {
       guard let binary = node.operation as? Binary, binary.function == .add, endings.contains(node.results[0]) else { continue }
       let sides = node.operands.map { side in known.contains(side) ? nil : movements.contraction(behind: side) }
       guard sides.count == 2, let a = sides[0], let b = sides[1], let first = position[a], let second = position[b] else { continue }
-      note(first < second ? node.operands[0] : node.operands[1])
+      let summand = first < second ? node.operands[0] : node.operands[1]
+      note(summand)
+      otherRoots.insert(summand)
     }
   }
 

@@ -23,9 +23,12 @@ struct Quantizer {
   // MARK: Schemes
 
   private func measuredInEachRun(_ graph: Graph) throws(CompileError) -> (graph: Graph, report: QuantizationReport) {
-    let plan = try self.plan(graph)
+    let all = try self.plan(graph)
+    // Two ranges would be measured, and two operands laid out, for a product that has few steps.
+    let products = all.layers.filter(\.isProduct).reduce(into: [:]) { $0[$1.node] = "its right operand is not constant" }
+    let plan = QuantizationPlan(graph, without: { products[$0.node] != nil || isNamed($0) })
     let quantized = try insertDynamicQuantization(graph, plan)
-    var report = self.report(wanted.scheme.rawValue, graph, plan, kept: [:], alone: [:])
+    var report = self.report(wanted.scheme.rawValue, graph, plan, kept: products, alone: [:])
     if options.calibration != nil {
       let samples = try self.samples(graph)
       let trial = try QuantizationTrial(graph, samples, options: options, progress: progress)

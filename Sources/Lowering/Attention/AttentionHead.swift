@@ -24,7 +24,7 @@ struct AttentionHead {
     if let values = plan.values, let buffer = memory.values { statements += try pack(&emitter, problem.values.operands[1], values, into: buffer) }
     return statements
       + (try plan.tiles.loops(&emitter, from: lower, to: upper) { emitter, rows, first throws(CompileError) in
-        try packQueries(&emitter, rows, first) + (try scores(&emitter, rows)) + (try weigh(&emitter, rows, first)) + (try multiply(&emitter, rows, first))
+        try packQueries(&emitter, rows, first) + (try scores(&emitter, rows, first)) + (try weigh(&emitter, rows, first)) + (try multiply(&emitter, rows, first))
       })
   }
 
@@ -39,6 +39,7 @@ struct AttentionHead {
           if case .known(let stored, _) = columns, layout.tail != nil { count = .index(stored) } else {
             count = .indexMinimum(.index(layout.width), .of(layout.columns) - panel * .index(layout.width))
           }
+          if layout.group > 1 { return [try packGroups(&emitter, value, layout, into: buffer, panel, count, isTail: isTail)] }
           return [
             try emitter.loop("k", to: layout.steps) { emitter, step throws(CompileError) in
               let lane = emitter.builder.variable("n")
@@ -53,6 +54,26 @@ struct AttentionHead {
         }
       }
     ]
+  }
+
+  /// Lays out the groups of steps of a panel, side by side for each column.
+  private func packGroups(
+    _ emitter: inout ElementEmitter, _ value: ValueID, _ layout: PanelLayout, into buffer: Buffer, _ panel: Expression, _ count: Expression, isTail: Bool
+  ) throws(CompileError) -> Statement {
+    try emitter.loop("k", to: layout.steps.floorDivided(by: Extent(layout.group))) { emitter, group throws(CompileError) in
+      let lane = emitter.builder.variable("n")
+      emitter.ranges.set(lane, to: count.constantIndex.map { Extent($0) } ?? Extent(layout.width))
+      let copy = try emitter.scoped { emitter throws(CompileError) in
+        let place = layout.position(matrix: item, panel: panel, step: group, lane: .variable(lane), isTail: isTail)
+        // All are read before the first is written, so that neighbours are moved as one number.
+        var parts: [Expression] = []
+        for part in 0..<layout.group {
+          parts.append(emitter.bound(try emitter.element(value, batch + [group * .index(layout.group) + .index(part), panel * .index(layout.width) + .variable(lane)])))
+        }
+        return parts.enumerated().map { .store(buffer, index: place + .index($0), value: $1) }
+      }
+      return [.loop(Loop(lane, to: count, body: copy))]
+    }
   }
 
   /// Panels of a number that is only known at run time are computed at full width: what lies behind the last key is not used.
@@ -84,7 +105,7 @@ struct AttentionHead {
   private func prefetchKeys(_ emitter: inout ElementEmitter, _ key: Expression) throws(CompileError) -> [Statement] {
     guard let nextBatch else { return [] }
     var statements: [Statement] = []
-    for offset in stride(from: 0, to: problem.depth, by: 16) {
+    for offset in stride(from: 0, to: problem.depth, by: 64 / memory.keys.element.byteCount) {
       func request(_ expression: Expression) {
         if case .load(let buffer, let index) = expression { statements.append(.prefetch(buffer, index: index, forWriting: false)) }
         for child in expression.children { request(child) }
@@ -99,19 +120,32 @@ struct AttentionHead {
   /// Where a row of scores starts.
   private func scoreBase(_ row: Expression) -> Expression { item * .of(Extent(plan.mostRows) * plan.scoreStride) + row * .of(plan.scoreStride) }
 
+  /// Where a row of bytes that the values are multiplied by starts.
+  private func weightBase(_ row: Expression) -> Expression { item * .index(plan.mostRows * plan.weightStride) + row * .index(plan.weightStride) }
+
   // MARK: Products
 
-  private func scores(_ emitter: inout ElementEmitter, _ rows: Int) throws(CompileError) -> [Statement] {
+  private func scores(_ emitter: inout ElementEmitter, _ rows: Int, _ first: Expression) throws(CompileError) -> [Statement] {
     [
       try emitter.loop("panel", to: plan.keys.panels) { emitter, panel throws(CompileError) in
         try branch(plan.keys, &emitter, panel) { emitter, columns, isTail throws(CompileError) in
           guard case .known(_, let computed) = columns else { return [] }
-          return try tile(&emitter, rows, .known(stored: computed, computed: computed), steps: Extent(problem.depth)) { emitter, row, step throws(CompileError) in
-            .load(memory.queries, queryBase + .index(row * problem.depth) + step)
+          // In bytes a score is more than the sum, and there is none for what lies behind the last key.
+          let all: TileAccumulators.Columns = problem.isInBytes ? columns : .known(stored: computed, computed: computed)
+          return try tile(&emitter, rows, all, steps: Extent(problem.depth)) { emitter, row, step throws(CompileError) in
+            .load(memory.queries, queryBase + .index(row * problem.depth) + step * .index(problem.group))
           } right: { emitter, step, lane throws(CompileError) in
             .load(memory.keys, plan.keys.position(matrix: item, panel: panel, step: step, lane: lane, isTail: isTail))
           } finish: { emitter, row, lane, sum throws(CompileError) in
-            [.store(memory.scores, index: scoreBase(.index(row)) + (panel * .index(plan.keys.width) + lane), value: sum)]
+            let key = panel * .index(plan.keys.width) + lane
+            var score = sum
+            if problem.isInBytes {
+              let outer = emitter.provided
+              emitter.provided[problem.scores.results[0]] = sum
+              score = try emitter.element(problem.first, batch + [first + .index(row), key])
+              emitter.provided = outer
+            }
+            return [.store(memory.scores, index: scoreBase(.index(row)) + key, value: score)]
           }
         }
       }
@@ -128,7 +162,7 @@ struct AttentionHead {
           if memory.values == nil, case .known(let stored, _) = columns { columns = .known(stored: stored, computed: stored) }
           let start = panel * .index(layout.width)
           return try tile(&emitter, rows, columns, steps: problem.keys, results: { row, lane in batch + [first + row, start + lane] }) { emitter, row, step throws(CompileError) in
-            .load(memory.scores, scoreBase(.index(row)) + step)
+            if let weights = memory.weights { .load(weights, weightBase(.index(row)) + step * .index(problem.group)) } else { .load(memory.scores, scoreBase(.index(row)) + step) }
           } right: { emitter, step, lane throws(CompileError) in
             if let packed = memory.values { return .load(packed, layout.position(matrix: item, panel: panel, step: step, lane: lane, isTail: isTail)) }
             return try emitter.element(problem.values.operands[1], batch + [step, start + lane])
@@ -148,16 +182,17 @@ struct AttentionHead {
     finish: (inout ElementEmitter, _ row: Int, _ lane: Expression, _ sum: Expression) throws(CompileError) -> [Statement]
   ) throws(CompileError) -> [Statement] {
     let vectors = if case .known(_, let computed) = columns { (computed + plan.lanes - 1) / plan.lanes } else { 1 }
-    let splits = TileAccumulators.splits(rows: rows, vectors: vectors, steps: steps.constant)
+    let groups = steps.floorDivided(by: Extent(problem.group))
+    let splits = TileAccumulators.splits(rows: rows, vectors: vectors, steps: groups.constant)
     let unroll = max(splits, rows * vectors >= 12 ? 1 : rows * vectors >= 6 ? 2 : 4)
-    var tile = TileAccumulators(rows: rows, splits: splits, columns: columns, element: .f32)
+    var tile = TileAccumulators(rows: rows, splits: splits, columns: columns, element: problem.isInBytes ? .i32 : .f32)
     var ahead: [Statement] = []
     if let results {
       ahead = try TileAccumulators.prefetches(plan.epilogue, &emitter, rows: rows, columns, steps: steps, into: output) { results(.index($0), $1) }
     }
     return try tile.emit(&emitter, ahead: ahead) { emitter, tile throws(CompileError) in
-      try TileAccumulators.reduction(&emitter, over: steps, unroll: unroll, fullUpTo: 2) { emitter, step, number throws(CompileError) in
-        try tile.step(&emitter, split: number) { emitter, row throws(CompileError) in
+      try TileAccumulators.reduction(&emitter, over: groups, unroll: unroll, fullUpTo: 2) { emitter, step, number throws(CompileError) in
+        try tile.step(&emitter, split: number, together: problem.group) { emitter, row throws(CompileError) in
           try left(&emitter, row, step)
         } right: { emitter, lane throws(CompileError) in
           try right(&emitter, step, lane)
@@ -177,7 +212,7 @@ struct AttentionHead {
       try emitter.loop("row", to: Extent(rows)) { emitter, row throws(CompileError) in
         let provided = emitter.provided
         defer { emitter.provided = provided }
-        var current = problem.scores.results[0]
+        var current = problem.first
         var statements: [Statement] = []
         func walk(_ emitter: inout ElementEmitter, _ body: (inout ElementEmitter, Expression, [Expression]) throws(CompileError) -> [Statement]) throws(CompileError) -> Statement {
           try emitter.loop("n", to: problem.keys, .vectorized) { emitter, key throws(CompileError) in
@@ -209,7 +244,9 @@ struct AttentionHead {
         if current == problem.weights { return statements }
         statements.append(
           try walk(&emitter) { emitter, place, index throws(CompileError) in
-            [.store(memory.scores, index: place, value: try emitter.element(problem.weights, index))]
+            let weight = try emitter.element(problem.weights, index)
+            guard let weights = memory.weights, let key = index.last else { return [.store(memory.scores, index: place, value: weight)] }
+            return [.store(weights, index: weightBase(row) + key, value: weight)]
           })
         return statements
       }

@@ -17,6 +17,10 @@ struct AttentionProblem {
   let width: Int
   /// The reductions over a row of scores, in topological order.
   let stages: [RowSpace.Stage]
+  /// True if both products are of bytes, four at a time, with sums in i32.
+  let isInBytes: Bool
+  /// What is kept of a score: the product's result, or for sums in i32 the first f32 that is made of them.
+  let kept: ValueID
   private let graph: Graph
 
   init(_ fusion: FusionLowering) throws(CompileError) {
@@ -28,10 +32,19 @@ struct AttentionProblem {
     (scores, values) = (body.node(products[0]), body.node(products[1]))
     let (q, k, v) = (body.type(of: scores.operands[0]).shape, body.type(of: scores.operands[1]).shape, body.type(of: values.operands[1]).shape)
     let space = body.type(of: scores.results[0])
-    guard let depth = q[q.rank - 1].constant, let width = v[v.rank - 1].constant, depth > 0, width > 0, space.element == .f32 else {
+    isInBytes = space.element == .i32
+    guard let depth = q[q.rank - 1].constant, let width = v[v.rank - 1].constant, depth > 0, width > 0, space.element == .f32 || isInBytes else {
       throw unsupported("an attention fusion needs f32 heads of a size that is known")
     }
-    guard body.type(of: values.operands[0]) == space else { throw unsupported("an attention fusion changes the shape of the scores") }
+    if isInBytes {
+      for product in [scores, values] {
+        let (x, y) = (body.type(of: product.operands[0]), body.type(of: product.operands[1]))
+        guard GroupedSteps.size(x.element, y.element, result: body.type(of: product.results[0]).element) == 4, let steps = x.shape[x.rank - 1].constant, steps % 4 == 0 else {
+          throw unsupported("an attention fusion in bytes needs lengths that are multiples of four")
+        }
+      }
+    }
+    guard body.type(of: values.operands[0]).shape == space.shape else { throw unsupported("an attention fusion changes the shape of the scores") }
     (self.depth, self.width) = (depth, width)
     (rows, keys) = (q[q.rank - 2], k[k.rank - 1])
     batch = Shape(Array(q.extents.dropLast(2)))
@@ -40,14 +53,31 @@ struct AttentionProblem {
     for id in order {
       let node = body.node(id)
       guard let reduce = node.operation as? Reduce else { continue }
-      guard body.type(of: node.operands[0]) == space, reduce.axes == [space.rank - 1] else {
+      guard body.type(of: node.operands[0]) == TensorType(.f32, space.shape), reduce.axes == [space.rank - 1] else {
         throw unsupported("an attention fusion reduces something else than rows of scores")
       }
       stages.append(.init(result: node.results[0], operand: node.operands[0], reducer: reduce.reducer))
     }
     self.stages = stages
     graph = body
+    var kept = scores.results[0]
+    while isInBytes, body.type(of: kept).element != .f32 {
+      guard body.useCount(of: kept) == 1, let use = body.uses(of: kept).first, body.type(of: body.node(use.node).results[0]).shape == space.shape else {
+        throw unsupported("an attention fusion reads sums in i32")
+      }
+      kept = body.node(use.node).results[0]
+    }
+    self.kept = kept
   }
+
+  /// What a tile keeps of its scores: the operand of the first reduction, if nothing else needs what was before.
+  var first: ValueID {
+    guard isInBytes, let operand = stages.first?.operand, canReplace(kept, by: operand, after: -1) else { return kept }
+    return operand
+  }
+
+  /// Steps of both sums that are multiplied together.
+  var group: Int { isInBytes ? 4 : 1 }
 
   /// What is multiplied by the values.
   var weights: ValueID { values.operands[0] }

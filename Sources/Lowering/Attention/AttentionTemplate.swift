@@ -10,7 +10,8 @@ import TensorTypes
 ///       for tile of rows { pack queries; scores = q k; each row: max, exp, sum, divide, ...; y = scores v }
 ///     } }
 ///
-/// Keys are packed because a product needs neighbouring columns next to each other, and a head's keys lie the other way
+/// In bytes the scores become f32 behind the first product, and bytes again behind the last of what happens to their rows; both right operands are packed in
+/// groups of four steps. Keys are packed because a product needs neighbouring columns next to each other, and a head's keys lie the other way
 /// round. Each item has scratch memory of its own, so the number of items is bounded and does not depend on the run.
 struct AttentionTemplate {
   let target: LoweringTarget
@@ -28,6 +29,8 @@ struct AttentionTemplate {
     let valueColumns: PanelLayout
     /// Elements from one row of scores to the next: an odd number of cache lines, so that rows do not share a cache set.
     let scoreStride: Extent
+    /// The same of what the values are multiplied by, if these are bytes.
+    let weightStride: Int
     let mostRows: Int
     let lanes: Int
   }
@@ -38,6 +41,8 @@ struct AttentionTemplate {
     var queries: Buffer
     var scores: Buffer
     var values: Buffer?
+    /// What the values are multiplied by; nil if it takes the place of the scores.
+    var weights: Buffer?
   }
 
   func lower(_ fusion: inout FusionLowering) throws(CompileError) {
@@ -47,15 +52,19 @@ struct AttentionTemplate {
     let output = emitter.builder.buffer("y", fusion.body.type(of: fusion.body.outputs[0]).element, .write)
     arguments.append(.result(0))
     let (items, most, parts) = share(plan)
-    func scratch(_ name: String, _ count: Extent, _ emitter: inout ElementEmitter, _ fusion: inout FusionLowering) -> Buffer {
-      arguments.append(fusion.addScratch(.f32, count * Extent(most)))
-      return emitter.builder.buffer(name, .f32, .readWrite)
+    func scratch(_ name: String, _ element: ElementType, _ count: Extent, _ emitter: inout ElementEmitter, _ fusion: inout FusionLowering) -> Buffer {
+      arguments.append(fusion.addScratch(element, count * Extent(most)))
+      return emitter.builder.buffer(name, element, .readWrite)
     }
+    func element(_ value: ValueID) -> ElementType { fusion.body.type(of: value).element }
+    let (left, right) = (element(problem.scores.operands[0]), element(problem.scores.operands[1]))
+    let (weights, values) = (element(problem.weights), element(problem.values.operands[1]))
     let memory = Scratch(
-      keys: scratch("keys", plan.keys.matrixElements, &emitter, &fusion),
-      queries: scratch("queries", Extent(plan.mostRows * problem.depth), &emitter, &fusion),
-      scores: scratch("scores", Extent(plan.mostRows) * plan.scoreStride, &emitter, &fusion),
-      values: plan.values.map { scratch("values", $0.matrixElements, &emitter, &fusion) })
+      keys: scratch("keys", right, plan.keys.matrixElements, &emitter, &fusion),
+      queries: scratch("queries", left, Extent(plan.mostRows * problem.depth), &emitter, &fusion),
+      scores: scratch("scores", .f32, Extent(plan.mostRows) * plan.scoreStride, &emitter, &fusion),
+      values: plan.values.map { scratch("values", values, $0.matrixElements, &emitter, &fusion) },
+      weights: problem.isInBytes ? scratch("weights", weights, Extent(plan.mostRows * plan.weightStride), &emitter, &fusion) : nil)
 
     var statements = try emitter.scoped { emitter throws(CompileError) in try plan.epilogue.path.fillBorders(output, &emitter) }
     func head(_ emitter: inout ElementEmitter, _ slice: Expression, _ item: Expression, _ lower: Expression, _ upper: Expression) throws(CompileError) -> [Statement] {
@@ -92,7 +101,7 @@ struct AttentionTemplate {
       }
     }
     let kernel = emitter.builder.kernel(fusion.name("attention"), statements)
-    let note = "attention, \(plan.mostRows) rows at a time, keys packed, values \(plan.values == nil ? "read in place" : "packed")" + (items == 1 ? "" : ", parallel")
+    let note = "attention\(problem.isInBytes ? " in bytes" : ""), \(plan.mostRows) rows at a time, keys packed, values \(plan.values == nil ? "read in place" : "packed")" + (items == 1 ? "" : ", parallel")
     fusion.kernels.append(LoweredKernel(kernel: kernel, arguments: arguments, note: note, flops: problem.products * 2))
   }
 
@@ -103,8 +112,8 @@ struct AttentionTemplate {
     func shape(_ columns: Int?) -> TileShape {
       TileShape(rows: most, vectors: columns.map { min(2, max(1, ($0 + lanes - 1) / lanes)) } ?? 2, lanes: lanes)
     }
-    let keys = PanelLayout(steps: Extent(problem.depth), columns: problem.keys, shape: shape(problem.keys.constant))
-    let columns = PanelLayout(steps: problem.keys, columns: Extent(problem.width), shape: shape(problem.width))
+    let keys = PanelLayout(steps: Extent(problem.depth), columns: problem.keys, shape: shape(problem.keys.constant), group: problem.group)
+    let columns = PanelLayout(steps: problem.keys, columns: Extent(problem.width), shape: shape(problem.width), group: problem.group)
     // Rows of values that follow each other without gaps are as good as packed ones.
     let v = problem.values.operands[1]
     let rank = problem.batch.rank
@@ -119,7 +128,8 @@ struct AttentionTemplate {
     }
     return Plan(
       problem: problem, epilogue: try TileEpilogue(graph: body, anchor: problem.values), tiles: TileRows(problem.rows, most: most), keys: keys,
-      values: isTogether ? nil : columns, valueColumns: columns, scoreStride: stride, mostRows: most, lanes: lanes)
+      values: isTogether && !problem.isInBytes ? nil : columns, valueColumns: columns, scoreStride: stride,
+      weightStride: (((problem.keys.constant ?? 0) + 63) / 64 | 1) * 64, mostRows: most, lanes: lanes)
   }
 
   /// How many items the work is cut into, how many there can be at most, and into how many parts of rows each head.

@@ -60,12 +60,13 @@ struct DotTemplate {
     arguments.append(.result(0))
     let tiles = TileRows(problem.rows, most: shape.rows)
     let schedule = schedule(problem, shape, tilesPerBlock: way.tilesPerBlock)
+    let ahead = way.right == .packed && isShared ? PanelAhead(layout, rows: problem.rows, tileRows: shape.rows, schedule, element: problem.rightElement) : nil
     var statements = try emitter.scoped { emitter throws(CompileError) in try epilogue.path.fillBorders(output, &emitter) }
     statements += try schedule.loops(&emitter) { emitter, slice, lower, upper, panel throws(CompileError) in
       let batch = emitter.mapping.delinearize(slice, in: problem.batch)
       return try layout.branch(&emitter, panel: panel) { emitter, columns, isTail throws(CompileError) in
         try tiles.loops(&emitter, from: lower, to: upper) { emitter, rows, first throws(CompileError) in
-          try tile(&emitter, problem, shape, layout, right, epilogue, output, rows: rows, columns: columns, isTail: isTail, at: (batch, slice, first, panel))
+          try tile(&emitter, problem, shape, layout, right, epilogue, output, rows: rows, columns: columns, isTail: isTail, ahead: ahead, at: (batch, slice, first, panel))
         }
       }
     }
@@ -87,7 +88,7 @@ struct DotTemplate {
 
   private func tile(
     _ emitter: inout ElementEmitter, _ problem: DotProblem, _ shape: TileShape, _ layout: PanelLayout, _ right: Right, _ epilogue: TileEpilogue, _ output: Buffer,
-    rows: Int, columns: TileAccumulators.Columns, isTail: Bool, at place: (batch: [Expression], slice: Expression, row: Expression, panel: Expression)
+    rows: Int, columns: TileAccumulators.Columns, isTail: Bool, ahead: PanelAhead? = nil, at place: (batch: [Expression], slice: Expression, row: Expression, panel: Expression)
   ) throws(CompileError) -> [Statement] {
     var columns = columns
     // In place there is nothing behind the last column to read.
@@ -99,15 +100,18 @@ struct DotTemplate {
     let first = place.panel * .index(shape.width)
     let unroll = max(splits, rows * vectors >= 12 ? 1 : rows * vectors >= 6 ? 2 : 4)
     func index(_ row: Int, _ lane: Expression) -> [Expression] { place.batch + [place.row + .index(row), first + lane] }
-    let ahead = try TileAccumulators.prefetches(epilogue, &emitter, rows: rows, columns, steps: problem.steps, into: output, index)
+    let requests = try TileAccumulators.prefetches(epilogue, &emitter, rows: rows, columns, steps: problem.steps, into: output, index)
     func reduce(_ emitter: inout ElementEmitter, _ tile: TileAccumulators) throws(CompileError) -> [Statement] {
       /// - Parameter behind: How far behind the first step of the group.
       func step(_ emitter: inout ElementEmitter, _ step: Expression, behind: Expression = .index(0), _ number: Int, together: Int) throws(CompileError) -> [Statement] {
         var start: (Buffer, Expression)?
+        var asked: [Statement] = []
         if case .packed(let buffer, let isShared) = right {
-          start = (buffer, layout.position(matrix: isShared ? .index(0) : place.slice, panel: place.panel, step: step, lane: .index(0), isTail: isTail))
+          if let ahead { asked = ahead.request(buffer, panel: place.panel, row: place.row, step: step) } else {
+            start = (buffer, layout.position(matrix: isShared ? .index(0) : place.slice, panel: place.panel, step: step, lane: .index(0), isTail: isTail))
+          }
         }
-        return try tile.step(&emitter, split: number, panels: start, together: together) { emitter, row throws(CompileError) in
+        return asked + (try tile.step(&emitter, split: number, panels: start, together: together) { emitter, row throws(CompileError) in
           try emitter.element(problem.left, place.batch + [place.row + .index(row), step * .index(layout.group) + behind])
         } right: { emitter, lane throws(CompileError) in
           switch right {
@@ -115,7 +119,7 @@ struct DotTemplate {
             .load(buffer, layout.position(matrix: isShared ? .index(0) : place.slice, panel: place.panel, step: step, lane: lane, isTail: isTail) + behind)
           case .inPlace(let value): try emitter.element(value, place.batch + [step, first + lane])
           }
-        }
+        })
       }
       let whole = try TileAccumulators.reduction(&emitter, over: groups, unroll: unroll, fullUpTo: 64 / max(4, rows * vectors)) { emitter, group, number throws(CompileError) in
         try step(&emitter, group, number, together: layout.group)
@@ -129,11 +133,11 @@ struct DotTemplate {
       })
     }
     if epilogue.isCostly {
-      return try tile.emitRowByRow(&emitter, ahead: ahead, reduce: reduce) { emitter, row, lane, sum throws(CompileError) in
+      return try tile.emitRowByRow(&emitter, ahead: requests, reduce: reduce) { emitter, row, lane, sum throws(CompileError) in
         try epilogue.store(&emitter, at: place.batch + [place.row + row, first + lane], sum, into: output)
       }
     }
-    return try tile.emit(&emitter, ahead: ahead, reduce: reduce) { emitter, row, lane, sum throws(CompileError) in
+    return try tile.emit(&emitter, ahead: requests, reduce: reduce) { emitter, row, lane, sum throws(CompileError) in
       try epilogue.store(&emitter, at: index(row, lane), sum, into: output)
     }
   }

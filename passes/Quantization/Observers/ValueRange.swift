@@ -1,3 +1,5 @@
+public import TensorTypes
+
 /// The numbers that a quantised value can hold: an interval that contains 0.
 public struct ValueRange: Sendable, Hashable {
   public var lower: Double
@@ -16,22 +18,32 @@ public struct ValueRange: Sendable, Hashable {
   public func union(_ other: ValueRange) -> ValueRange { ValueRange(min(lower, other.lower), max(upper, other.upper)) }
 }
 
-/// Scale and zero point of a u8 value: `number = (byte - zero) * scale`.
+/// Scale and zero point of a value in bytes: `number = (byte - zero) * scale`.
 public struct ByteScale: Sendable, Hashable {
   /// An f32, above 0.
   public let scale: Float
   public let zero: Int
+  public let element: ElementType
 
   /// The 256 numbers that cover a range best, 0 among them.
   public init(covering range: ValueRange) {
-    let step = Float(range.width / 255)
-    scale = step.isNormal && step < 0x1p100 ? step : step > 1 ? 0x1p100 : 1
+    element = .u8
+    scale = Self.ordinary(Float(range.width / 255))
     zero = min(max(Int((-range.lower / Double(scale)).rounded(.toNearestOrEven)), 0), 255)
   }
 
+  /// As many numbers above 0 as below it: i8 with the zero point 0.
+  public init(around range: ValueRange) {
+    (element, zero) = (.i8, 0)
+    scale = Self.ordinary(Float(max(-range.lower, range.upper) / 127))
+  }
+
+  private static func ordinary(_ step: Float) -> Float { step.isNormal && step < 0x1p100 ? step : step > 1 ? 0x1p100 : 1 }
+
   /// The number that a number becomes.
   public func rounded(_ value: Double) -> Double {
-    let byte = min(max((value / Double(scale)).rounded(.toNearestOrEven) + Double(zero), 0), 255)
+    let (least, most) = element == .i8 ? (-128.0, 127.0) : (0, 255)
+    let byte = min(max((value / Double(scale)).rounded(.toNearestOrEven) + Double(zero), least), most)
     return (byte - Double(zero)) * Double(scale)
   }
 }
