@@ -52,7 +52,7 @@ struct QuantizationArguments: ParsableArguments {
   var floatNodes: [String] = []
 
   func validate() throws {
-    if let groupSize, !(1...1 << 20).contains(groupSize) { throw ValidationError("--group-size takes a number of at least 1, got \(groupSize)") }
+    if let groupSize, !(1...1 << 20).contains(groupSize) { throw ValidationError("--group-size takes a number from 1 to \(1 << 20), got \(groupSize)") }
     if let minSqnr, !minSqnr.isFinite { throw ValidationError("--min-sqnr takes decibels, got \(minSqnr)") }
     if let maxAccuracyDrop, !(0...100).contains(maxAccuracyDrop) { throw ValidationError("--max-accuracy-drop takes percent from 0 to 100, got \(maxAccuracyDrop)") }
     if quantize != .int8 {
