@@ -20,6 +20,8 @@ public struct CompiledModel: Sendable {
   public let target: Target
   public let manifest: Manifest
   public let records: [PassRecord]
+  /// What passes and templates might have done and did not.
+  public let refusals: [Refusal]
   /// What `--tune` did; nil without it.
   public let tuning: TuningReport?
   /// Bytes of constants that only variants read: those whose packing differs from that of the code for all lengths.

@@ -113,6 +113,8 @@ public struct Compiler: Sendable {
     public var program: KernelProgram
     public var target: Target
     public var records: [PassRecord]
+    /// What passes and templates might have done and did not; of the code for all lengths.
+    public var refusals: [Refusal] = []
     /// What `--tune` did; nil without it.
     public var tuning: TuningReport?
     /// The model with its numbers changed; nil where nobody asked for that.
@@ -226,6 +228,8 @@ public struct Compiler: Sendable {
     clock.finish("quantize")
     var plan = try plan(loaded, path, for: options, target, packings: packings, clock: &clock)
     plan.revision = revision
+    // What was learned once holds for all lengths.
+    if known == nil { plan.records = revision.records + plan.records }
     plan.revision?.pruning = revision.pruning?.naming(kernelsOf: plan.program)
     return plan
   }
@@ -272,6 +276,10 @@ public struct Compiler: Sendable {
     clock.finish("lower")
     var plan = Plan(source: source, graph: graph, program: program, target: target, records: runner.records + programRunner.records, tuning: tuning, clock: clock)
     plan.structures = (loaded.inputs, loaded.outputs)
+    let file = loaded.graph.name
+    plan.refusals = runner.context.refusals + plan.program.refusals.map { refusal in
+      Refusal(pass: refusal.way, origin: NodeOrigin(file: file, node: refusal.node, operatorName: refusal.operatorName), reason: refusal.reason)
+    }
     return plan
   }
 
@@ -323,7 +331,7 @@ public struct Compiler: Sendable {
     plan.clock.finish("generate")
     return CompiledModel(
       source: plan.source, revision: plan.revision, graph: plan.graph, program: plan.program, code: code, target: plan.target,
-      manifest: try manifest(path, plan, plan.source.conditions() + plan.graph.requirements, code), records: plan.records, tuning: plan.tuning,
+      manifest: try manifest(path, plan, plan.source.conditions() + plan.graph.requirements, code), records: plan.records, refusals: plan.refusals, tuning: plan.tuning,
       variantConstantBytes: plan.variantConstantBytes, stageSeconds: plan.clock.stages, cachedObjects: cache?.statistics.hits ?? 0,
       compiledObjects: cache?.statistics.misses ?? 0)
   }

@@ -9,6 +9,8 @@ public struct Revision: Sendable {
   public var pruning: PruningReport?
   /// What quantization did; nil without it.
   public var quantization: QuantizationReport?
+  /// What was done, step by step, as if pruning and quantization were passes.
+  var records: [PassRecord] = []
 }
 
 extension CompileOptions {
@@ -47,16 +49,31 @@ extension Compiler {
     var runner = PassRunner<Graph>(options: options.passes.withoutOutput, write: { _ in })
     var revision = Revision(graph: source)
     try runner.run(.portable.replacing(constantFolding(within: options.limits.folding)), on: &revision.graph)
+    revision.records = runner.records
     if let wanted = options.pruning {
       let pruning = ModelPruning(options: wanted, compilation: options, fixed: fixed, progress: report)
-      (revision.graph, revision.pruning) = try pruning.run(revision.graph)
+      try revision.step("prune") { revision throws(CompileError) in (revision.graph, revision.pruning) = try pruning.run(revision.graph) }
     }
     if let wanted = options.quantization {
       let quantizer = Quantizer(options: options, wanted: wanted, fixed: fixed, progress: report)
-      (revision.graph, revision.quantization) = try quantizer.run(revision.graph)
+      try revision.step("quantize") { revision throws(CompileError) in (revision.graph, revision.quantization) = try quantizer.run(revision.graph) }
     }
     try revision.graph.verify(stage: .load)
     return revision
+  }
+}
+
+extension Revision {
+  /// Changes the graph and keeps a record of it.
+  fileprivate mutating func step(_ name: String, _ change: (inout Revision) throws(CompileError) -> Void) throws(CompileError) {
+    let (nodes, bytes) = (graph.size, graph.constantBytes)
+    var clock = StageClock()
+    try change(&self)
+    clock.finish(name)
+    var record = PassRecord(name: name, seconds: clock.stages[0].seconds, nodesBefore: nodes, nodesAfter: graph.size, hasChanged: true)
+    (record.constantBytesBefore, record.constantBytesAfter) = (bytes, graph.constantBytes)
+    record.hasChanged = record.nodesBefore != record.nodesAfter || record.constantBytesBefore != record.constantBytesAfter
+    records.append(record)
   }
 }
 

@@ -33,6 +33,8 @@ package struct FusionLowering {
   let answers: KernelAnswers
   /// Which way the template took, and why; written by `choose`.
   package var choice: KernelChoice?
+  /// Ways that it might have taken, and why it did not.
+  package var refusals: [KernelRefusal] = []
   package var kernels: [LoweredKernel] = []
   /// Element type and count of each scratch buffer.
   package private(set) var scratch: [(element: ElementType, count: Extent)] = []

@@ -175,6 +175,7 @@ struct GraphLowering {
     for (position, operand) in node.operands.enumerated() { tensors[position] = scope.constant(operand) }
     var lowering = FusionLowering(fusion, origin: node.origin, target: target, constants: tensors, answers: answers)
     try lowering.run()
+    program.refusals += lowering.refusals
     var results: [KernelProgram.View] = []
     for result in node.results {
       let name = scope.graph.value(result).name

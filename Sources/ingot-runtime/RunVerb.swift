@@ -9,8 +9,9 @@ enum RunVerb {
     name: "run", summary: "Runs the model once and prints or writes its outputs.", operands: nil,
     options: [
       InputArguments.option, InputArguments.dimension,
-      Option(name: "--output", value: "DIR", help: "write every output to DIR/NAME.npy instead of printing it"),
+      Option(name: "--output", value: "DIR", help: "write every output to DIR/NAME.npy instead of printing it;\n`/` becomes `_`, names that are too long or meet end in a digest"),
       Option(name: "--threads", value: "N", help: "kernel threads (all cores this process may use)"), Option.memoryLimit,
+      Option(name: "--peak-memory", help: "say last how much memory the process had in use at most, the mapped weights that were read included"),
     ],
     examples: ["run --input data=photo.npy", "run --input data=random:7 --output results"], run: run)
 
@@ -21,21 +22,21 @@ enum RunVerb {
     let limit = try arguments.bytes(Option.memoryLimit.name)
     let outputs: [Tensor]
     do throws(RunError) { outputs = try model.makeSession(threads: threads, maximumBytes: limit).run(inputs) } catch { throw .failed("\(error)") }
-    for (port, output) in zip(model.manifest.outputs, outputs) {
+    let files = OutputFileNames(model.manifest.outputs.map(\.name)).names
+    for (number, (port, output)) in zip(model.manifest.outputs, outputs).enumerated() {
       guard let folder = arguments.text("--output") else {
         Console.print(describe(port, output, model.manifest.labels))
         continue
       }
-      try write(port, output, to: folder)
+      try write(output, to: files[number], in: folder)
     }
+    if arguments.has("--peak-memory"), let bytes = PeakMemory.bytes { Console.print("peak memory \(bytes) bytes") }
     return 0
   }
 
-  private static func write(_ port: Manifest.Port, _ tensor: Tensor, to folder: String) throws(Failure) {
+  private static func write(_ tensor: Tensor, to name: String, in folder: String) throws(Failure) {
     guard mkdir(folder, 0o777) == 0 || errno == EEXIST else { throw .failed("\(folder): cannot create the folder: \(String(cString: strerror(errno)))") }
-    // Output names come from the model; none of them may leave the folder.
-    let name = String(port.name.map { $0 == "/" || $0 == "\0" ? "_" : $0 })
-    let path = folder + "/" + (name.isEmpty || name.hasPrefix(".") ? "_" + name : name) + ".npy"
+    let path = folder + "/" + name
     do throws(TensorFileError) { try NumPyFile.write(tensor, to: path) } catch { throw .failed("\(error)") }
     Console.print("\(path)  \(tensor.type)")
   }

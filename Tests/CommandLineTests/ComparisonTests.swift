@@ -44,10 +44,38 @@ import Testing
 
   @Test(arguments: [
     ("fast: --precison bf16", "variant 'fast': Unknown option '--precison'"), ("form-fusion-groups", "`--disable form-fusion-groups` leaves that pass out"),
-    ("precision", "did you mean `--precision`?"), ("x: --threads many", "variant 'x'"), ("--disable 'a", "a quote is not closed"), ("x: nowhere.yaml", "cannot read the recipe"),
+    ("precision", "did you mean `--precision`?"), ("x: --threads many", "variant 'x'"), ("--disable 'a", "a quote is not closed"), ("", "--compare takes compile options"), (" : ", "--compare takes compile options"), ("x: nowhere.yaml", "cannot read the recipe"),
   ]) func wrongVariantsAreNamed(_ line: String, _ message: String) throws {
     let result = try Tool.ingot("bench", model, "--compare", line)
     #expect(result.status == 2 && result.errors.contains(message), "\(result.status) \(result.errors)")
+  }
+
+  /// Interrupted in its middle it ends as by that signal, and leaves neither files nor programs behind.
+  @Test(arguments: [SIGINT, SIGTERM]) func leavesNothingBehindWhenInterrupted(_ number: Int32) throws {
+    let folder = TemporaryFolder()
+    let script = """
+      export TMPDIR="$1"
+      # In the background a shell starts programs with SIGINT ignored.
+      env --default-signal=INT "$2" bench "$3" --dim batch=1 --threads 1 --seconds 60 --ablate > /dev/null 2>&1 &
+      tool=$!
+      for try in $(seq 200); do sleep 0.05; ls "$1" | grep -q ingot- && break; done
+      sleep 0.3
+      kill -\(number) $tool
+      wait $tool
+      echo "$? $(ls "$1" | wc -l)"
+      """
+    let result = try Tool.run("/bin/bash", ["-c", script, "bash", folder.path, Tool.folder + "/ingot", model])
+    #expect(result.lastLine == "\(128 + number) 0", "\(result.output)\(result.errors)")
+  }
+
+  @Test func statesRoundsAndMemory() throws {
+    let json = try measured("--compare", "other: --disable simplify-algebra")
+    for name in ["baseline", "other"] {
+      let row = try variant(name, in: json)
+      #expect(row["rounds"]?.integer ?? 0 >= 3)
+      // All of an executable that serves is mapped; a process that was seen while it started would have less.
+      #expect(row["resident_bytes"]?.integer ?? 0 > 1_000_000)
+    }
   }
 
   @Test func unknownPassesAreRows() throws {

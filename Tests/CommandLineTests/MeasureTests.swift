@@ -54,6 +54,24 @@ import Testing
     #expect(folder.names == ["probabilities.npy"])
   }
 
+  /// Names of outputs that cannot be names of files, or would be the same: every output has a file, from the tool and from the artifact.
+  @Test func writesOutputsOfAnyName() throws {
+    let folder = TemporaryFolder(), one = TemporaryFolder(), two = TemporaryFolder()
+    let long = String(repeating: "long", count: 100)
+    let text = "graph @main(%x: f32[3]) {\n%a = abs %x\n%b = neg %x\n%c = exp %x\n%d = sqrt %a\nreturn %a as \"a/b\", %b as \"a_b\", %c as \"\(long)1\", %d as \"\(long)2\"\n}\n"
+    folder.write(Array(text.utf8), to: "model.ingot")
+    #expect(try Tool.ingot("compile", folder.file("model.ingot"), "-o", folder.file("artifact")).status == 0)
+    let byTool = try Tool.ingot("run", folder.file("model.ingot"), "--output", one.path)
+    let byArtifact = try Tool.run(folder.file("artifact"), ["run", "--output", two.path, "--peak-memory"])
+    #expect(byTool.status == 0 && byArtifact.status == 0, "\(byTool.errors)\(byArtifact.errors)")
+    let names = one.names
+    #expect(names.count == 4 && names.contains("a_b.npy") && names.allSatisfy { $0.utf8.count <= 255 }, "\(names)")
+    #expect(two.names == names)
+    // Which file is which is said.
+    for name in names { #expect(byTool.output.contains(name) && byArtifact.output.contains(name)) }
+    #expect(byArtifact.lastLine.hasPrefix("peak memory "))
+  }
+
   @Test func measures() throws {
     let folder = TemporaryFolder()
     let result = try Tool.ingot("bench", model, "--seconds", "0.1", "--threads", "1", "--dim", "batch=1", "--profile", "--json", folder.file("bench.json"))

@@ -1,4 +1,6 @@
 import Foundation
+import Runtime
+import TensorTypes
 import TestSupport
 import Testing
 
@@ -37,6 +39,29 @@ import Testing
     folder.write(Array(text.utf8), to: "bomb.yaml")
     let result = try Tool.ingot("inspect", model, "--recipe", folder.file("bomb.yaml"))
     #expect(result.status == 2 && result.errors.contains("aliases"), "\(result.status) \(result.errors)")
+  }
+
+  /// Everything that learns from samples, kept and repeated byte for byte; the samples lie beside the recipe.
+  @Test func repeatsPruningAndQuantization() throws {
+    let folder = TemporaryFolder()
+    var bytes: [UInt8] = []
+    for number in 0..<12 {
+      let values: [Double] = (0..<4).map { place in Double((number * 13 + place * 7) % 60) / 10 + 0.3 }
+      bytes += try NumPyFile.encode(Tensor(.f32, [1, 4], values))
+    }
+    folder.write(bytes, to: "samples.npy")
+    let samples = folder.file("samples.npy")
+    let options = [
+      "--dim", "batch=1", "--threads", "1", "--no-cache", "--prune", "magnitude", "--sparsity", "0.4", "--reconstruct", "--quantize", "int8", "--calibrate", samples, "--observer", "entropy",
+      "--calibration-samples", "10", "--bias-correction", "--equalize", "--smooth", "0.5", "--min-sqnr", "3",
+    ]
+    let first = try artifact(folder, "a", options + ["--write-recipe", folder.file("kept.yaml")])
+    let text = String(decoding: folder.read("kept.yaml"), as: UTF8.self)
+    for line in ["quantize: int8", "prune: magnitude", "calibrate: samples.npy", "reconstruct: true", "smooth: 0.5"] { #expect(text.contains(line), "\(text)") }
+    #expect(try artifact(folder, "b", ["--recipe", folder.file("kept.yaml")]) == first)
+    // The same from another folder, and by a path with no folder.
+    let beside = try Tool.ingot("compile", model, "-o", "c", "--name", "iris", "--recipe", "kept.yaml", in: folder.path)
+    #expect(beside.status == 0 && folder.read("c") == first, "\(beside.errors)")
   }
 
   @Test func verbsReadIt() throws {

@@ -8,6 +8,7 @@ package struct LoweredFusion {
   package let program: KernelProgram
   package let notes: [String]
   package let choice: KernelChoice?
+  package let refusals: [KernelRefusal]
 
   /// - Parameters:
   ///   - body: The fusion's body.
@@ -63,5 +64,6 @@ package struct LoweredFusion {
     self.program = program
     notes = lowering.kernels.map(\.note)
     choice = lowering.choice
+    refusals = lowering.refusals
   }
 }

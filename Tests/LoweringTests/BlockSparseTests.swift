@@ -53,6 +53,20 @@ import Testing
     #expect(nearlyFull.candidates.contains { $0.name.contains("sparse") })
   }
 
+  /// Many zeros that are multiplied all the same are worth a sentence; few are not.
+  @Test func saysWhyZerosAreMultiplied() throws {
+    func reasons(_ test: TemplateCase, _ target: LoweringTarget = Self.target) throws -> [String] {
+      try test.lowered(target).refusals.filter { $0.way == "sparse-products" }.map(\.reason)
+    }
+    let sparse = try layer(SparseDotCases.scattered(1, 16, oneIn: 5)), scattered = try layer(SparseDotCases.scattered(1, 1, oneIn: 2))
+    #expect(try reasons(sparse).isEmpty)
+    #expect(try reasons(scattered).first?.contains("they are scattered") == true)
+    #expect(try reasons(layer({ row, _ in row % 8 != 0 })).isEmpty)
+    var target = Self.target
+    target.usesSparseProducts = false
+    #expect(try reasons(sparse, target).first?.contains("switched off") == true)
+  }
+
   @Test func canBeSwitchedOff() throws {
     var target = Self.target
     target.usesSparseProducts = false

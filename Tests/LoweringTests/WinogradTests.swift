@@ -42,6 +42,27 @@ import Testing
     #expect(choice?.candidates.contains { $0.name.contains("Winograd") } != true, "\(choice?.taken ?? "")")
   }
 
+  /// Whoever expects the method for a window of 3x3 is told why it was not taken; where it was, there is nothing to say.
+  @Test func saysWhyItIsNotTaken() throws {
+    func reasons(_ test: TemplateCase, _ use: WinogradUse) throws -> [String] {
+      try test.lowered(LoweringTarget(lanes: 16, registers: 32, threads: 1, winograd: use)).refusals.filter { $0.way == "winograd" }.map(\.reason)
+    }
+    let applicable = try ConvolutionCases.winograd()
+    for test in applicable {
+      #expect(try reasons(test, .off) == ["it is switched off (--winograd off)"], "\(test.name)")
+      #expect(try reasons(test, .four).isEmpty, "\(test.name)")
+    }
+    // Estimated: either it is taken, or the reason names the estimate.
+    for test in applicable {
+      let taken = try test.lowered(LoweringTarget(lanes: 16, registers: 32, threads: 1)).choice?.taken.contains("Winograd") == true
+      let said = try reasons(test, .automatic)
+      #expect(taken ? said.isEmpty : said.count == 1 && said[0].contains("estimated to take"), "\(test.name): \(said)")
+    }
+    var all: [String] = []
+    for test in try ConvolutionCases.notWinograd() { all += try reasons(test, .four) }
+    #expect(all.contains { $0.contains("its stride is 2") } && all.contains { $0.contains("dilated") }, "\(all)")
+  }
+
   /// The stated bound: 1e-3 relative and 1e-4 absolute, with a wide margin, for sums over hundreds of channels of numbers that are
   /// not exact in any transform.
   @Test(arguments: [64, 256]) func errorStaysInBounds(channels: Int) throws {

@@ -85,6 +85,27 @@ import Testing
     }
   }
 
+  /// Scales that fit to no elements are refused with both shapes, as they are in the file.
+  @Test(arguments: [
+    ([8, 6], [3], 0, 0, "neither one number nor one for each of the 8 positions along axis 0"), ([8, 6], [8, 6], 1, 0, "neither one number nor one for each of the 6 positions"),
+    ([8, 6], [3, 6], 0, 5, "8 positions along axis 0 are 2 blocks of 5, and the scale is for 3"), ([8, 6], [2, 5], 0, 4, "another extent along axis 1"), ([8, 6], [8], 0, 4, "another number of axes"),
+  ]) func refusesScalesThatDoNotFit(_ x: [Int], _ scale: [Int], _ axis: Int, _ block: Int, _ message: String) throws {
+    for (name, numbers) in [("DequantizeLinear", ElementType.i8), ("QuantizeLinear", .f32)] {
+      let error = #expect(throws: CompileError.self) {
+        try evaluate(
+          name, [Tensor(numbers, x, [Double](repeating: 1, count: 48)), Tensor(.f32, scale, [Double](repeating: 1, count: scale.reduce(1, *)))],
+          attributes: [("axis", .integer(axis)), ("block_size", .integer(block))], opset: 21)
+      }
+      #expect(error?.message.contains(message) == true && error?.operands.first?.element == numbers, "\(name): \(error.map { "\($0)" } ?? "")")
+    }
+  }
+
+  /// A block is as long as the axis at most, however much longer the file says.
+  @Test func blocksMayBeLongerThanTheAxis() throws {
+    let wide = try evaluate("DequantizeLinear", [Tensor(.i8, [2, 3], [1, 2, 3, 4, 5, 6]), Tensor(.f32, [2, 1], [2, 3])], attributes: [("axis", .integer(1)), ("block_size", .integer(1 << 62))], opset: 21)[0]
+    #expect(wide.doubles == [2, 4, 6, 12, 15, 18])
+  }
+
   @Test func blocksAndAxesHaveTheirScales() throws {
     let x = Tensor(.i4, [2, 4], [1, 2, 3, 4, -1, -2, -3, -4])
     let blocked = try evaluate(

@@ -79,6 +79,8 @@ public struct KernelProgram: Sendable {
   /// Steps for certain lengths; no two fit the same ones.
   public var variants: [Variant] = []
   public var constants: [ProgramConstant] = []
+  /// Ways to write kernels that were not taken, for reports; of the code for all lengths.
+  public var refusals: [KernelRefusal] = []
   /// The strings that the model names, by number; nil for a model without strings.
   public var strings: StringTable?
   /// The size of the part of the arena that `symbols` alone decide; 0 until memory is planned. Regions lie behind it (`Step.reserve`).

@@ -17,9 +17,18 @@ public let chainConvolutions = rewrite(
   "chain-convolutions", "Computes a convolution in the kernel of the depthwise convolution or pooling that alone reads it.", Fusion.self
 ) { match, rewriter throws(TypeError) in
   guard let after = WindowPart(match.operation.body), after.keepsChannelsApart, let position = match.operation.body.inputs.firstIndex(of: after.node.operands[0]),
-    rewriter.hasOneUse(match[position]), match.operation.body.useCount(of: after.node.operands[0]) == 1, let (producer, fusion) = rewriter.producer(of: match[position], as: Fusion.self), producer.results.count == 1,
-    fusion.template == .convolution, let before = WindowPart(fusion.body), before.isElementwise, let bytes = WindowPart.ringBytes(from: before, to: after)
+    match.operation.body.useCount(of: after.node.operands[0]) == 1, let (producer, fusion) = rewriter.producer(of: match[position], as: Fusion.self), producer.results.count == 1,
+    fusion.template == .convolution, let before = WindowPart(fusion.body)
   else { return .unchanged }
+  var refusal: String?
+  guard rewriter.hasOneUse(match[position]) else {
+    rewriter.refuse(match.node, "the result of \(producer.origin.node) before it is read elsewhere too")
+    return .unchanged
+  }
+  guard let bytes = WindowPart.ringBytes(from: before, to: after, refusal: &refusal) else {
+    if let refusal { rewriter.refuse(match.node, "not with \(producer.origin.node) before it: \(refusal)") }
+    return .unchanged
+  }
   let reason = "panels of the convolution, at least \(bytes >> 10) KB, stay in the first-level cache for the window behind it"
   guard let (merged, operands) = FusionMerge.inline(fusion, producer.operands, into: match.operation, match.operands, at: position, .convolution, reason: reason) else {
     return .unchanged
@@ -83,19 +92,46 @@ struct WindowPart {
   }
 
   /// The least memory between the two, for panels of a vector of 16 channels; nil if they had better stay apart.
-  static func ringBytes(from before: WindowPart, to after: WindowPart) -> Int? {
-    guard let filter = before.filter, (before.node.operation as? Convolution)?.groups == 1, let window = after.window,
+  ///
+  /// - Parameter refusal: Why.
+  static func ringBytes(from before: WindowPart, to after: WindowPart, refusal: inout String?) -> Int? {
+    guard before.isElementwise else {
+      refusal = "more than elementwise work follows it"
+      return nil
+    }
+    guard let filter = before.filter, let window = after.window,
       let channels = before.input.shape[3].constant, let height = before.result.shape[1].constant, let width = before.result.shape[2].constant
-    else { return nil }
+    else {
+      refusal = "not all its extents are known when compiling, or it is not of f32 over two axes, channels last"
+      return nil
+    }
+    guard (before.node.operation as? Convolution)?.groups == 1 else {
+      refusal = "it keeps groups of channels apart, so that there are no panels of all its sums"
+      return nil
+    }
     let (taps, overflow) = filter[0].multipliedReportingOverflow(by: filter[1])
     // A window over many channels is better done by other methods; a long sum has panels that fill the cache.
-    guard !overflow, taps == 1 || channels <= FusionCost.mostChainedWindowChannels, taps <= FusionCost.mostChainedSteps / max(1, channels) else { return nil }
+    guard !overflow, taps == 1 || channels <= FusionCost.mostChainedWindowChannels else {
+      refusal = "its window of \(filter[0])x\(filter[1]) over \(channels) channels has faster kernels of its own"
+      return nil
+    }
+    guard taps <= FusionCost.mostChainedSteps / max(1, channels) else {
+      refusal = "its filter for 16 outputs, \(taps) x \(channels) products each, fills the cache"
+      return nil
+    }
     let reach = (window.rows - 1).multipliedReportingOverflow(by: window.dilation)
     let row = width.addingReportingOverflow(window.padding)
     // Small images are kept whole, with the padding around them.
     let rows = height.addingReportingOverflow(window.rowPadding)
-    guard !reach.overflow, !row.overflow, !rows.overflow, max(reach.partialValue, row.partialValue, rows.partialValue) < 1 << 20 else { return nil }
+    guard !reach.overflow, !row.overflow, !rows.overflow, max(reach.partialValue, row.partialValue, rows.partialValue) < 1 << 20 else {
+      refusal = "its rows are too long to be kept near"
+      return nil
+    }
     let bytes = (height * width <= 64 ? rows.partialValue : reach.partialValue + 1) * row.partialValue * 16 * 4
-    return bytes <= FusionCost.mostRingBytes ? bytes : nil
+    guard bytes <= FusionCost.mostRingBytes else {
+      refusal = "the rows between them, \(bytes >> 10) KB for a vector of channels, do not stay in the nearest cache (\(FusionCost.mostRingBytes >> 10) KB)"
+      return nil
+    }
+    return bytes
   }
 }

@@ -16,7 +16,13 @@ public let fuseAttention = Pass<Graph>(
   let order = Dictionary(uniqueKeysWithValues: sequence.enumerated().map { ($1, $0) })
   var isChanged = false
   for id in sequence where graph.node(id).operation is Dot {
-    guard let region = AttentionRegion(endingIn: graph.node(id), graph, order: order), let reason = AttentionCost.reason(region, graph) else { continue }
+    var refusal: String?
+    guard let region = AttentionRegion(endingIn: graph.node(id), graph, order: order, reason: &refusal),
+      let reason = AttentionCost.reason(region, graph, refusal: &refusal)
+    else {
+      if let refusal { context.refuse("fuse-attention", graph.node(id).origin, refusal) }
+      continue
+    }
     guard context.spendRewrite() else { break }
     try AttentionFusion(region: region, reason: reason).insert(into: &graph)
     isChanged = true
@@ -52,20 +58,35 @@ private enum AttentionCost {
     return false
   }
 
-  static func reason(_ region: AttentionRegion, _ graph: Graph) -> String? {
+  /// - Parameter refusal: Why it is not.
+  static func reason(_ region: AttentionRegion, _ graph: Graph, refusal: inout String?) -> String? {
     let (q, k, v) = (region.scores.operands[0], region.scores.operands[1], region.values.operands[1])
+    // Weights are packed when compiling: two layers with a normalization between them, no attention.
+    guard !AttentionFusion.isConstant(k, graph), !AttentionFusion.isConstant(v, graph) else { return nil }
     let (queries, keys, values) = (graph.type(of: q), graph.type(of: k), graph.type(of: v))
-    let isFloat = [queries, keys, values].allSatisfy { $0.element == .f32 } && graph.type(of: region.values.operands[0]).element == .f32
-    guard isFloat || multipliesBytes(region, graph) else { return nil }
+    let elements = [queries, keys, values, graph.type(of: region.values.operands[0])].map(\.element)
+    guard elements.allSatisfy({ $0 == .f32 }) || multipliesBytes(region, graph) else {
+      let other = elements.first { $0 != .f32 } ?? .f32
+      refusal = other.isByte ? "its products of bytes have sums that are no multiple of 4 long, or that something reads as whole numbers" : "its operands are \(other.name), and the kernel for attention takes f32 or bytes"
+      return nil
+    }
     let rank = queries.rank
     let (rows, count) = (queries.shape[rank - 2], keys.shape[rank - 1])
     guard let depth = queries.shape[rank - 1].constant, let width = values.shape[rank - 1].constant,
       (1...largestHead).contains(depth), (1...largestHead).contains(width)
-    else { return nil }
-    guard (rows.constant ?? .max) >= fewestRows, count.constant.map({ $0 > 0 && $0 <= 1 << 20 }) ?? true else { return nil }
-    guard (graph.type(of: region.values.operands[0]).shape.elementCount.constant ?? .max) >= fewestScores else { return nil }
-    // Weights are packed when compiling.
-    guard !AttentionFusion.isConstant(k, graph), !AttentionFusion.isConstant(v, graph) else { return nil }
+    else {
+      refusal = "the size of a head, \(queries.shape[rank - 1]) and \(values.shape[rank - 1]), is not known when compiling, or above \(largestHead)"
+      return nil
+    }
+    guard (rows.constant ?? .max) >= fewestRows, count.constant.map({ $0 > 0 && $0 <= 1 << 20 }) ?? true else {
+      refusal = "with \(rows) rows of \(count) scores packing the keys takes longer than the products"
+      return nil
+    }
+    let scores = graph.type(of: region.values.operands[0]).shape.elementCount
+    guard (scores.constant ?? .max) >= fewestScores else {
+      refusal = "all \(scores) scores together stay in the nearest cache, where a kernel for each step is faster"
+      return nil
+    }
     return "the scores, \(rows)x\(count) for each head of \(depth), stay in the cache"
   }
 }

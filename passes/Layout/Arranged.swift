@@ -43,6 +43,8 @@ struct LayoutBuilder {
     let order: [Int]
   }
   private var transposed: [Need: ValueID] = [:]
+  /// Transposes that were needed, with the node that needed them.
+  private(set) var transposes: [(origin: NodeOrigin, from: TensorType, order: [Int])] = []
 
   init(name: String, feedsConvolution: Set<ValueID>) {
     graph = Graph(name: name)
@@ -92,7 +94,10 @@ struct LayoutBuilder {
     let target = Shape(transpose.permutation.map { shape[$0] })
     if let tensor = graph.constant(value) { return try insert(Constant(tensor.transposed(transpose.permutation)), []) }
     if transpose.movesOnlyUnitAxes(of: shape) { return try insert(Reshape(to: target), [value]) }
-    guard let node = graph.producer(of: value), isAdaptable(node, transpose.permutation, depth: 0) else { return try insert(transpose, [value]) }
+    guard let node = graph.producer(of: value), isAdaptable(node, transpose.permutation, depth: 0) else {
+      transposes.append((origin, graph.type(of: value), transpose.permutation))
+      return try insert(transpose, [value])
+    }
     switch node.operation {
     case is Broadcast:
       let source = graph.type(of: node.operands[0]).shape

@@ -21,18 +21,19 @@ import TensorTypes
 /// Graphs without a convolution or a window are left alone. Numerics: exact, but for the order in which reductions combine elements.
 public let channelsLast = Pass<Graph>(
   "channels-last", "Holds convolutional parts channels-last and moves transposes to their borders."
-) { graph, _ throws(CompileError) in
+) { graph, context throws(CompileError) in
   let isConvolutional = graph.topologicalOrder().contains { id in
     if let convolution = graph.node(id).operation as? Convolution { return convolution.layout == .channelsFirst }
     return false
   }
   guard isConvolutional else { return false }
-  graph = try graph.holdingChannelsLast()
+  graph = try graph.holdingChannelsLast { context.refuse("channels-last", $0, $1) }
   return true
 }.insideRegions()
 
 extension Graph {
-  fileprivate func holdingChannelsLast() throws(CompileError) -> Graph {
+  /// - Parameter refuse: Told of each transpose that stays, with the node in front of which it stands.
+  fileprivate func holdingChannelsLast(_ refuse: (NodeOrigin, String) -> Void) throws(CompileError) -> Graph {
     var builder = LayoutBuilder(name: name, feedsConvolution: valuesFeedingConvolutions())
     var held = [Arranged?](repeating: nil, count: valueCount)
     for input in inputs {
@@ -49,6 +50,7 @@ extension Graph {
         throw CompileError(error, stage: .pass("channels-last"), origin: node.origin, operands: types(of: node.operands))
       }
     }
+    let transposesInside = builder.transposes.count
     var returned: [(name: String, value: ValueID)] = []
     for (name, output) in zip(outputNames, outputs) {
       guard let tensor = held[output.index] else { continue }
@@ -58,6 +60,11 @@ extension Graph {
       }
     }
     builder.setOutputs(returned)
+    for (number, transpose) in builder.transposes.enumerated() {
+      let verb = number < transposesInside ? "reads" : "returns"
+      let axes = transpose.order.map(String.init).joined(separator: ", ")
+      refuse(transpose.origin, "what it \(verb) is held as \(transpose.from), and is transposed by [\(axes)] for it")
+    }
     var result = builder.graph
     result.removeDeadNodes()
     result.requirements = requirements

@@ -20,7 +20,7 @@ public struct Pass<IR: Sendable>: Sendable {
   }
 }
 
-/// What passes of one run share: a budget of rewrites, for finding the first bad one by bisection.
+/// What passes of one run share: a budget of rewrites, for finding the first bad one by bisection, and what they refused.
 public struct PassContext: Sendable {
   /// Rewrites that may still be made; nil is any number.
   public var rewritesLeft: Int?
@@ -28,6 +28,9 @@ public struct PassContext: Sendable {
   public private(set) var rewriteCount = 0
   /// The pass that used up the rewrites of a single run: two of its rules undo each other.
   public internal(set) var runawayPass: String?
+  /// What passes might have done and did not, each in its last run.
+  public private(set) var refusals: [Refusal] = []
+  private var knownRefusals: Set<Refusal> = []
 
   public init(stopAfterRewrites: Int? = nil) { rewritesLeft = stopAfterRewrites }
 
@@ -39,6 +42,19 @@ public struct PassContext: Sendable {
     }
     rewriteCount += 1
     return true
+  }
+
+  /// Says why a pass leaves a node as it is; once for each reason.
+  public mutating func refuse(_ pass: String, _ origin: NodeOrigin, _ reason: String) {
+    let refusal = Refusal(pass: pass, origin: origin, reason: reason)
+    if knownRefusals.insert(refusal).inserted { refusals.append(refusal) }
+  }
+
+  /// Forgets what a pass refused before: it looks again.
+  mutating func forgetRefusals(of pass: String) {
+    if !refusals.contains(where: { $0.pass == pass }) { return }
+    refusals.removeAll { $0.pass == pass }
+    knownRefusals = Set(refusals)
   }
 }
 

@@ -36,6 +36,10 @@ public struct PassRecord: Sendable {
   public var hasChanged: Bool
   /// Whether it was run on the code for particular lengths, beside that for all.
   public var isOfVariant = false
+
+  public init(name: String, seconds: Double, nodesBefore: Int, nodesAfter: Int, hasChanged: Bool) {
+    (self.name, self.seconds, self.nodesBefore, self.nodesAfter, self.hasChanged) = (name, seconds, nodesBefore, nodesAfter, hasChanged)
+  }
 }
 
 /// Runs pipelines, with dumps, timing and checks between the passes.
@@ -88,6 +92,7 @@ public struct PassRunner<IR: PassSubject>: Sendable {
     let constantBytes = lastConstantBytes ?? subject.constantBytes
     let clock = ContinuousClock()
     let start = clock.now
+    context.forgetRefusals(of: pass.name)
     let hasChanged = try pass.run(&subject, &context)
     let elapsed = clock.now - start
     let seconds = Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18

@@ -97,6 +97,7 @@ private struct RewriteDriver: Sendable {
         throw CompileError(error, stage: .pass(name), origin: node.origin, operands: rewriter.graph.types(of: node.operands))
       }
     }
+    for (origin, reason) in rewriter.refused { context.refuse(name, origin, reason) }
     graph = rewriter.finish()
     return hasChanged
   }

@@ -13,6 +13,8 @@ public struct Rewriter {
   private var isQueued: [Bool] = []
   private var isDead: [Bool] = []
   private var inserted: [NodeID] = []
+  /// Why nodes that are still there were left as they are.
+  private var refusals: [NodeID: String] = [:]
 
   init(_ graph: Graph) {
     self.graph = graph
@@ -59,6 +61,9 @@ public struct Rewriter {
     type(of: value).shape == shape ? value : try insert(Broadcast(to: shape), value)
   }
 
+  /// Says why a node stays as it is although somebody might expect otherwise.
+  public mutating func refuse(_ node: Node, _ reason: String) { refusals[node.id] = reason }
+
   // MARK: Driving
 
   private mutating func push(_ id: NodeID) {
@@ -81,6 +86,7 @@ public struct Rewriter {
 
   mutating func begin(_ node: Node) {
     origin = node.origin
+    refusals[node.id] = nil
     inserted.removeAll(keepingCapacity: true)
   }
 
@@ -131,6 +137,11 @@ public struct Rewriter {
       graph.disconnect(candidate)
       for operand in node.operands { if let producer = graph.producer(of: operand) { candidates.append(producer.id) } }
     }
+  }
+
+  /// What was refused, in the order of the nodes.
+  var refused: [(origin: NodeOrigin, reason: String)] {
+    refusals.filter { isDead.indices.contains($0.key.index) && !isDead[$0.key.index] }.sorted { $0.key.index < $1.key.index }.map { (graph.node($0.key).origin, $0.value) }
   }
 
   consuming func finish() -> Graph {

@@ -1,4 +1,4 @@
-public import GraphIR
+import GraphIR
 import TensorTypes
 
 /// Gives contractions of dequantised operands the bytes themselves.
@@ -22,15 +22,18 @@ public let chooseIntegerContractions = rewrite(
   [
     .on(Dot.self) { match, rewriter throws(TypeError) in
       let outputs = rewriter.type(of: match[1]).rank - 1
-      if let plan = try IntegerContraction(match.node, outputs: outputs, &rewriter) { return .replaced(with: try plan.dot(&rewriter)) }
-      var reason: String?
-      guard let product = try IntegerProduct(match.node, mostSteps: IntegerContraction.mostSteps, &rewriter, reason: &reason) else { return .unchanged }
-      return .replaced(with: try product.dot(&rewriter))
+      var reason: String?, other: String?
+      if let plan = try IntegerContraction(match.node, outputs: outputs, &rewriter, reason: &reason) { return .replaced(with: try plan.dot(&rewriter)) }
+      if let product = try IntegerProduct(match.node, mostSteps: IntegerContraction.mostSteps, &rewriter, reason: &other) { return .replaced(with: try product.dot(&rewriter)) }
+      IntegerContraction.explain(match.node, reason, other, &rewriter)
+      return .unchanged
     },
     .on(Convolution.self) { match, rewriter throws(TypeError) in
       let outputs = match.operation.filterAxes(rank: rewriter.type(of: match[1]).rank).output
-      guard let plan = try IntegerContraction(match.node, outputs: outputs, &rewriter) else { return .unchanged }
-      return .replaced(with: try plan.convolution(match.operation, &rewriter))
+      var reason: String?
+      if let plan = try IntegerContraction(match.node, outputs: outputs, &rewriter, reason: &reason) { return .replaced(with: try plan.convolution(match.operation, &rewriter)) }
+      IntegerContraction.explain(match.node, reason, nil, &rewriter)
+      return .unchanged
     },
     .on(Composite.self) { match, rewriter throws(TypeError) in
       // All readers of a value change from i8 to u8, or it would be written twice.
@@ -43,30 +46,6 @@ public let chooseIntegerContractions = rewrite(
     },
   ])
 
-/// Why contractions that read dequantised values keep their floating point, with the nodes that they come from.
-///
-/// - Parameter graph: A portable graph; what it means, not what it becomes.
-public func floatContractions(in graph: Graph) -> [(origin: NodeOrigin, reason: String)] {
-  var graph = graph
-  var context = PassContext()
-  for pass in [delayDequantization, foldConstants] { _ = try? pass.run(&graph, &context) }
-  var found: [(origin: NodeOrigin, reason: String)] = []
-  var rewriter = Rewriter(graph)
-  for id in graph.topologicalOrder() {
-    let node = graph.node(id)
-    let quantized = node.operands.filter { DequantizedValue($0, in: graph) != nil }
-    guard node.operation is Dot || node.operation is Convolution, !quantized.isEmpty else { continue }
-    let rank = graph.type(of: node.operands[1]).rank
-    let outputs = (node.operation as? Convolution)?.filterAxes(rank: rank).output ?? rank - 1
-    var reason: String? = quantized.count < 2 ? "only one of its operands is quantized" : nil
-    if let plan = try? IntegerContraction(node, outputs: outputs, &rewriter, reason: &reason), plan.left.scale != nil { continue }
-    var other: String?
-    if (try? IntegerProduct(node, mostSteps: IntegerContraction.mostSteps, &rewriter, reason: &other)) ?? nil != nil { continue }
-    found.append((node.origin, reason ?? "it is no product of bytes"))
-  }
-  return found
-}
-
 /// A contraction whose operands are bytes.
 private struct IntegerContraction {
   let left: IntegerActivation
@@ -75,9 +54,23 @@ private struct IntegerContraction {
   /// With more steps a sum of products of bytes may be beyond i32.
   static let mostSteps = Int(Int32.max) / (255 * 128)
 
-  init?(_ node: Node, outputs: Int, _ rewriter: inout Rewriter) throws(TypeError) {
-    var reason: String?
-    try self.init(node, outputs: outputs, &rewriter, reason: &reason)
+  /// Tells the rewriter why quantised operands are not multiplied as they are.
+  ///
+  /// - Parameters:
+  ///   - reason: Why not with constant weights.
+  ///   - other: Why not with two operands that are computed.
+  static func explain(_ node: Node, _ reason: String?, _ other: String?, _ rewriter: inout Rewriter) {
+    let found = node.operands.prefix(2).map { DequantizedValue($0, in: rewriter.graph) }
+    guard found.count == 2 else { return }
+    switch (found[0], found[1]) {
+    case (.some, let weights?):
+      let isConstant = rewriter.constant(weights.quantized) != nil
+      rewriter.refuse(node, (isConstant ? reason : other ?? reason) ?? "it is no product of bytes")
+    case (.some, nil): rewriter.refuse(node, "only its input is quantized, not its weights")
+    // Weights of a matrix product are for `keep-narrow-weights`.
+    case (nil, .some): if node.operation is Convolution { rewriter.refuse(node, "only its weights are quantized, not its input") }
+    case (nil, nil): break
+    }
   }
 
   init?(_ node: Node, outputs: Int, _ rewriter: inout Rewriter, reason: inout String?) throws(TypeError) {

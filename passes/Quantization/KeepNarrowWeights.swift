@@ -16,7 +16,12 @@ public let keepNarrowWeights = rewrite(
   [
     .on(Dot.self) { match, rewriter throws(TypeError) in
       let (left, result) = (rewriter.type(of: match[0]), rewriter.type(of: match.result))
-      guard left.element.isFloatingPoint, left.element != .f64, left.rank >= 2, let weights = NarrowWeights(match[1], rewriter) else { return .unchanged }
+      guard left.element.isFloatingPoint, left.element != .f64, left.rank >= 2 else { return .unchanged }
+      var refusal: String?
+      guard let weights = NarrowWeights(match[1], rewriter, refusal: &refusal) else {
+        if let refusal { rewriter.refuse(match.node, "its weights are widened: " + refusal) }
+        return .unchanged
+      }
       let rows = left.shape.dropLast().reduce(Extent(1)) { $0 * $1 }
       if rows.isOverflow || left.shape[left.rank - 1] != Extent(weights.numbers.dimensions[0]) { return .unchanged }
       var x = try rewriter.reshape(match[0], to: [rows, left.shape[left.rank - 1]])
@@ -74,8 +79,9 @@ private struct NarrowWeights {
   private static let leastElements = 1 << 10
   private static let leastExtent = 8
 
+  /// - Parameter refusal: Why not, for constants of few bits.
   /// - Returns: nil if the value is no such matrix, or one whose scales do not follow columns or groups of the sum.
-  init?(_ value: ValueID, _ rewriter: Rewriter) {
+  init?(_ value: ValueID, _ rewriter: Rewriter, refusal: inout String?) {
     var (current, isSwapped) = (value, false)
     // Views that keep or swap the axes of one matrix.
     while let node = rewriter.producer(of: current), let operand = node.operands.first {
@@ -90,17 +96,25 @@ private struct NarrowWeights {
       }
       current = operand
     }
-    guard let source = DequantizedValue(current, in: rewriter.graph), let q = rewriter.constant(source.quantized), [.i8, .u8, .i4, .u4].contains(q.element),
-      let scale = rewriter.constant(source.scale), scale.element != .f64, q.dimensions.count == 2
-    else { return nil }
+    guard let source = DequantizedValue(current, in: rewriter.graph), let q = rewriter.constant(source.quantized) else { return nil }
+    guard [.i8, .u8, .i4, .u4].contains(q.element), let scale = rewriter.constant(source.scale), scale.element != .f64, q.dimensions.count == 2 else {
+      refusal = "there is a kernel for matrices of 8 and 4 bits with constant scales, not for \(q.type)"
+      return nil
+    }
     var zero: Tensor?
     if let value = source.zero {
-      guard let tensor = rewriter.constant(value), tensor.element == q.element else { return nil }
+      guard let tensor = rewriter.constant(value), tensor.element == q.element else {
+        refusal = "their zero points are not constant, or have another element"
+        return nil
+      }
       zero = tensor
     }
     let sumAxis = isSwapped ? 1 : 0
     let (steps, columns) = (q.dimensions[sumAxis], q.dimensions[1 - sumAxis])
-    guard steps >= Self.leastExtent, columns >= Self.leastExtent, q.count >= Self.leastElements else { return nil }
+    guard steps >= Self.leastExtent, columns >= Self.leastExtent, q.count >= Self.leastElements else {
+      refusal = "\(steps)x\(columns) are too few to be worth a kernel of their own"
+      return nil
+    }
     func arranged(_ parameter: Tensor) -> Tensor? {
       switch source.granularity {
       case .tensor: Self.repeated(parameter, columns)
@@ -109,7 +123,10 @@ private struct NarrowWeights {
         axis != sumAxis || size < Self.leastExtent ? nil : isSwapped ? parameter.transposed([1, 0]) : parameter
       }
     }
-    guard let factors = arranged(scale) else { return nil }
+    guard let factors = arranged(scale) else {
+      refusal = "their scales follow neither columns nor groups of at least \(Self.leastExtent) along the sum"
+      return nil
+    }
     if let given = zero {
       guard let shifts = arranged(given) else { return nil }
       zero = shifts

@@ -16,7 +16,7 @@ import TensorTypes
 /// tiles of pixels extend over rows.
 struct ConvolutionChain {
   let target: LoweringTarget
-  private let first: ConvolutionProblem
+  let first: ConvolutionProblem
   private let second: RingReader
   /// Rows and columns of the first convolution's result.
   private let height: Int

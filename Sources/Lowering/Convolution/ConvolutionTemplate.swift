@@ -11,10 +11,18 @@ struct ConvolutionTemplate {
   let target: LoweringTarget
 
   func lower(_ fusion: inout FusionLowering) throws(CompileError) {
-    if let chain = try ConvolutionChain(fusion, target) { return try chain.lower(&fusion) }
+    if let chain = try ConvolutionChain(fusion, target) {
+      fusion.explainWinograd(chain.first, nil)
+      return try chain.lower(&fusion)
+    }
     let problem = try ConvolutionProblem(fusion)
-    if problem.isDepthwise { return try DepthwiseTemplate(target: target).lower(&fusion, problem) }
+    if problem.isDepthwise {
+      fusion.explainWinograd(problem, nil)
+      return try DepthwiseTemplate(target: target).lower(&fusion, problem)
+    }
     let way = try fusion.choose(problem.anchor, among: candidates(problem, fusion))
+    fusion.explainWinograd(problem, way)
+    fusion.explainZeros(problem.anchor, problem.constantFilter(fusion))
     switch way.method {
     case .rows, .image: try lowerTiles(&fusion, problem, way)
     case .winograd(let plan): try WinogradTemplate(target: target, problem: problem, plan: plan).lower(&fusion)

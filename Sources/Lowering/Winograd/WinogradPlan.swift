@@ -51,18 +51,37 @@ struct WinogradPlan {
 
   // MARK: Candidates
 
-  var name: String { "Winograd F(\(transform.outputs)x\(transform.outputs)), tile \(shape), blocks of \(tilesPerBlock)" }
+  static let namePrefix = "Winograd"
+  var name: String { Self.namePrefix + " F(\(transform.outputs)x\(transform.outputs)), tile \(shape), blocks of \(tilesPerBlock)" }
 
-  /// The best few plans, or none if the method does not apply: it takes 3x3 windows of f32 with stride 1 over images of a known
-  /// size, a constant filter, channels last, and enough channels that the transforms are worth it.
+  /// With fewer channels on either side transforms take longer than they save.
+  private static let fewestChannels = 8
+
+  /// Why the method does not apply to a convolution, whatever its weights are; nil if it does. It takes 3x3 windows of f32 with stride 1 over
+  /// images of a known size, a constant filter, channels last, and enough channels that the transforms are worth it.
+  static func obstacle(_ problem: ConvolutionProblem) -> String? {
+    if problem.element != .f32 { return "it multiplies \(problem.element.name), and the method is for f32" }
+    if problem.operation.layout != .channelsLast { return "it is not held channels-last" }
+    if !problem.isFilterConstant { return "its filter is not known when compiling" }
+    guard problem.outer.count == 1 else { return "its window has another number of axes than two" }
+    for axis in [problem.outer[0], problem.tiled] {
+      if axis.size != 3 { return "its window is not 3x3" }
+      if axis.stride != 1 { return "its stride is \(axis.stride)" }
+      if axis.dilation != 1 || axis.inputDilation != 1 { return "its window or its input is dilated" }
+      guard axis.input.isConstant, let output = axis.output.constant else { return "the size of its images is not known when compiling" }
+      if !(1..<1 << 16).contains(output) { return "its images are empty, or larger than 65535" }
+    }
+    guard let inputs = problem.inputChannels.constant else { return "its number of channels is not known when compiling" }
+    for (count, kind) in [(inputs, "input"), (problem.outputChannels, "output")] where !(fewestChannels..<1 << 16).contains(count) {
+      return "\(count) \(kind) channel\(count == 1 ? "" : "s")\(problem.groups > 1 ? " in a group" : "") \(count == 1 ? "is" : "are") too \(count < fewestChannels ? "few" : "many") for its transforms"
+    }
+    return nil
+  }
+
+  /// The best few plans, or none if the method does not apply.
   static func candidates(_ problem: ConvolutionProblem, outputs size: Int, target: LoweringTarget) -> [Candidate<ConvolutionTemplate.Way>] {
-    guard let transform = WinogradTransform(outputs: size), problem.operation.layout == .channelsLast, problem.element == .f32, problem.isFilterConstant,
-      problem.outer.count == 1
-    else { return [] }
-    for axis in [problem.outer[0], problem.tiled] where axis.size != 3 || axis.stride != 1 || axis.dilation != 1 || axis.inputDilation != 1 { return [] }
-    guard let down = problem.outer[0].output.constant, let across = problem.tiled.output.constant, problem.outer[0].input.isConstant, problem.tiled.input.isConstant,
-      let inputs = problem.inputChannels.constant, inputs >= 8, inputs < 1 << 16, problem.outputChannels >= 8, problem.outputChannels < 1 << 16, down > 0, across > 0,
-      down < 1 << 16, across < 1 << 16
+    guard obstacle(problem) == nil, let transform = WinogradTransform(outputs: size), let down = problem.outer[0].output.constant, let across = problem.tiled.output.constant,
+      let inputs = problem.inputChannels.constant
     else { return [] }
     let images = problem.batch.constant ?? 1
     guard images > 0, images < 1 << 16 else { return [] }

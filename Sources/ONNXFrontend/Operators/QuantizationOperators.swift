@@ -15,12 +15,12 @@ enum QuantizationOperators {
   ) throws(CompileError) -> ValueID {
     if b.rank(parameter) == 0 || b.shape(parameter).elementCount == 1 { return try b.reshape(parameter, to: []) }
     if block == 0 {
-      guard b.rank(parameter) == 1, axis < b.rank(x) else { throw b.refusal("a scale of this shape", operands: [x, parameter]) }
+      guard b.rank(parameter) == 1, axis < b.rank(x) else { throw b.refusal("scales of the shape \(b.shape(parameter)) along axis \(axis)", operands: [x, parameter]) }
       return try b.alignedVector(parameter, axis: axis, rank: b.rank(x))
     }
     // One for each block: repeat it over the block, and drop what the last block has too much.
     var shape = b.shape(parameter).extents
-    guard shape.count == b.rank(x), axis < shape.count, block > 0 else { throw b.refusal("scales of this shape", operands: [x, parameter]) }
+    guard shape.count == b.rank(x), axis < shape.count, block > 0 else { throw b.refusal("scales of the shape \(b.shape(parameter)) for blocks of \(block) along axis \(axis)", operands: [x, parameter]) }
     shape.insert(1, at: axis + 1)
     var full = shape
     full[axis + 1] = Extent(block)
@@ -28,6 +28,26 @@ enum QuantizationOperators {
     merged[axis] = merged[axis] * Extent(block)
     let repeated = try b.reshape(b.broadcast(b.reshape(parameter, to: Shape(shape)), to: Shape(full)), to: merged)
     return try b.slice(repeated, axis: axis, start: 0, size: b.shape(x)[axis])
+  }
+
+  /// Refuses scales and zero points of which it cannot be said to which elements they belong.
+  private static func check(_ parameter: ValueID, _ kind: String, for x: ValueID, axis: Int, block: Int, _ b: GraphBuilder) throws(CompileError) {
+    let (own, whole) = (b.shape(parameter), b.shape(x))
+    if own.rank == 0 || own.elementCount == 1 { return }
+    func differ(_ a: Extent, _ b: Extent) -> Bool { a.constant != nil && b.constant != nil && a != b }
+    if block == 0 {
+      guard own.rank == 1, axis < whole.rank, !differ(own[0], whole[axis]) else {
+        throw b.refusal("the \(kind), \(own), is neither one number nor one for each of \(axis < whole.rank ? "the \(whole[axis]) positions along axis \(axis)" : "its elements")", operands: [x, parameter])
+      }
+      return
+    }
+    guard own.rank == whole.rank, axis < own.rank else { throw b.refusal("the \(kind) of blocks along axis \(axis), \(own), has another number of axes than what it is for", operands: [x, parameter]) }
+    for other in 0..<own.rank where other != axis && differ(own[other], whole[other]) {
+      throw b.refusal("the \(kind) of blocks along axis \(axis), \(own), has another extent along axis \(other) than what it is for", operands: [x, parameter])
+    }
+    if differ(own[axis], whole[axis].ceilDivided(by: Extent(block))) {
+      throw b.refusal("\(whole[axis]) positions along axis \(axis) are \(whole[axis].ceilDivided(by: Extent(block))) blocks of \(block), and the \(kind) is for \(own[axis])", operands: [x, parameter])
+    }
   }
 
   private static func details(_ axis: Int, _ block: Int) -> Attributes {
@@ -64,14 +84,16 @@ enum QuantizationOperators {
     }
     return [
       try quantize(
-        x, scale, zero, element, axis: axis(call, x, b), block: block(call, b), saturates: call.flag("saturate", default: true), precision: precision, &b)
+        x, scale, zero, element, axis: axis(call, x, b), block: block(call, x, axis(call, x, b), b), saturates: call.flag("saturate", default: true), precision: precision, &b)
     ]
   }
 
-  private static func block(_ call: OperatorCall, _ b: GraphBuilder) throws(CompileError) -> Int {
+  /// Positions along an axis that share a scale; 0 if it is no matter of blocks. A block is not longer than the axis.
+  private static func block(_ call: OperatorCall, _ x: ValueID, _ axis: Int, _ b: GraphBuilder) throws(CompileError) -> Int {
     let block = try call.integer("block_size", default: 0)
-    guard block >= 0, block < 1 << 30 else { throw b.refusal("`block_size` of \(call.name) is \(block)") }
-    return block
+    let most = axis < b.rank(x) ? b.shape(x)[axis].constant.map { max($0, 1) } : nil
+    guard block >= 0, block < 1 << 30 || most != nil else { throw b.refusal("`block_size` of \(call.name) is \(block)") }
+    return min(block, most ?? block)
   }
 
   /// The type that a number is divided by a scale in: that of the scale, where it is one to divide in.
@@ -88,6 +110,8 @@ enum QuantizationOperators {
     guard element != .bool, range != nil || element.smallFloat != nil else { throw b.refusal("quantisation to \(element.name)", operands: [x]) }
     // Floating point has no use for a zero point, and adding one of 0 would lose the sign of -0.
     let isShifted = zero.map { value in range != nil || !(b.contents(value)?.elements.allSatisfy { $0.constant == 0 } ?? false) } ?? false
+    try check(scale, "scale", for: x, axis: axis, block: block, b)
+    if let zero { try check(zero, "zero point", for: x, axis: axis, block: block, b) }
     let operands = [x, scale] + (isShifted ? zero.map { [$0] } ?? [] : [])
     let results = try b.composite("quantize_linear", operands, details: details(axis, block)) { b, inputs throws(CompileError) in
       let division = precision ?? divisionType(b.element(inputs[0]), b.element(inputs[1]))
@@ -112,12 +136,14 @@ enum QuantizationOperators {
     guard element.isFloatingPoint, element.byteCount > 1 else {
       throw b.refusal("DequantizeLinear to \(element.name)", operands: [x, scale], hint: "`output_dtype` names a type of floating point of 16 bits or more")
     }
-    return [try dequantize(x, scale, call.optional(2), element, axis: axis(call, x, b), block: block(call, b), &b)]
+    return [try dequantize(x, scale, call.optional(2), element, axis: axis(call, x, b), block: block(call, x, axis(call, x, b), b), &b)]
   }
 
   static func dequantize(
     _ x: ValueID, _ scale: ValueID, _ zero: ValueID?, _ element: ElementType, axis: Int, block: Int = 0, _ b: inout GraphBuilder
   ) throws(CompileError) -> ValueID {
+    try check(scale, "scale", for: x, axis: axis, block: block, b)
+    if let zero { try check(zero, "zero point", for: x, axis: axis, block: block, b) }
     let results = try b.composite("dequantize_linear", [x, scale] + (zero.map { [$0] } ?? []), details: details(axis, block)) { b, inputs throws(CompileError) in
       // The difference of two integers of 16 bits is an i32 and exact in f32.
       let exact: ElementType = b.element(inputs[0]).isFloatingPoint ? .f32 : .i32

@@ -2,6 +2,7 @@ import ArgumentParser
 import Artifact
 import Compiler
 import Foundation
+import GraphIR
 import LLVMCodegen
 import Runtime
 import TensorTypes
@@ -105,7 +106,11 @@ struct BenchCommand: ParsableCommand {
   private func compare() throws {
     let given = OptionTable(Self.self).given(in: try CommandWords.expanded(CommandWords.typed)).filter { OptionTable.compilation.option(named: $0.option.name) != nil }
     let own = OptionTable.compilation.given(in: given.map(\.word))
-    let variants = try compared.map { try Variant($0, base: own) }
+    var variants: [Variant] = []
+    // The parser would print the usage of another command.
+    do { variants = try compared.map { try Variant($0, base: own) } } catch let error as ValidationError {
+      throw CompileError(.usage, error.message, stage: .load, hint: "ingot bench --help has examples")
+    }
     var comparison = try Comparison(path: path, inputs: inputs, baseline: Variant(baseline: own), arguments: arguments, seconds: seconds)
     defer { comparison.end() }
     comparison.samples = try samples.map { try LabelledSamples($0, labels: labels, model: path, arguments) }

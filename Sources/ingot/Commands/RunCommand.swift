@@ -26,7 +26,7 @@ struct RunCommand: ParsableCommand {
   @Argument(help: ArgumentHelp("A model (.onnx, .ingot) or a compiled artifact.", valueName: "model"))
   var path: String
 
-  @Option(help: ArgumentHelp("Write every output to DIR/NAME.npy instead of printing it.", valueName: "dir"))
+  @Option(help: ArgumentHelp("Write every output to DIR/NAME.npy instead of printing it, and say which file that is: `/` becomes `_`, and a name that is too long, or that another output has by then, ends in a digest.", valueName: "dir"))
   var output: String?
 
   @Option(help: ArgumentHelp("Print the K largest values of each row, for classifiers.", valueName: "k"))
@@ -55,20 +55,15 @@ struct RunCommand: ParsableCommand {
       Terminal.note("note: no output has as many columns as there are labels (\(names.count))")
     }
     if let output { try FileManager.default.createDirectory(atPath: output, withIntermediateDirectories: true) }
-    for (port, tensor) in zip(manifest.outputs, outputs) {
+    let files = OutputFileNames(manifest.outputs.map(\.name)).names
+    for (number, (port, tensor)) in zip(manifest.outputs, outputs).enumerated() {
       if let output {
-        let path = output + "/" + Self.fileName(port.name) + ".npy"
+        let path = output + "/" + files[number]
         try NumPyFile.write(tensor, to: path)
         print("\(path)  \(tensor.type)")
       } else {
         print(OutputText(port.name, tensor, top: top ?? (names.isEmpty ? nil : 5), labels: names).text)
       }
     }
-  }
-
-  /// Output names come from the model; none of them may leave the folder.
-  private static func fileName(_ name: String) -> String {
-    let plain = String(name.map { $0 == "/" || $0 == "\0" ? "_" : $0 })
-    return plain.isEmpty || plain.hasPrefix(".") ? "_" + plain : plain
   }
 }

@@ -38,7 +38,8 @@ struct Ablation {
     var all: [Candidate] = [(comparison.baseline, .success(base))]
     var summaries: [String: String] = [:]
     for pass in Compiler.passes { summaries[pass.name] = pass.summary }
-    for pass in base.passes {
+    // Pruning and quantization are no passes that --disable knows; leaving them out is a choice below.
+    for pass in base.passes where summaries[pass.name] != nil {
       var kind = PassKind.idle
       if pass.hasChanged {
         let candidate = build(Variant(.without(pass.name), "without \(pass.name)", adding: ["--disable=\(pass.name)"], to: given))

@@ -21,18 +21,25 @@ struct AlternatingMeasurement {
   /// How many times less time one takes than another, slice by slice of the same round.
   struct Ratio: Sendable, Hashable {
     var median: Double
+    /// The middle half of the rounds; of fewer than `fewestForQuartiles` all of them, as a quarter of so few says nothing.
     var lower: Double
     var upper: Double
+    var rounds: Int
 
-    static let one = Ratio(median: 1, lower: 1, upper: 1)
+    static let one = Ratio(median: 1, lower: 1, upper: 1, rounds: 0)
+    static let fewestForQuartiles = 8
 
-    init(median: Double, lower: Double, upper: Double) { (self.median, self.lower, self.upper) = (median, lower, upper) }
+    init(median: Double, lower: Double, upper: Double, rounds: Int) { (self.median, self.lower, self.upper, self.rounds) = (median, lower, upper, rounds) }
+
+    /// Whether the rounds leave it open which is faster.
+    var isWithinNoise: Bool { lower <= 1 && upper >= 1 || abs(median - 1) < 0.002 }
 
     init?(_ reference: [Double], over slices: [Double]) {
       let ratios = zip(reference, slices).filter { $1 > 0 }.map { $0 / $1 }.sorted()
       guard !ratios.isEmpty else { return nil }
       let quartiles = Benchmark.Result(samples: ratios, runsPerSample: 1)
-      self.init(median: quartiles.median, lower: quartiles.quantile(0.25), upper: quartiles.quantile(0.75))
+      let isFew = ratios.count < Self.fewestForQuartiles
+      self.init(median: quartiles.median, lower: isFew ? ratios[0] : quartiles.quantile(0.25), upper: isFew ? ratios[ratios.count - 1] : quartiles.quantile(0.75), rounds: ratios.count)
     }
   }
 

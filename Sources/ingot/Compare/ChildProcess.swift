@@ -6,8 +6,6 @@ struct ChildProcess {
   var status: Int32
   var output: String
   var errors: String
-  /// The most memory it had in use.
-  var peakMemoryBytes: Int
 
   /// Why it failed, in its own words if it left any.
   var failure: String {
@@ -22,8 +20,8 @@ struct ChildProcess {
   /// Runs a program and waits for its end; it is ended after so many seconds.
   ///
   /// Its output goes through files in `folder`: a full pipe that nobody reads would stop it.
-  static func run(_ path: String, _ arguments: [String], folder: String, seconds: Double = 3600) throws -> ChildProcess {
-    let base = folder + "/\(UInt64.random(in: 0 ... .max))"
+  static func run(_ path: String, _ arguments: [String], in folder: ScratchFolder, seconds: Double = 3600) throws -> ChildProcess {
+    let base = folder.file("\(UInt64.random(in: 0 ... .max))")
     let (outputFile, errorFile) = (base + ".out", base + ".err")
     defer {
       unlink(outputFile)
@@ -39,35 +37,28 @@ struct ChildProcess {
     words.append(nil)
     defer { for word in words { free(word) } }
     var pid: pid_t = 0
-    let failure = posix_spawn(&pid, path, &actions, nil, words, environ)
+    var attributes = posix_spawnattr_t()
+    posix_spawnattr_init(&attributes)
+    defer { posix_spawnattr_destroy(&attributes) }
+    var (usual, none) = (ScratchFolder.signalSet, sigset_t())
+    sigemptyset(&none)
+    posix_spawnattr_setsigdefault(&attributes, &usual)
+    posix_spawnattr_setsigmask(&attributes, &none)
+    posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK))
+    let failure = posix_spawn(&pid, path, &actions, &attributes, words, environ)
     guard failure == 0 else { throw CocoaError(.executableNotLoadable, userInfo: [NSLocalizedDescriptionKey: "cannot start `\(path)`: \(String(cString: strerror(failure)))"]) }
 
+    folder.began(pid)
+    defer { folder.ended(pid) }
     var status: Int32 = 0
-    var peak = 0
     let deadline = ContinuousClock.now + .seconds(seconds)
     while waitpid(pid, &status, WNOHANG) == 0 {
       if ContinuousClock.now > deadline { kill(pid, SIGKILL) }
-      // What the system says of a process that has ended counts the memory of the one that started it.
-      peak = max(peak, PeakMemory.bytes(ofProcess: "\(pid)"))
-      usleep(500)
+      usleep(2000)
     }
     func text(_ file: String) -> String { FileManager.default.contents(atPath: file).map { String(decoding: $0, as: UTF8.self) } ?? "" }
     // The layout of a wait status: the signal in the low seven bits, or else the exit status above them.
     let signal = status & 0x7f
-    return ChildProcess(status: signal == 0 ? (status >> 8) & 0xff : -signal, output: text(outputFile), errors: text(errorFile), peakMemoryBytes: peak)
+    return ChildProcess(status: signal == 0 ? (status >> 8) & 0xff : -signal, output: text(outputFile), errors: text(errorFile))
   }
-}
-
-/// A folder of this process for files that nobody else needs.
-struct ScratchFolder: Sendable {
-  let path: String
-
-  init() throws {
-    path = FileManager.default.temporaryDirectory.appendingPathComponent("ingot-\(getpid())-\(UInt32.random(in: 0 ... .max))").path
-    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-  }
-
-  func file(_ name: String) -> String { path + "/" + name }
-
-  func remove() { try? FileManager.default.removeItem(atPath: path) }
 }

@@ -134,7 +134,7 @@ struct Comparison {
     var session: Session
     var deviations: [Deviation]
     var accuracy: VariantResult.Accuracy?
-    var residentBytes: Int
+    var residentBytes: Int?
     var isSameAs: String?
   }
 
@@ -190,6 +190,7 @@ struct Comparison {
     var figures = known
     figures.isSameAs = name
     (figures.compileSeconds, figures.compilePeakBytes, figures.stages, figures.passes) = (trial.build.compileSeconds, trial.build.compilePeakBytes, trial.build.stages, trial.build.passes)
+    (figures.layers, figures.prunedLayers, figures.remarks) = (trial.build.layers, trial.build.prunedLayers, trial.build.remarks)
     return figures
   }
 
@@ -210,7 +211,7 @@ struct Comparison {
         artifactBytes: build.artifactBytes, weightsBytes: build.weightsBytes, codeBytes: build.codeBytes, arenaBytes: session.arenaBytes,
         residentBytes: trial.residentBytes, compileSeconds: build.compileSeconds, compilePeakBytes: build.compilePeakBytes, stages: build.stages,
         kernelCalls: session.steps.count, deviations: trial.deviations, accuracy: trial.accuracy, kernels: try profile(build, session), passes: build.passes,
-        layers: build.layers, isSameAs: nil)
+        layers: build.layers, prunedLayers: build.prunedLayers, remarks: build.remarks, isSameAs: nil)
     } catch { throw VariantBuild.Failure(message: "\(error)") }
   }
 

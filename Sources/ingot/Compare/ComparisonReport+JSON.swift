@@ -60,9 +60,9 @@ extension VariantResult.Figures {
       .init("same_as", isSameAs.map { .string($0) } ?? .null), .init("median_seconds", .number(latency.median)), .init("minimum_seconds", .number(latency.minimum)),
       .init("p99_seconds", .number(latency.p99)), .init("spread", .number(latency.spread)), .init("samples", .integer(latency.samples.count)),
       .init("runs_per_sample", .integer(latency.runsPerSample)), .init("gain", .number(gain.median)), .init("gain_lower_quartile", .number(gain.lower)),
-      .init("gain_upper_quartile", .number(gain.upper)), .init("runs_per_second", .number(runsPerSecond)), .init("clients", .integer(clients)),
+      .init("gain_upper_quartile", .number(gain.upper)), .init("rounds", .integer(slices.count)), .init("runs_per_second", .number(runsPerSecond)), .init("clients", .integer(clients)),
       .init("threads", .integer(threads)), .init("artifact_bytes", .integer(artifactBytes)), .init("weights_bytes", .integer(weightsBytes)),
-      .init("code_bytes", .integer(codeBytes)), .init("arena_bytes", .integer(arenaBytes)), .init("resident_bytes", .integer(residentBytes)),
+      .init("code_bytes", .integer(codeBytes)), .init("arena_bytes", .integer(arenaBytes)), .init("resident_bytes", residentBytes.map { .integer($0) } ?? .null),
       .init("compile_seconds", .number(compileSeconds)), .init("compile_peak_bytes", .integer(compilePeakBytes)),
       .init("stages", .array(stages.map { .object([.init("name", .string($0.name)), .init("seconds", .number($0.seconds))]) })),
       .init("deviation_from_fp32", deviations.json),
@@ -89,7 +89,7 @@ extension VariantResult.Figures {
               .init("flops", $0.flops.map { .integer($0) } ?? .null), .init("bytes", $0.bytes.map { .integer($0) } ?? .null), .init("note", .string($0.note)),
             ])
           })),
-      .init("layers", layers ?? .null),
+      .init("layers", layers ?? .null), .init("pruned_layers", prunedLayers ?? .null), .init("remarks", .array(remarks.map { .string($0) })),
     ]
   }
 }

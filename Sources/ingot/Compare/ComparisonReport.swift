@@ -46,7 +46,7 @@ struct ComparisonReport {
     let base = Array(results.prefix(1))
     if ablation == nil || !named.isEmpty { lines += ["", "variants", table(base + named)] }
     if let ablation {
-      lines += ["", "each pass left out in turn (gain: how many times slower the model is without it)", table(base + leftOut, gainOf: .pass)]
+      lines += ["", "each pass left out in turn (it gains: the time without it over the time of the baseline)", table(base + leftOut, gainOf: .pass)]
       if !choices.isEmpty { lines += ["", "other choices", table(base + choices)] }
       let required = ablation.switches.compactMap { item in if case .required(let reason) = item.kind { (item.pass, reason) } else { nil } }
       if !required.isEmpty { lines += ["", "required: the model does not compile without"] + required.map { "  \($0.0)  \($0.1.split(separator: "\n").first ?? "")" } }
@@ -56,19 +56,29 @@ struct ComparisonReport {
         lines += ["", "added in turn to the least that compiles (\(ablation.leastPasses.joined(separator: ", ")))", table(addedInTurn, gainOf: .step)]
       }
     }
-    lines += ["", Self.legend(clients: baseline?.figures?.clients ?? 1)]
+    lines += ["", legend]
     return lines.joined(separator: "\n")
   }
 
   private func sentence(_ words: String, _ passes: [String]) -> [String] { passes.isEmpty ? [] : ["", "\(words): \(passes.joined(separator: ", "))"] }
 
   /// What the column "gain" compares.
-  enum Gain { case variant, pass, step }
+  enum Gain {
+    case variant, pass, step
+
+    var heading: String {
+      switch self {
+      case .variant: "faster"
+      case .pass: "it gains"
+      case .step: "faster than before"
+      }
+    }
+  }
 
   private func table(_ rows: [VariantResult], gainOf gain: Gain = .variant) -> String {
     var table = TextTable(leftAlignedFrom: hasAccuracy ? 9 : 8)
     table.rows.append(
-      ["latency", "spread", "gain", "(middle half)", "runs/s", "artifact", "memory", "compiled in"] + (hasAccuracy ? ["top-1"] : []) + ["error to fp32", "variant", "options"])
+      ["latency", "spread", gain.heading, "(middle half)", "runs/s", "artifact", "memory", "compiled in"] + (hasAccuracy ? ["top-1"] : []) + ["error to fp32", "variant", "options"])
     var before: VariantResult?
     for row in rows {
       guard let figures = row.figures else {
@@ -78,7 +88,7 @@ struct ComparisonReport {
       let ratio = Self.gain(of: row, gain, after: before)
       var cells = [Quantity.time(figures.latency.median), Quantity.percent(figures.latency.spread)]
       cells += [ratio.map { Self.times($0.median) } ?? "", ratio.map(Self.quartiles) ?? "", Quantity.significant(figures.runsPerSecond)]
-      cells += [Quantity.bytes(figures.artifactBytes), Quantity.bytes(figures.residentBytes), Quantity.time(figures.compileSeconds)]
+      cells += [Quantity.bytes(figures.artifactBytes), figures.residentBytes.map { Quantity.bytes($0) } ?? "?", Quantity.time(figures.compileSeconds)]
       if hasAccuracy { cells.append(figures.accuracy.map { Quantity.percent($0.top1Share) } ?? "") }
       cells += [Self.error(figures), row.variant.name, row.variant.line + (figures.isSameAs.map { "  (same code as \($0))" } ?? "")]
       table.rows.append(cells)
@@ -99,9 +109,12 @@ struct ComparisonReport {
     }
   }
 
-  static func legend(clients: Int) -> String {
-    """
-    latency: median of runs in alternating slices; spread: interquartile range over median. gain: times faster, slice by slice, with its middle half.
+  /// What the figures are.
+  var legend: String {
+    let clients = baseline?.figures?.clients ?? 1, rounds = baseline?.figures?.slices.count ?? 0
+    let half = rounds < AlternatingMeasurement.Ratio.fewestForQuartiles ? "all rounds, as there are few of them (--seconds makes more)" : "the middle half of the rounds"
+    return """
+    latency: median of runs in alternating slices, \(rounds) round\(rounds == 1 ? "" : "s"); spread: interquartile range over median. faster: how many times as fast as the baseline, round by round; behind it \(half).
     runs/s: \(clients == 1 ? "one run at a time, which takes all processors" : "\(clients) runs at the same time, one to a processor"). artifact: the executable file. memory: the most that its own process had in use for one run,
     mapped weights included. compiled in: no cached objects. error: relative L2 to fp32 without Winograd's method, largest output.
     """
@@ -114,5 +127,5 @@ struct ComparisonReport {
 }
 
 extension AlternatingMeasurement.Ratio {
-  var inverted: Self { Self(median: median > 0 ? 1 / median : 0, lower: upper > 0 ? 1 / upper : 0, upper: lower > 0 ? 1 / lower : 0) }
+  var inverted: Self { Self(median: median > 0 ? 1 / median : 0, lower: upper > 0 ? 1 / upper : 0, upper: lower > 0 ? 1 / lower : 0, rounds: rounds) }
 }

@@ -41,6 +41,7 @@ struct Variant: Sendable {
       options = String(line[colon...].dropFirst())
     }
     guard let parts = CommandWords.split(options) else { throw ValidationError("variant '\(name)': a quote is not closed in \(options)") }
+    if parts.isEmpty { throw ValidationError("--compare takes compile options, a recipe file (.yaml) or the word baseline, got '\(line)'") }
     var words: [String]
     do { words = try CommandWords.expanded(Self.namingRecipes(parts.filter { $0 != "baseline" })) } catch {
       throw ValidationError("variant '\(name)': \(error.message)" + (error.hint.map { " (\($0))" } ?? ""))

@@ -25,6 +25,9 @@ struct VariantBuild {
   let notes: [String]
   /// Error of each layer, where the variant computes in lower precision and says it.
   let layers: JSON?
+  let prunedLayers: JSON?
+  /// What its options did to the model, where they change its numbers.
+  let remarks: [String]
   /// Equal for variants whose code and constants are the same bytes.
   let identity: String
 
@@ -41,7 +44,7 @@ struct VariantBuild {
     defer { unlink(report) }
     let child: ChildProcess
     let fixed = ["--no-cache", "--no-error-report", "--output", base, "--report", report]
-    do { child = try ChildProcess.run(ChildProcess.own, ["compile", path] + variant.words.filter { $0 != "--no-cache" } + fixed, folder: folder.path) } catch { throw Failure(message: error.localizedDescription) }
+    do { child = try ChildProcess.run(ChildProcess.own, ["compile", path] + variant.words.filter { $0 != "--no-cache" } + fixed, in: folder) } catch { throw Failure(message: error.localizedDescription) }
     guard child.status == 0 else { throw Failure(message: child.failure) }
     do {
       let json = try JSON(parsing: [UInt8](Data(contentsOf: URL(fileURLWithPath: report))))
@@ -56,7 +59,9 @@ struct VariantBuild {
       passes = Self.effects(json)
       notes = (json["kernels"]?.array ?? []).map { $0["note"]?.string ?? "" }
       layers = (json["quantization"]?["layers"]).flatMap { $0.array?.isEmpty ?? true ? nil : $0 }
-      compilePeakBytes = child.peakMemoryBytes
+      prunedLayers = (json["pruning"]?["layers"]).flatMap { $0.array?.isEmpty ?? true ? nil : $0 }
+      remarks = Self.remarks(json)
+      compilePeakBytes = json["peak_memory_bytes"]?.integer ?? 0
     } catch { throw Failure(message: "\(error)") }
   }
 
@@ -68,13 +73,24 @@ struct VariantBuild {
   /// Also the proof that it runs: what is miscompiled may end a process.
   ///
   /// - Parameter inputs: `NAME=FILE` for each input.
-  func residentBytes(inputs: [String], threads: Int, in folder: ScratchFolder) throws(Failure) -> Int {
+  /// - Returns: Nil if the system does not say.
+  func residentBytes(inputs: [String], threads: Int, in folder: ScratchFolder) throws(Failure) -> Int? {
     let child: ChildProcess
-    do { child = try ChildProcess.run(artifactPath, ["run", "--threads", "\(threads)"] + inputs.flatMap { ["--input", $0] }, folder: folder.path, seconds: 600) } catch {
-      throw Failure(message: error.localizedDescription)
-    }
+    let words = ["run", "--threads", "\(threads)", "--peak-memory"] + inputs.flatMap { ["--input", $0] }
+    do { child = try ChildProcess.run(artifactPath, words, in: folder, seconds: 600) } catch { throw Failure(message: error.localizedDescription) }
     guard child.status == 0 else { throw Failure(message: "its run failed: " + child.failure) }
-    return child.peakMemoryBytes
+    return child.output.split(separator: "\n").last.flatMap { line in line.hasPrefix("peak memory") ? line.split(separator: " ").compactMap { Int($0) }.first : nil }
+  }
+
+  private static func remarks(_ json: JSON) -> [String] {
+    var remarks: [String] = []
+    if let quantization = json["quantization"], let summary = quantization["summary"]?.string {
+      remarks.append("\(summary): \(quantization["quantized_layers"]?.integer ?? 0) of \(quantization["layers"]?.array?.count ?? 0) layers")
+    }
+    if let pruning = json["pruning"], let before = pruning["constant_bytes_before"]?.integer, let after = pruning["constant_bytes_after"]?.integer {
+      remarks.append("pruned \(pruning["layers"]?.array?.count ?? 0) layers, constants \(Quantity.bytes(before)) → \(Quantity.bytes(after))")
+    }
+    return remarks
   }
 
   /// As the report says it, one entry for each run.

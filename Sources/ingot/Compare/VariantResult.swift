@@ -29,8 +29,8 @@ struct VariantResult {
     var weightsBytes: Int
     var codeBytes: Int
     var arenaBytes: Int
-    /// The most that the artifact's own process had in memory, mapped weights included.
-    var residentBytes: Int
+    /// The most that the artifact's own process had in memory, mapped weights included; nil if that could not be seen.
+    var residentBytes: Int?
     var compileSeconds: Double
     var compilePeakBytes: Int
     var stages: [(name: String, seconds: Double)]
@@ -43,6 +43,10 @@ struct VariantResult {
     var passes: [PassEffect]
     /// Error of each layer; nil where none was made.
     var layers: JSON?
+    /// What pruning did to each layer; nil without it.
+    var prunedLayers: JSON?
+    /// What its options did to the model, where they change its numbers.
+    var remarks: [String]
     /// The variant whose artifact has the same code and weights; its times are this one's.
     var isSameAs: String?
 

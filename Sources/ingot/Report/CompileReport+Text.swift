@@ -9,11 +9,12 @@ extension CompileReport {
     lines.append("stages")
     var stages = TextTable(leftAlignedFrom: 1)
     for stage in model.stageSeconds { stages.rows.append([Quantity.time(stage.seconds), stage.name]) }
-    lines += [stages.text, "", "passes: nodes before the first run, and what all runs together made of them"]
-    var passes = TextTable(leftAlignedFrom: 4)
-    passes.rows.append(["nodes", "constants", "time", "runs", "pass"])
-    for effect in effects { passes.rows.append([effect.nodes, effect.constants, Quantity.time(effect.seconds), "\(effect.runs)", effect.name]) }
-    lines += [passes.text, "", "fused: \(groups.count) kernels, and what is in them"]
+    lines += [stages.text, "", "what passes did, in order: nodes (behind `lower`: buffers and calls) and bytes of constants before and after"]
+    var passes = TextTable(leftAlignedFrom: 3)
+    passes.rows.append(["nodes", "constants", "time", "pass"])
+    for run in changes { passes.rows.append([run.nodes, run.constants, Quantity.time(run.seconds), run.name]) }
+    lines += [passes.text, "  \(vainRuns.count) other runs changed nothing, in \(Quantity.time(vainRuns.seconds))" + (idle.isEmpty ? "" : "; never anything: \(idle.map(\.name).joined(separator: ", "))")]
+    lines += ["", "fused: \(groups.count) kernels, and what is in them"]
     var fused = TextTable(leftAlignedFrom: 0)
     for group in groups where !group.wasRefused { fused.rows.append([group.template, group.result, group.members, group.origin, group.reason]) }
     lines.append(fused.text)
@@ -22,6 +23,12 @@ extension CompileReport {
       lines += ["", "not fused into what reads it, and why"]
       var table = TextTable(leftAlignedFrom: 0)
       for group in refused { table.rows.append([group.members, group.result, group.origin, group.reason]) }
+      lines.append(table.text)
+    }
+    if !refusals.isEmpty {
+      lines += ["", "not done, and why"]
+      var table = TextTable(leftAlignedFrom: 0)
+      for refusal in refusals { table.rows.append([refusal.pass, refusal.shortNodes, refusal.reason]) }
       lines.append(table.text)
     }
     if model.program.calls.contains(where: { $0.choice != nil }) { lines += ["", "choices: kernels that could be written in several ways", ChoiceReport.table(model.program.calls)] }

@@ -2,6 +2,7 @@ import Artifact
 import Compiler
 import Foundation
 import Passes
+import Runtime
 import TensorTypes
 
 /// What a compilation made and cost.
@@ -18,11 +19,25 @@ struct CompileReport {
   init(_ model: CompiledModel, output: String?, seconds: Double) {
     (self.model, self.output, self.seconds) = (model, output, seconds)
     outputBytes = output.flatMap { (try? FileManager.default.attributesOfItem(atPath: $0))?[.size] as? Int }
-    peakMemoryBytes = PeakMemory.bytes(ofProcess: "self")
+    peakMemoryBytes = PeakMemory.bytes ?? 0
   }
 
-  var effects: [PassEffect] { PassEffect.all(of: model.records) }
+  /// Runs of passes, in order.
+  var runs: [PassEffect] { PassEffect.runs(model.records) }
+  /// The runs that changed something: what one leaves, the next one finds.
+  var changes: [PassEffect] { runs.filter(\.hasChanged) }
+  /// All runs of each pass that changed nothing at all.
+  var idle: [PassEffect] {
+    let effective = Set(changes.map(\.name))
+    return PassEffect.merged(runs.filter { !effective.contains($0.name) })
+  }
+  /// What else passes did in vain.
+  var vainRuns: (count: Int, seconds: Double) {
+    let vain = runs.filter { !$0.hasChanged }
+    return (vain.count, vain.reduce(0) { $0 + $1.seconds })
+  }
   var groups: [FusionGroup] { FusionGroup.all(of: model.graph) }
+  var refusals: [RefusedWork] { RefusedWork.all(of: model.refusals) }
 
   /// The line that ends a compilation.
   var line: String {
@@ -78,15 +93,17 @@ struct CompileReport {
       .init("variant_weights_bytes", .integer(model.variantConstantBytes)),
       .init("stages", .array(model.stageSeconds.map { .object([.init("name", .string($0.name)), .init("seconds", .number($0.seconds))]) })),
     ]
-    members += [passesJSON, groupsJSON, kernelsJSON, floatContractionsJSON]
+    members += [passesJSON, groupsJSON, kernelsJSON, refusalsJSON]
     return .object(members)
   }
 
-  /// Contractions of quantised values that no integer kernel takes, and why.
-  private var floatContractionsJSON: JSON.Member {
+  private var refusalsJSON: JSON.Member {
     .init(
-      "float_contractions",
-      .array(floatContractions(in: model.source).map { .object([.init("origin", .string("\($0.origin)")), .init("reason", .string($0.reason))]) }))
+      "refusals",
+      .array(
+        model.refusals.map {
+          .object([.init("pass", .string($0.pass)), .init("node", .string($0.origin.node)), .init("operator", .string($0.origin.operatorName)), .init("reason", .string($0.reason))])
+        }))
   }
 
   private var passesJSON: JSON.Member {

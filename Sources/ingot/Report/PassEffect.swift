@@ -13,14 +13,13 @@ struct PassEffect: Sendable {
   var constantBytesAfter: Int
   var hasChanged = false
 
-  /// Of the code for all lengths: that for particular ones goes the same way again.
-  static func all(of records: [PassRecord]) -> [PassEffect] {
-    merged(
-      records.filter { !$0.isOfVariant }.map {
-        PassEffect(
-          name: $0.name, runs: 1, seconds: $0.seconds, nodesBefore: $0.nodesBefore, nodesAfter: $0.nodesAfter, constantBytesBefore: $0.constantBytesBefore,
-          constantBytesAfter: $0.constantBytesAfter, hasChanged: $0.hasChanged)
-      })
+  /// Each run on its own, in order. Of the code for all lengths: that for particular ones goes the same way again.
+  static func runs(_ records: [PassRecord]) -> [PassEffect] {
+    records.filter { !$0.isOfVariant }.map {
+      PassEffect(
+        name: $0.name, runs: 1, seconds: $0.seconds, nodesBefore: $0.nodesBefore, nodesAfter: $0.nodesAfter, constantBytesBefore: $0.constantBytesBefore,
+        constantBytesAfter: $0.constantBytesAfter, hasChanged: $0.hasChanged)
+    }
   }
 
   /// One effect for each pass, in the order of the first runs.
@@ -40,6 +39,11 @@ struct PassEffect: Sendable {
     return effects
   }
 
+  /// What all its runs together made of the number of nodes, such as `-46`; nothing where it changed nothing.
+  var change: String {
+    let difference = nodesAfter - nodesBefore
+    return !hasChanged ? "" : difference == 0 ? "as many" : difference > 0 ? "+\(difference)" : "\(difference)"
+  }
   /// Such as `476 → 430`; nothing where it changed nothing.
   var nodes: String { hasChanged ? "\(nodesBefore) → \(nodesAfter)" : "" }
   var constants: String {

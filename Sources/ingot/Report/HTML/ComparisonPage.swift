@@ -10,7 +10,6 @@ struct ComparisonPage {
   init(_ report: ComparisonReport) { self.report = report }
 
   var text: String {
-    let name = URL(fileURLWithPath: report.path).lastPathComponent
     let kind = report.ablation == nil ? "ways to compile" : "what each pass gains in"
     var content: [Markup] = [
       .tag("h1", "\(report.ablation == nil ? "Ways to compile" : "What each pass gains:") \(name)"),
@@ -21,6 +20,12 @@ struct ComparisonPage {
     return ReportPage(title: "\(kind) \(name)", content: content).text
   }
 
+  /// The file's name; with its folder where many models have such a name.
+  private var name: String {
+    let path = URL(fileURLWithPath: report.path)
+    return path.deletingPathExtension().lastPathComponent == "model" ? path.pathComponents.suffix(2).joined(separator: "/") : path.lastPathComponent
+  }
+
   private var threads: String { "\(report.machine.threads) thread\(report.machine.threads == 1 ? "" : "s")" }
   private var baseline: VariantResult.Figures? { report.baseline?.figures }
 
@@ -29,11 +34,17 @@ struct ComparisonPage {
     (report.named + report.choices).compactMap { result in result.figures.map { (result, $0) } }
   }
 
+  /// How good the results are, beside those of the baseline.
+  private func quality(_ figures: VariantResult.Figures) -> String {
+    guard let accuracy = figures.accuracy else { return "error to fp32 \(ComparisonReport.error(figures))" }
+    return Quantity.percent(accuracy.top1Share) + " right" + (baseline?.accuracy.map { ", baseline " + Quantity.percent($0.top1Share) } ?? "")
+  }
+
   private var summary: [(figure: String, meaning: String)] {
     guard let baseline else { return [] }
     var cards = [(Quantity.time(baseline.latency.median), "baseline: median of one run, spread \(Quantity.percent(baseline.latency.spread))")]
     if let best = others.max(by: { $0.figures.gain.median < $1.figures.gain.median }), best.figures.isSameAs == nil, best.figures.gain.median > 1 {
-      cards.append((ComparisonReport.times(best.figures.gain.median), "faster: \(best.result.variant.name) (\(Quantity.time(best.figures.latency.median)), \(best.figures.accuracy.map { Quantity.percent($0.top1Share) + " right" } ?? "error \(ComparisonReport.error(best.figures))"))"))
+      cards.append((ComparisonReport.times(best.figures.gain.median), "faster: \(best.result.variant.name) (\(Quantity.time(best.figures.latency.median)), \(quality(best.figures)))"))
     }
     if report.ablation == nil, let small = others.min(by: { $0.figures.artifactBytes < $1.figures.artifactBytes }), small.figures.artifactBytes < baseline.artifactBytes {
       cards.append((Quantity.bytes(small.figures.artifactBytes), "smallest artifact: \(small.result.variant.name) (baseline \(Quantity.bytes(baseline.artifactBytes)))"))
@@ -44,7 +55,7 @@ struct ComparisonPage {
     if let worth = report.leftOut.compactMap({ result in result.figures.map { (result, $0) } }).min(by: { $0.1.gain.median < $1.1.gain.median }), case .without(let pass) = worth.0.variant.role {
       cards.append((ComparisonReport.times(worth.1.gain.inverted.median), "slower without \(pass), which gains most"))
     }
-    cards.append((Quantity.bytes(baseline.artifactBytes), "artifact of the baseline; \(Quantity.bytes(baseline.residentBytes)) of memory while it runs"))
+    cards.append((Quantity.bytes(baseline.artifactBytes), "artifact of the baseline" + (baseline.residentBytes.map { "; \(Quantity.bytes($0)) of memory while it runs" } ?? "")))
     return cards
   }
 
@@ -55,26 +66,37 @@ struct ComparisonPage {
   }
 
   private var variantGains: Markup {
-    let rows = ([report.baseline].compactMap { $0 } + report.choices + report.named).compactMap { result -> RowChart.Row? in
+    let all = [report.baseline].compactMap { $0 } + report.choices + report.named
+    let time = TimeAxis(all.compactMap { $0.figures?.latency.median })
+    let rows = all.compactMap { result -> RowChart.Row? in
       guard let figures = result.figures else { return nil }
       let isBase = result.variant.role == .baseline
       return RowChart.Row(
         label: result.variant.name, title: "\(result.variant.name): \(Quantity.time(figures.latency.median)), \(ComparisonReport.times(figures.gain.median)) \(result.variant.line)",
         bars: [
           RowChart.Bar(
-            value: figures.latency.median * 1e3, range: figures.latency.quantile(0.25) * 1e3...max(figures.latency.quantile(0.25), figures.latency.quantile(0.75)) * 1e3,
-            text: Quantity.time(figures.latency.median) + (isBase ? "" : figures.isSameAs == nil ? "   \(ComparisonReport.times(figures.gain.median))" : "   same code"),
-            style: isBase || figures.isSameAs != nil ? "soft" : figures.gain.median >= 1 ? "good" : "bad")
+            value: figures.latency.median * time.perSecond, range: middleHalf(figures, time),
+            text: ([Quantity.time(figures.latency.median)] + (isBase ? [] : [figures.isSameAs == nil ? ComparisonReport.times(figures.gain.median) : "same code"]) + [Self.shortQuality(figures)]).filter { !$0.isEmpty }.joined(separator: "   "),
+            style: isBase || figures.isSameAs != nil ? "soft" : figures.gain.isWithinNoise ? "soft" : figures.gain.median >= 1 ? "good" : "bad")
         ])
     }
     return ReportPage.section(
-      report.named.isEmpty ? "Other choices" : "Latency of each variant", "The median of one run; the line through a bar's end is the middle half of all runs. Behind it: how many times faster than the baseline, measured by turns.",
+      report.named.isEmpty ? "Other choices" : "Latency of each variant", "The median of one run: shorter is better. The line through a bar's end is the middle half of all runs. Behind it: how many times faster than the baseline, measured by turns, and \(report.hasAccuracy ? "how many answers are right" : "the error to fp32").",
       [
         ReportPage.figure(
-          RowChart(rows: rows, origin: 0, isLogarithmic: false, axis: "median of one run, ms", format: Self.plain, label: "Latency of each variant").markup,
-          legend: [.init(style: "soft", text: "baseline"), .init(style: "good", text: "faster"), .init(style: "bad", text: "slower")])
+          RowChart(rows: rows, origin: 0, isLogarithmic: false, axis: "median of one run, \(time.unit): shorter is better", format: Self.plain, label: "Latency of each variant").markup,
+          legend: [.init(style: "soft", text: "baseline, or within the noise of it"), .init(style: "good", text: "faster"), .init(style: "bad", text: "slower")])
       ])
   }
+
+  /// From the first to the third quartile of the runs.
+  private func middleHalf(_ figures: VariantResult.Figures, _ time: TimeAxis) -> ClosedRange<Double> {
+    let first = figures.latency.quantile(0.25)
+    return first * time.perSecond...max(first, figures.latency.quantile(0.75)) * time.perSecond
+  }
+
+  /// For the end of a bar.
+  private static func shortQuality(_ figures: VariantResult.Figures) -> String { figures.accuracy.map { Quantity.percent($0.top1Share) } ?? ComparisonReport.error(figures) }
 
   private var passGains: Markup {
     // What gains most first; what makes no difference last.
@@ -84,7 +106,7 @@ struct ComparisonPage {
       let ratio = figures.gain.inverted
       let label = if case .without(let pass) = result.variant.role { pass } else { result.variant.name }
       // Within the noise of the measurement a pass neither gains nor costs.
-      let isClear = ratio.lower > 1 || ratio.upper < 1
+      let isClear = !ratio.isWithinNoise
       return RowChart.Row(
         label: label, title: "\(result.variant.name): \(Quantity.time(figures.latency.median)), \(ComparisonReport.times(ratio.median)) the baseline's time (\(ComparisonReport.quartiles(ratio)))",
         bars: [
@@ -95,7 +117,7 @@ struct ComparisonPage {
     }
     return ReportPage.section(
       "Each pass left out in turn",
-      "How much longer the model takes without the pass, everything else on: to the right the pass gains, to the left it costs. The line through a bar's end is the middle half of the rounds, in each of which every variant was measured once.",
+      "How much longer the model takes without the pass, everything else on: to the right the pass gains, to the left it costs. The line through a bar's end is the middle half of the rounds (of fewer than eight: all), in each of which every variant was measured once; here were \(baseline?.slices.count ?? 0).",
       [
         ReportPage.figure(
           RowChart(rows: rows, origin: 1, isLogarithmic: nil, axis: "time without it / time of the baseline", format: Self.ratio, label: "Gain of each pass").markup,
@@ -117,28 +139,29 @@ struct ComparisonPage {
   private var accumulated: [Markup] {
     let steps = report.addedInTurn
     guard let ablation = report.ablation, !steps.isEmpty else { return [] }
+    let time = TimeAxis(steps.compactMap { $0.figures?.latency.median })
     var rows: [RowChart.Row] = []
     var before: VariantResult?
     for step in steps {
       guard let figures = step.figures else { continue }
       let gain = ComparisonReport.gain(of: step, .step, after: before)
-      let isNoise = gain.map { $0.lower <= 1 && $0.upper >= 1 } ?? false
+      let isNoise = gain?.isWithinNoise ?? false
       rows.append(
         RowChart.Row(
           label: step.variant.name, title: "\(step.variant.name): \(Quantity.time(figures.latency.median))",
           bars: [
             RowChart.Bar(
-              value: figures.latency.median * 1e3, range: figures.latency.quantile(0.25) * 1e3...max(figures.latency.quantile(0.25), figures.latency.quantile(0.75)) * 1e3,
+              value: figures.latency.median * time.perSecond, range: middleHalf(figures, time),
               text: Quantity.time(figures.latency.median), style: gain == nil || isNoise ? "soft" : (gain?.median ?? 1) >= 1 ? "good" : "bad")
           ]))
       before = step
     }
     return [
       ReportPage.section(
-        "Passes added in turn", "From the least that compiles (\(ablation.leastPasses.joined(separator: ", "))) to all: the time with this pass and all above it.",
+        "Passes added in turn", "From the least that compiles (\(ablation.leastPasses.joined(separator: ", "))) to all: the time with this pass and all above it; shorter is better.",
         [
           ReportPage.figure(
-            RowChart(rows: rows, origin: 0, isLogarithmic: false, axis: "median of one run, ms", format: Self.plain, label: "Time with passes added in turn").markup,
+            RowChart(rows: rows, origin: 0, isLogarithmic: false, axis: "median of one run, \(time.unit): shorter is better", format: Self.plain, label: "Time with passes added in turn").markup,
             legend: [.init(style: "good", text: "faster than one step before"), .init(style: "bad", text: "slower"), .init(style: "soft", text: "no clear difference")])
         ])
     ]
@@ -148,6 +171,7 @@ struct ComparisonPage {
 
   private var scatter: [Markup] {
     let usesAccuracy = report.hasAccuracy
+    let time = TimeAxis(report.results.compactMap { $0.figures?.latency.median })
     let points = report.results.compactMap { result -> ScatterChart.Point? in
       guard let figures = result.figures, figures.isSameAs == nil, figures.error.isFinite || usesAccuracy else { return nil }
       let y = usesAccuracy ? (figures.accuracy?.top1Share ?? 0) * 100 : figures.error
@@ -160,9 +184,9 @@ struct ComparisonPage {
         case .least, .added: (.triangle, "three")
         }
       // Where the rounds do not agree on which is faster, neither is.
-      let isNoise = figures.gain.lower <= 1 && figures.gain.upper >= 1
+      let isNoise = figures.gain.isWithinNoise
       return ScatterChart.Point(
-        x: figures.latency.median * 1e3, y: y, comparedX: (isNoise ? baseline?.latency.median ?? 0 : figures.latency.median) * 1e3, label: result.variant.name,
+        x: figures.latency.median * time.perSecond, y: y, comparedX: (isNoise ? baseline?.latency.median ?? 0 : figures.latency.median) * time.perSecond, label: result.variant.name,
         title: "\(result.variant.name): \(Quantity.time(figures.latency.median)), \(usesAccuracy ? String(format: "%.1f %%", y) : "error \(ComparisonReport.error(figures))")", shape: shape, style: style)
     }
     guard points.count > 1 else { return [] }
@@ -172,11 +196,11 @@ struct ComparisonPage {
     if !report.leftOut.isEmpty { legend.append(.init(style: "soft", text: "a pass left out", sign: "●")) }
     if !report.addedInTurn.isEmpty { legend.append(.init(style: "three", text: "passes added in turn", sign: "▲")) }
     let title = usesAccuracy ? "Latency and accuracy" : "Latency and error"
-    var about = "The dashed line joins the variants that no other one beats in both (the Pareto front); those that noise alone keeps apart from the baseline count as equally fast."
+    var about = "To the left is faster, \(usesAccuracy ? "up is more often right" : "down is nearer to fp32"). The dashed line joins the variants that no other one beats in both (the Pareto front); those that noise alone keeps apart from the baseline count as equally fast."
     if !usesAccuracy { about += " Errors are relative to fp32 without Winograd's method, for the same inputs; 0 means the same bits." }
     let format: (Double) -> String = { usesAccuracy ? Self.plain($0) : Self.power($0) }
     let chart = ScatterChart(
-      points: points, xAxis: "median of one run, ms", yAxis: usesAccuracy ? "right answers (top 1), %" : "error to fp32: relative L2", xFormat: Self.plain,
+      points: points, xAxis: "median of one run, \(time.unit): left is better", yAxis: usesAccuracy ? "right answers (top 1), %: up is better" : "error to fp32, relative L2: down is better", xFormat: Self.plain,
       yFormat: format, higherIsBetter: usesAccuracy, isLogarithmic: !usesAccuracy, namesAll: points.count <= 24, label: title)
     return [ReportPage.section(title, about, [ReportPage.figure(chart.markup, legend: legend)])]
   }
@@ -197,8 +221,11 @@ struct ComparisonPage {
 
   /// Errors of single layers, where a variant has them.
   private var layers: [Markup] {
-    report.results.compactMap { result in
-      result.figures?.layers.flatMap { LayerErrors($0) }.map { $0.section("Error of each layer: \(result.variant.name)") }
+    report.results.flatMap { result -> [Markup] in
+      guard let figures = result.figures, figures.isSameAs == nil else { return [] }
+      let quantized = figures.layers.flatMap { LayerErrors($0) }?.section("Error of each layer: \(result.variant.name)")
+      let pruned = figures.prunedLayers.flatMap { PrunedLayers($0) }?.section("What pruning did to each layer: \(result.variant.name)")
+      return [quantized, pruned].compactMap { $0 }
     }
   }
 
@@ -206,7 +233,7 @@ struct ComparisonPage {
 
   private var tables: [Markup] {
     let table = ReportTables(report)
-    return [ReportPage.section("All figures", ComparisonReport.legend(clients: baseline?.clients ?? 1), [table.variants] + table.failures)] + table.passes
+    return [ReportPage.section("All figures", report.legend, [table.variants] + table.failures)] + table.passes
   }
 
   private var origin: Markup {

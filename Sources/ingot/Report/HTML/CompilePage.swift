@@ -16,7 +16,7 @@ struct CompilePage {
       ReportPage.cards([
         (Quantity.time(report.seconds), "to compile, with at most \(Quantity.bytes(report.peakMemoryBytes)) of memory"),
         (report.outputBytes.map { Quantity.bytes($0) } ?? "-", "in the file: weights \(Quantity.bytes(model.constantsByteCount)), code \(Quantity.bytes(model.code.image.count))"),
-        ("\(report.effects.first?.nodesBefore ?? 0) → \(report.groups.count)", "nodes of the model, and kernels"),
+        ("\(report.runs.first?.nodesBefore ?? 0) → \(report.groups.count)", "nodes of the model, and kernels"),
         (model.manifest.arenaBytes.constant.map { Quantity.bytes($0) } ?? "\(model.manifest.arenaBytes)", "of scratch memory for a run"),
       ]),
     ]
@@ -26,18 +26,21 @@ struct CompilePage {
 
   private var passes: Markup {
     let summaries = Dictionary(Compiler.passes.map { ($0.name, $0.summary) }, uniquingKeysWith: { first, _ in first })
-    let rows = report.effects.map { [$0.name, $0.nodes, $0.constants, Quantity.time($0.seconds), "\($0.runs)", summaries[$0.name] ?? ""] }
+    let rows = report.changes.map { [$0.name, $0.nodes, $0.constants, Quantity.time($0.seconds), summaries[$0.name] ?? ""] }
+    let vain = report.vainRuns
+    let rest = "\(vain.count) other runs changed nothing, in \(Quantity.time(vain.seconds))." + (report.idle.isEmpty ? "" : " These passes never changed anything: \(report.idle.map(\.name).joined(separator: ", ")).")
     return ReportPage.section(
-      "What each pass did", "Nodes and bytes of constants before a pass first ran, and what all its runs together made of them; nothing where it changed nothing.",
-      [ReportPage.table(["pass", "nodes", "constants", "time", "runs", "what it is for"], rows, texts: [0, 5])])
+      "What each pass did", "The runs that changed something, in order: nodes (of passes on the finished program: steps) and bytes of constants before and after.",
+      [ReportPage.table(["pass", "nodes", "constants", "time", "what it is for"], rows, texts: [0, 4]), .tag("p", ["class": "about"], rest)])
   }
 
   private var stages: Markup {
-    let slowest = report.effects.sorted { $0.seconds > $1.seconds }.prefix(8).map { ("pass \($0.name)", $0.seconds) }
+    let slowest = PassEffect.merged(report.runs).sorted { $0.seconds > $1.seconds }.prefix(8).map { ("pass \($0.name)", $0.seconds) }
+    let time = TimeAxis(report.model.stageSeconds.map(\.seconds))
     let rows = (report.model.stageSeconds.map { ($0.name, $0.seconds) } + slowest).enumerated().map { index, entry in
-      RowChart.Row(label: entry.0, title: "\(entry.0): \(Quantity.time(entry.1))", bars: [.init(value: entry.1 * 1e3, range: nil, text: Quantity.time(entry.1), style: index < report.model.stageSeconds.count ? "one" : "soft")])
+      RowChart.Row(label: entry.0, title: "\(entry.0): \(Quantity.time(entry.1))", bars: [.init(value: entry.1 * time.perSecond, range: nil, text: Quantity.time(entry.1), style: index < report.model.stageSeconds.count ? "one" : "soft")])
     }
-    let chart = RowChart(rows: rows, origin: 0, isLogarithmic: false, axis: "ms", format: ComparisonPage.plain, label: "Where the time of the compilation went")
+    let chart = RowChart(rows: rows, origin: 0, isLogarithmic: false, axis: time.unit, format: ComparisonPage.plain, label: "Where the time of the compilation went")
     return ReportPage.section("Where the time went", "Stages, and the slowest passes.", [ReportPage.figure(chart.markup, legend: [.init(style: "one", text: "stage"), .init(style: "soft", text: "pass, part of a stage")])])
   }
 
@@ -61,9 +64,16 @@ struct CompilePage {
   }
 
   private var refusals: [Markup] {
+    var parts: [Markup] = []
     let rows = report.groups.filter(\.wasRefused).map { [$0.origin.isEmpty ? "-" : $0.origin, $0.members, $0.result, $0.reason] }
-    if rows.isEmpty { return [] }
-    return [ReportPage.section("What was not fused, and why", "Elementwise work that is a kernel of its own, beside those that read it.", [ReportPage.table(["node", "operations", "result", "why"], rows, texts: [0, 1, 2, 3])])]
+    if !rows.isEmpty {
+      parts.append(ReportPage.section("What was not fused, and why", "Elementwise work that is a kernel of its own, beside those that read it.", [ReportPage.table(["node", "operations", "result", "why"], rows, texts: [0, 1, 2, 3])]))
+    }
+    let others = report.refusals.map { [$0.pass, $0.nodes.count == 1 ? "" : "\($0.nodes.count)", $0.nodes.joined(separator: ", "), $0.reason] }
+    if !others.isEmpty {
+      parts.append(ReportPage.section("What else was not done, and why", "Passes and ways to write kernels that might have been expected, the nodes as they are named in the model's file.", [ReportPage.table(["pass", "nodes", "which", "why it was not done"], others, texts: [0, 2, 3])]))
+    }
+    return parts
   }
 
   private var kernels: [Markup] {

@@ -10,6 +10,9 @@ struct Drawing {
 
   static let fontSize = 12.5
 
+  /// The widths that every chart is drawn for, with the classes by which the style sheet shows one of them.
+  static let widths: [(name: String, width: Double)] = [("wide", 960), ("middle", 600), ("narrow", 380)]
+
   init(width: Double) { self.width = width }
 
   /// Room for a text that no usual sans-serif font exceeds.

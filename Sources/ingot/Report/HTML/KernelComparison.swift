@@ -32,10 +32,11 @@ struct KernelComparison {
 
   var section: Markup {
     let pairs = pairs
-    var rows = pairs.prefix(Self.most).map { row($0.origin.isEmpty ? "(no node)" : $0.origin, $0.before, $0.after, $0.notes.first ?? "") }
+    let time = TimeAxis(pairs.map { max($0.before, $0.after) })
+    var rows = pairs.prefix(Self.most).map { row($0.origin.isEmpty ? "(no node)" : $0.origin, $0.before, $0.after, $0.notes.first ?? "", time) }
     let rest = pairs.dropFirst(Self.most)
-    if !rest.isEmpty { rows.append(row("\(rest.count) more", rest.reduce(0) { $0 + $1.before }, rest.reduce(0) { $0 + $1.after }, "")) }
-    let chart = RowChart(rows: rows, origin: 0, isLogarithmic: false, axis: "time of its kernels in one run, ms", format: ComparisonPage.plain, label: "Time by node, before and after")
+    if !rest.isEmpty { rows.append(row("\(rest.count) more", rest.reduce(0) { $0 + $1.before }, rest.reduce(0) { $0 + $1.after }, "", time)) }
+    let chart = RowChart(rows: rows, origin: 0, isLogarithmic: false, axis: "time of its kernels in one run, \(time.unit): shorter is better", format: ComparisonPage.plain, label: "Time by node, before and after")
     return ReportPage.section(
       "Where the time goes: \(before.name) and \(after.name)",
       "By the node of the model that a kernel is named after: \(before.figures.kernelCalls) kernel calls before, \(after.figures.kernelCalls) after. A node with one bar was computed inside of another node's kernel.",
@@ -45,8 +46,8 @@ struct KernelComparison {
       ])
   }
 
-  private func row(_ origin: String, _ before: Double, _ after: Double, _ note: String) -> RowChart.Row {
-    func bar(_ seconds: Double, _ style: String) -> RowChart.Bar { RowChart.Bar(value: seconds * 1e3, range: nil, text: seconds > 0 ? Quantity.time(seconds) : "-", style: style) }
+  private func row(_ origin: String, _ before: Double, _ after: Double, _ note: String, _ time: TimeAxis) -> RowChart.Row {
+    func bar(_ seconds: Double, _ style: String) -> RowChart.Bar { RowChart.Bar(value: seconds * time.perSecond, range: nil, text: seconds > 0 ? Quantity.time(seconds) : "-", style: style) }
     return RowChart.Row(label: origin, title: "\(origin): \(Quantity.time(before)), then \(Quantity.time(after)) \(note)", bars: [bar(before, "two"), bar(after, "one")])
   }
 

@@ -77,7 +77,7 @@ struct ReportPage {
     .swatch { width: 13px; height: 13px; border-radius: 3px; display: inline-block; }
     .sign.sign { background: none; font-style: normal; } .sign.one { color: var(--one); } .sign.two { color: var(--two); } .sign.three { color: var(--three); } .sign.soft { color: var(--soft); }
     svg { display: block; width: 100%; height: auto; font-family: system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
-    svg.narrow { display: none; }
+    svg.middle, svg.narrow { display: none; }
     .label, .value { fill: var(--text); } .value { font-variant-numeric: tabular-nums; } .tick { fill: var(--muted); } .strong { font-weight: 600; }
     .grid { stroke: var(--line); stroke-width: 1; } .axis { stroke: var(--muted); stroke-width: 1; }
     .whisker { stroke: var(--text); stroke-width: 1.2; opacity: .75; }
@@ -93,13 +93,14 @@ struct ReportPage {
     details { margin-top: 12px; } summary { cursor: pointer; color: var(--muted); }
     dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 18px; margin: 10px 0; } dt { color: var(--muted); } dd { margin: 0; overflow-wrap: anywhere; }
     @media (max-width: 719px) {
-      svg.wide { display: none; } svg.narrow { display: block; } main { padding: 18px 12px 40px; }
+      svg.wide { display: none; } svg.middle { display: block; } main { padding: 18px 12px 40px; }
       tbody th { max-width: 42vw; white-space: normal; } dl { grid-template-columns: 1fr; } dd { margin-bottom: 6px; }
     }
+    @media (max-width: 519px) { svg.middle { display: none; } svg.narrow { display: block; } }
     @media print {
       :root { --page: #ffffff; --text: #000000; --muted: #444444; --line: #cccccc; --card: #f5f5f5; --one: #0072b2; --two: #d55e00; --three: #009e73; --soft: #8fbcdb; }
       body { font-size: 11px; } main { max-width: none; padding: 0; } figure, .card, tr { break-inside: avoid; } h2 { break-after: avoid; }
-      svg.wide { display: block; } svg.narrow { display: none; } .scroll { overflow: visible; border: 0; } table { font-size: 8px; } th, td { padding: 2px 4px; white-space: normal; }
+      svg.wide { display: block; } svg.middle, svg.narrow { display: none; } .scroll { overflow: visible; border: 0; } table { font-size: 8px; } th, td { padding: 2px 4px; white-space: normal; }
       * { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
     }
 

@@ -27,8 +27,8 @@ struct RowChart {
   var format: (Double) -> String
   var label: String
 
-  /// For a screen and for a phone.
-  var markup: [Markup] { [drawing(width: 960).markup(class: "wide", label: label), drawing(width: 380).markup(class: "narrow", label: label)] }
+  /// For a screen, half of one, and a phone.
+  var markup: [Markup] { Drawing.widths.map { drawing(width: $0.width).markup(class: $0.name, label: label) } }
 
   private func drawing(width: Double) -> Drawing {
     var drawing = Drawing(width: width)

@@ -39,7 +39,7 @@ struct ScatterChart {
     }.sorted { points[$0].comparedX < points[$1].comparedX }
   }
 
-  var markup: [Markup] { [drawing(width: 960).markup(class: "wide", label: label), drawing(width: 380).markup(class: "narrow", label: label)] }
+  var markup: [Markup] { Drawing.widths.map { drawing(width: $0.width).markup(class: $0.name, label: label) } }
 
   private struct Box {
     var x: Double, y: Double, width: Double, height: Double
@@ -86,6 +86,12 @@ struct ScatterChart {
     var taken = points.map { point -> Box in
       let (x, y) = place(point)
       return Box(x: x - 6, y: y - 6, width: 12, height: 12)
+    }
+    // Names do not lie on the line.
+    let line = front.count > 1 ? front.map { place(points[$0]) } : []
+    for (from, to) in zip(line, line.dropFirst()) {
+      let steps = max(1, Int((abs(to.x - from.x) + abs(to.y - from.y)) / 6))
+      taken += (1..<max(2, steps)).map { Box(x: from.x + (to.x - from.x) * Double($0) / Double(steps) - 1, y: from.y + (to.y - from.y) * Double($0) / Double(steps) - 1, width: 2, height: 2) }
     }
     for (index, point) in points.enumerated() {
       let (x, y) = place(point)

@@ -1,0 +1,75 @@
+import GraphIR
+import KernelIR
+import TensorTypes
+
+/// Why kernels are not written in the ways that take fewer products.
+extension FusionLowering {
+  private mutating func refuse(_ way: String, _ node: Node, _ reason: String) {
+    let named = node.origin.isKnown ? node.origin : origin
+    refusals.append(KernelRefusal(way: way, node: named.node, operatorName: named.operatorName, reason: reason))
+  }
+
+  /// Says why a convolution with a window of 3x3 is not done by Winograd's method.
+  ///
+  /// - Parameter way: What was chosen; nil where there was no choice.
+  mutating func explainWinograd(_ problem: ConvolutionProblem, _ way: ConvolutionTemplate.Way?) {
+    guard problem.outer.count == 1, problem.outer[0].size == 3, problem.tiled.size == 3 else { return }
+    if case .winograd = way?.method { return }
+    let own = choice?.candidates.first { $0.name == choice?.taken }
+    let other = choice?.candidates.first { $0.name.hasPrefix(WinogradPlan.namePrefix) }
+    let reason: String
+    if target.winograd == .off { reason = "it is switched off (--winograd off)" } else if let obstacle = WinogradPlan.obstacle(problem) {
+      reason = obstacle
+    } else if way == nil {
+      reason = "one kernel with the window behind it saves more"
+    } else if let own, let other {
+      if case .measured = choice?.reason { reason = "measured, the direct method is faster" } else {
+        let percent = own.cycles > 0 ? "\(Int(clamping: Int64(min(1e6, (other.cycles / own.cycles - 1) * 100).rounded()))) % longer than the direct method" : "longer than the direct method"
+        reason = "it is estimated to take \(percent), \(other.parts)"
+      }
+    } else {
+      reason = "its weights are too large, or no numbers, or its transformed images too large"
+    }
+    refuse("winograd", problem.anchor, reason)
+  }
+
+  /// With fewer zeros nobody expects that they are left out.
+  private static var fewestZeros: Double { 0.4 }
+
+  /// Says why the zeros of a constant operand are multiplied.
+  ///
+  /// - Parameters:
+  ///   - source: The operand.
+  ///   - occupancy: Its zeros by blocks, where a kernel might have left them out.
+  mutating func explainZeros(_ anchor: Node, _ source: PanelSource?, _ occupancy: BlockOccupancy? = nil) {
+    guard let source, let zeros = source.tensor.zeroShare, zeros >= Self.fewestZeros else { return }
+    func percent(_ share: Double) -> String { "\(Int((share * 100).rounded())) %" }
+    let reason: String
+    if !target.usesSparseProducts { reason = "it is switched off (--disable sparse-products)" } else if anchor.operation is Convolution {
+      reason = "only matrix products have a kernel that leaves zeros out"
+    } else if source.element != .f32 || body.type(of: anchor.results[0]).element != .f32 {
+      reason = "products of \(source.element.name) have no kernel that leaves zeros out"
+    } else if let occupancy {
+      let dense = choice?.candidates.first { $0.name == choice?.taken }, sparse = choice?.candidates.first { $0.name.contains(DotTemplate.Way.Right.sparse.rawValue) }
+      let estimates = if let dense, let sparse { ": estimated \(Int(min(1e15, sparse.cycles) / 1000)) thousand cycles instead of \(Int(min(1e15, dense.cycles) / 1000))" } else { "" }
+      reason = "\(percent(occupancy.density)) of the blocks of 1x\(occupancy.lanes) that one instruction reads hold something" + estimates
+    } else {
+      reason = "they are scattered: nearly all blocks of 1x\(TileShape.lanes(of: .f32, target)), which one instruction reads, hold something"
+    }
+    refuse("sparse-products", anchor, "\(percent(zeros)) of its weights are 0, but \(reason)")
+  }
+}
+
+extension Tensor {
+  /// The part of the elements that is zero; nil for elements that are neither f32 nor i8.
+  fileprivate var zeroShare: Double? {
+    guard count > 0 else { return nil }
+    var zeros = 0
+    switch element {
+    case .f32: withBytes { bytes in for position in 0..<count where bytes.loadUnaligned(fromByteOffset: position * 4, as: UInt32.self) & 0x7fff_ffff == 0 { zeros += 1 } }
+    case .i8: withBytes { bytes in for byte in bytes where byte == 0 { zeros += 1 } }
+    default: return nil
+    }
+    return Double(zeros) / Double(count)
+  }
+}
