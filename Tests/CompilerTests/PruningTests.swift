@@ -134,6 +134,77 @@ import Testing
     }
   }
 
+  /// Half of the first layer's channels are copies of the others: with measured budgets they go first, and what they gave moves to the others.
+  @Test func copiesOfChannelsGoFirst() throws {
+    let folder = TemporaryFolder()
+    func number(_ place: Int, _ seed: Int) -> Double { Double((place * 7919 + seed) % 1009) / 1009 - 0.5 }
+    let first = (0..<32 * 64).map { "\(number($0 / 64 * 32 + $0 % 32, 1))" }.joined(separator: ", ")
+    func numbers(_ count: Int, _ seed: Int) -> String { (0..<count).map { "\(number($0, seed))" }.joined(separator: ", ") }
+    let text = """
+      graph @copies(%x: f32[32,32]) {
+        %a = constant dense [\(first)] : f32[32,64]
+        %b = constant dense [\(numbers(64 * 128, 2))] : f32[64,128]
+        %c = constant dense [\(numbers(128 * 32, 3))] : f32[128,32]
+        %h = dot %x, %a : f32[32,64]
+        %s = tanh %h
+        %i = dot %s, %b : f32[32,128]
+        %t = tanh %i
+        %y = dot %t, %c : f32[32,32]
+        return %y
+      }
+      """
+    folder.write(Array(text.utf8), to: "copies.ingot")
+    let path = folder.file("copies.ingot")
+    let reference = try compiled(path, nil)
+    let pruned = try compiled(path, options(.channels, 0.16, reconstructs: true), samples: try samples(folder, reference.source, 24))
+    let report = try #require(pruned.revision?.pruning)
+    #expect(report.channels?.removed == 32 && report.channels?.of == 192)
+    #expect(report.layers.map(\.after) == [[32, 32], [32, 128]])
+    #expect(report.layers.allSatisfy { ($0.heldOut ?? 0) < 0.05 })
+    #expect(try error(pruned, reference) < 0.02)
+  }
+
+  /// Convolutions, a residual sum and pictures that are mirrored, too.
+  @Test func picturesHaveVariants() throws {
+    let folder = TemporaryFolder()
+    func numbers(_ count: Int, _ seed: Int) -> String { (0..<count).map { "\(Double(($0 * 7919 + seed) % 1009) / 2018 - 0.25)" }.joined(separator: ", ") }
+    let text = """
+      graph @picture(%x: f32[1,3,12,12]) {
+        %f = constant dense [\(numbers(16 * 27, 1))] : f32[16,3,3,3]
+        %g = constant dense [\(numbers(32 * 16, 2))] : f32[32,16,1,1]
+        %k = constant dense [\(numbers(16 * 32, 3))] : f32[16,32,1,1]
+        %a = convolution %x, %f {strides = [1, 1], pads = [0, 0, 0, 0]} : f32[1,16,10,10]
+        %b = tanh %a
+        %c = convolution %b, %g {strides = [1, 1], pads = [0, 0, 0, 0]} : f32[1,32,10,10]
+        %d = tanh %c
+        %e = convolution %d, %k {strides = [1, 1], pads = [0, 0, 0, 0]} : f32[1,16,10,10]
+        %y = add %e, %b : f32[1,16,10,10]
+        return %y
+      }
+      """
+    folder.write(Array(text.utf8), to: "picture.ingot")
+    let path = folder.file("picture.ingot")
+    let reference = try compiled(path, nil)
+    let place = folder.file("samples")
+    try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true)
+    func picture(_ seed: Int) -> Tensor { Tensor(.f32, [1, 3, 12, 12], dependentInput(seed, [36, 12]).doubles) }
+    for number in 0..<6 { try NumPyFile.write(picture(number), to: "\(place)/\(number).npy") }
+    func difference(_ model: CompiledModel) throws -> Double {
+      let (a, b) = (try model.makeModel().makeSession(threads: 1).run([picture(50)])[0].doubles, try reference.makeModel().makeSession(threads: 1).run([picture(50)])[0].doubles)
+      return zip(a, b).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
+    }
+    var wanted = options(.channels, 0.5, reconstructs: true)
+    wanted.variants = 4
+    let fitted = try compiled(path, wanted, samples: place)
+    #expect(try difference(fitted) < 0.5 * (try difference(try compiled(path, options(.channels, 0.5)))))
+    #expect(fitted.revision?.pruning?.channels?.removed == 16)
+    wanted.variants = 100
+    #expect(throws: CompileError.self) { try wanted.check(hasSamples: true) }
+    var plain = options(.channels, 0.5)
+    plain.variants = 2
+    #expect(throws: CompileError.self) { try plain.check(hasSamples: true) }
+  }
+
   @Test func channelsMakeSmallerLayers() throws {
     let folder = TemporaryFolder()
     let pruned = try compiled(model(folder), options(.channels, 0.5))
@@ -225,11 +296,45 @@ import Testing
     let w = try graph.insert(Constant(Tensor(zeros: .f32, [2, 1])))
     let result = try graph.insert(Dot(), x, w)
     let node = try #require(graph.producer(of: result))
-    var moments = try #require(InputMoments(node, graph))
-    moments.observe(Tensor(.f32, [16, 2], (0..<16).flatMap { [Double($0 % 4) - 1.5, 3] }))
-    let fit = LayerFit(moments, weights: [1, 2], columns: 1)
-    let (weights, shift) = try #require(fit.fitted(steps: [0]))
-    #expect(abs(weights[0] - 1) < 0.02 && weights[1] == 0 && abs(shift[0] - 6) < 1e-3)
+    let form = try #require(ContractionRows(node, graph))
+    var moments = FitMoments(form)
+    for sample in 0..<6 {
+      let rows: [Float] = (0..<16).flatMap { row -> [Float] in [Float((row * 7 + sample) % 5) - 2, 3, 1] }
+      moments.observe(rows, stride(from: 0, to: 48, by: 3).map { rows[$0] + 6 }, sample: sample)
+    }
+    let fit = try #require(moments.fitted([1, 2], keeping: [0]))
+    #expect(abs(fit.weights[0] - 1) < 1e-4 && fit.weights[1] == 0 && abs(fit.shift[0] - 6) < 1e-3)
+    #expect(fit.before > 1 && fit.after < 1e-3 && fit.heldOut < 1e-3)
+  }
+
+  @Test func noiseIsDampedAway() throws {
+    var graph = Graph()
+    let x = graph.addInput("x", TensorType(.f32, [1, 24]))
+    let w = try graph.insert(Constant(Tensor(zeros: .f32, [24, 1])))
+    let node = try #require(graph.producer(of: try graph.insert(Dot(), x, w)))
+    var moments = FitMoments(try #require(ContractionRows(node, graph)))
+    // As many rows as steps, and a sum of all steps that is half noise: the original weights are the better guess.
+    for sample in 0..<24 {
+      let row = dependentInput(sample, [1, 24]).doubles.map { Float($0) }
+      let noise = Float((sample * 7919) % 17) / 8 - 1
+      moments.observe(row + [1], [row.reduce(0, +) + noise * 2], sample: sample)
+    }
+    let fit = try #require(moments.fitted([Double](repeating: 1, count: 24), keeping: Array(0..<24)))
+    #expect(fit.damping >= 1 && fit.weights.allSatisfy { abs($0 - 1) < 0.5 })
+    #expect(fit.heldOut >= fit.after)
+  }
+
+  @Test func picturesAreMirroredAndMoved() throws {
+    let picture = Tensor(.f32, [1, 1, 2, 3], [1, 2, 3, 4, 5, 6])
+    let variants = PictureVariants(count: 4)
+    #expect(variants.tensors([picture], 0)[0].doubles == [1, 2, 3, 4, 5, 6])
+    #expect(variants.tensors([picture], 1)[0].doubles == [3, 2, 1, 6, 5, 4])
+    let large = Tensor(.f32, [1, 1, 28, 28], (0..<784).map { Double($0) })
+    let moved = variants.tensors([large], 2)[0].doubles
+    // Two rows up, one column to the right, edges mirrored.
+    #expect(moved[0] == 57 && moved[1] == 56 && moved[28] == 85 && moved == variants.tensors([large], 2)[0].doubles)
+    let words = Tensor(.f32, [2, 3], [1, 2, 3, 4, 5, 6])
+    #expect(variants.tensors([words], 3)[0].doubles == words.doubles)
   }
 
   @Test func windowsOfConvolutionsAreRows() throws {

@@ -2,12 +2,15 @@
 """What pruning gains and costs: speed, size on disk and accuracy of pruned models beside the dense ones.
 
 - BERT-base (no trained weights needed: speed and size do not depend on them): linear layers 80 % block-sparse.
-- MobileNetV2 on labelled ImageNet photographs: 30 % of the channels removed, as they are and with the remaining weights fitted to half of the
-  photographs (every second one); accuracy is counted on the other half, and on all.
+- MobileNetV2 on labelled ImageNet photographs: a part of the channels removed, as they are and with the remaining weights fitted to half of the
+  photographs (every second one) in some forms of each; accuracy is counted on the other half, and on all.
+- MiniLM on sentences of SST-2: attention heads and inner channels removed, and weights pruned in several patterns, with and without
+  reconstruction on every second sentence; the cosine of the other sentences' embeddings with the dense model's is stated.
 
 Compiled models take turns in being measured; medians of the slices are printed with their quartiles.
 
-  pruned_models.py                       # both tables
+  pruned_models.py                       # all tables
+  pruned_models.py --only mobilenet --sparsity 0.1,0.2,0.3,0.4
   pruned_models.py --only bert --threads 2
 """
 import argparse
@@ -22,6 +25,7 @@ import tempfile
 import child_process
 from benchmark_graphs import default_folder, default_ingot
 from classify_imagenet import prepare
+from quantized_accuracy import Case, Sentences, run_all
 from required_packages import require
 from served_artifact import ServedArtifact
 
@@ -109,14 +113,16 @@ def mobilenet(options, folder):
     os.mkdir(samples)
     for row in rows[::2]:
         np.save(os.path.join(samples, os.path.splitext(row["file"])[0] + ".npy"), prepare(os.path.join(options.data, "images", row["file"])))
-    prune = ["--prune", "channels", "--sparsity", str(options.sparsity)]
     fit = ["--reconstruct", "--calibrate", samples]
-    variants = [
-        ("dense fp32", []),
-        ("%g %% of channels removed" % (options.sparsity * 100), prune),
-        ("the same, reconstructed", prune + fit),
-        ("%g %%, global budget, reconstructed" % (options.sparsity * 100), prune + ["--prune-budget", "global"] + fit),
-    ]
+    variants = [("dense fp32", [])]
+    for part in options.sparsity.split(","):
+        prune = ["--prune", "channels", "--sparsity", part]
+        name = "%g %% of channels" % (float(part) * 100)
+        variants.append((name, prune))
+        if not options.brief:
+            variants.append((name + ", the same of each layer, fitted", prune + ["--prune-budget", "layer"] + fit))
+            variants.append((name + ", by measured error, fitted", prune + fit))
+        variants.append((name + ", the same, %d forms of each picture" % options.augment, prune + fit + ["--augment", str(options.augment)]))
     artifacts, accuracy = [], []
     for number, (name, extra) in enumerate(variants):
         artifacts.append(os.path.join(folder, "mobilenet%d" % number))
@@ -127,21 +133,51 @@ def mobilenet(options, folder):
     table("MobileNetV2 224x224", [name for name, _ in variants], artifacts, options.threads, accuracy)
 
 
+def minilm(options, folder):
+    model = os.path.join(default_folder(), "real", "minilm_l6_v2")
+    data = Sentences(os.path.join(default_folder(), "..", "data"), options.sentences, os.path.join(model, "vocab.txt"))
+    case = Case("minilm", os.path.join(model, "model.onnx"), ["input_ids", "attention_mask", "token_type_ids"], data, "sentence_embedding", [])
+    learned, measured = case.write(os.path.join(folder, "learned"), case.learned), case.write(os.path.join(folder, "measured"), case.measured)
+    variants = [
+        ("25 % of heads and channels", ["--prune", "channels", "--sparsity", "0.25"]),
+        ("magnitude, 50 %", ["--prune", "magnitude", "--sparsity", "0.5"]),
+        ("2:4", ["--prune", "n:m", "--pattern", "2:4"]),
+        ("2:4 for each 16 columns", ["--prune", "n:m", "--pattern", "2:4x16"]),
+        ("50 % in blocks of 1x16", ["--prune", "blocks", "--sparsity", "0.5"]),
+        ("80 % in blocks of 1x16", ["--prune", "blocks", "--sparsity", "0.8"]),
+    ]
+    print("\nMiniLM, cosine with the dense model's embeddings of %d sentences" % len(case.measured))
+    print("%-34s %18s %18s %8s" % ("", "as left: mean, min", "fitted: mean, min", "MB"))
+    artifact = os.path.join(folder, "minilm")
+    compile_model(options.ingot, case.model, artifact, ["--dim", "batch=1"], options.threads)
+    dense = run_all(artifact, case, measured, os.path.join(folder, "results"))
+    for name, prune in variants:
+        cells = []
+        for fit in ([], ["--reconstruct", "--calibrate", learned]):
+            compile_model(options.ingot, case.model, artifact, ["--dim", "batch=1"] + prune + fit, options.threads)
+            found = run_all(artifact, case, measured, os.path.join(folder, "results"))
+            cosines = [float(np.sum(a * b) / np.sqrt(np.sum(a * a) * np.sum(b * b))) for a, b in zip(found, dense)]
+            cells.append("%.4f, %.4f" % (np.mean(cosines), min(cosines)))
+        print("%-34s %18s %18s %8.1f" % (name, cells[0], cells[1], os.path.getsize(artifact) / 1e6), flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ingot", default=default_ingot(), help="the tool (%(default)s)")
     parser.add_argument("--bert", default="/tmp/models/bert_base_s128.onnx", help="BERT-base with a sequence of 128 (%(default)s)")
     parser.add_argument("--mobilenet", default=os.path.join(default_folder(), "real", "mobilenet_v2_fp32", "model.onnx"))
     parser.add_argument("--data", default=os.path.join(default_folder(), "..", "data", "imagenet_sample"), help="folder of labels.csv and images/")
-    parser.add_argument("--sparsity", type=float, default=0.3, help="of MobileNetV2's channels (%(default)s)")
+    parser.add_argument("--sparsity", default="0.3", help="of MobileNetV2's channels, with commas (%(default)s)")
+    parser.add_argument("--augment", type=int, default=4, help="forms of each photograph (%(default)s)")
+    parser.add_argument("--brief", action="store_true", help="only the plain and the best way of removing channels")
+    parser.add_argument("--sentences", type=int, default=128, help="of SST-2, half of them to learn from (%(default)s)")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--only", choices=("bert", "mobilenet"))
+    parser.add_argument("--only", choices=("bert", "mobilenet", "minilm"))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ingot-pruned-") as folder:
-        if options.only != "mobilenet":
-            bert(options, folder)
-        if options.only != "bert":
-            mobilenet(options, folder)
+        for table in (bert, mobilenet, minilm):
+            if options.only in (None, table.__name__):
+                table(options, folder)
 
 
 if __name__ == "__main__":

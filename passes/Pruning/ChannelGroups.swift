@@ -16,11 +16,19 @@ public struct ChannelGroups: Sendable {
     public var width: Int
     /// Importance of each channel.
     public var scores: [Double]
+    /// The contractions that sum over these channels.
+    public var readers: [Reader] = []
+    /// True if the scores are errors relative to what they are errors of, which are alike in all groups.
+    public internal(set) var isMeasured = false
+  }
+  /// A contraction that sums over channels of a group.
+  public struct Reader: Sendable {
+    public var node: NodeID
+    /// By channel of the group: its positions in the summed axis of the weights.
+    public var positions: [[Int]]
   }
   public let dependencies: ChannelDependencies
   public private(set) var groups: [Group] = []
-  /// True if the scores are parts of the results of the contractions that read a channel, which are alike in all groups.
-  private let isMeasured: Bool
   /// Contractions whose channels stay, with the reason.
   public private(set) var refused: [(name: String, reason: String)] = []
 
@@ -32,6 +40,7 @@ public struct ChannelGroups: Sendable {
     var byGroup: [Int: Int] = [:]
     var (made, used): ([Int32: Double], [Int32: Double]) = ([:], [:])
     var seen: Set<Int32> = []
+    var readers: [Int: [NodeID]] = [:]
     for id in graph.topologicalOrder() {
       let node = graph.node(id)
       guard let axes = Self.axes(of: node, graph), let tensor = graph.constant(node.operands[1]), tensor.element == .f32 else { continue }
@@ -63,6 +72,7 @@ public struct ChannelGroups: Sendable {
       }
       // What enters it.
       guard let input = axes.input, let slot = dependencies.slot(filter, input) else { continue }
+      if let group = dependencies.group(filter, input) { readers[group, default: []].append(id) }
       var squares = tensor.squares(along: input)
       if let energy, energy.count == squares.count {
         // The part of the result that comes from each channel: what its loss costs, whatever the size of the numbers is.
@@ -75,14 +85,39 @@ public struct ChannelGroups: Sendable {
         used[atom, default: 0] += squares[position]
       }
     }
-    isMeasured = !energies.isEmpty
+    let isMeasured = !energies.isEmpty
+    for (group, place) in byGroup {
+      let numbers = Dictionary(uniqueKeysWithValues: groups[place].channels.enumerated().map { ($1, $0) })
+      groups[place].readers = (readers[group] ?? []).compactMap { id in
+        let filter = graph.node(id).operands[1]
+        guard let axis = Self.axes(of: graph.node(id), graph)?.input, let slot = dependencies.slot(filter, axis) else { return nil }
+        var positions = [[Int]](repeating: [], count: numbers.count)
+        for position in 0..<slot.extent { if let atom = dependencies.atom(filter, axis, position), let number = numbers[atom] { positions[number].append(position) } }
+        return positions.allSatisfy(\.isEmpty) ? nil : Reader(node: id, positions: positions)
+      }
+    }
     for number in groups.indices {
+      groups[number].isMeasured = isMeasured
       groups[number].scores = groups[number].channels.map { channel in
         let (a, b) = (made[channel] ?? 0, used[channel] ?? 0)
         // Scales can move from one side of a channel to the other: only their product means something.
         return isMeasured ? b : (a * b).squareRoot()
       }
     }
+  }
+
+  /// Ranks a group's channels by the error that the loss of each adds to those before it.
+  ///
+  /// - Parameter order: Channels of the group, by their number in it, in the order of their removal.
+  public mutating func rank(_ group: Int, by order: [(channel: Int, cost: Double)]) {
+    guard groups.indices.contains(group), order.count == groups[group].channels.count else { return }
+    var last = 0.0
+    for (channel, cost) in order where groups[group].scores.indices.contains(channel) {
+      // What goes later is worth more, whatever it costs by then.
+      last = max(cost, last * (1 + 1e-9), .leastNormalMagnitude)
+      groups[group].scores[channel] = last
+    }
+    groups[group].isMeasured = true
   }
 
   /// The axes of a contraction's right operand that are channels of its result and of its left operand; nil for other operations.
@@ -97,10 +132,13 @@ public struct ChannelGroups: Sendable {
     return nil
   }
 
+  /// What the global budget takes from a group at most.
+  public static let mostOfAGroup = 0.8
+
   /// The least important channels.
   ///
   /// - Parameters:
-  ///   - sparsity: The part of the channels that is to go: of each group, or of all together.
+  ///   - sparsity: The part of the channels that is to go: of each group, or of all together. What can only be removed together counts once.
   ///   - isRounded: Keep multiples of eight where a group is large enough: vectors are filled.
   public func channels(removing sparsity: Double, budget: PruningBudget, isRounded: Bool = true) -> Set<Int32> {
     var removed: Set<Int32> = []
@@ -116,12 +154,12 @@ public struct ChannelGroups: Sendable {
     case .global:
       var all: [(score: Double, group: Int)] = []
       for (place, group) in groups.enumerated() {
-        let mean = isMeasured ? 1 : max(group.scores.reduce(0, +) / Double(max(1, group.scores.count)), .leastNormalMagnitude)
+        let mean = group.isMeasured ? 1 : max(group.scores.reduce(0, +) / Double(max(1, group.scores.count)), .leastNormalMagnitude)
         all += group.scores.map { ($0 / mean, place) }
       }
       all.sort { ($0.score, $0.group) < ($1.score, $1.group) }
       var counts = groups.map { _ in 0 }
-      for (_, place) in all.prefix(Int((Double(all.count) * sparsity).rounded())) where Double(counts[place] + 1) <= 0.8 * Double(groups[place].channels.count) { counts[place] += 1 }
+      for (_, place) in all.prefix(Int((Double(all.count) * sparsity).rounded())) where Double(counts[place] + 1) <= Self.mostOfAGroup * Double(groups[place].channels.count) { counts[place] += 1 }
       for (place, group) in groups.enumerated() { removed.formUnion(Self.least(number(group, Double(counts[place])), of: group)) }
     }
     // No axis loses all: a group may be made of several, as where channels are put one behind the other.

@@ -17,20 +17,58 @@ extension Graph {
     return type(of: node.operands[1]).shape[axis].constant
   }
 
-  /// Puts a contraction with other weights in the place of one, and adds a number to each channel of its result.
-  public mutating func refit(_ node: Node, _ weights: Tensor, shift: [Double]) throws(TypeError) {
-    guard let result = node.results.first, node.operands.count == 2 else { return }
+  /// A contraction whose weights are its own, and what is added to each channel of its result.
+  public struct Adjustable: Sendable {
+    public var contraction: NodeID
+    /// Repeats the numbers that are added.
+    public var shift: NodeID
+    /// The contraction's result with the shift.
+    public var result: ValueID
+  }
+
+  /// Gives a contraction a copy of its weights for itself, and adds zeros to its result: both can then be replaced.
+  ///
+  /// - Returns: nil if it is no contraction with constant weights.
+  public mutating func makeAdjustable(_ node: Node) throws(TypeError) -> Adjustable? {
+    guard let result = node.results.first, node.operands.count == 2, let weights = constant(node.operands[1]) else { return nil }
     let type = type(of: result)
     let axis = (node.operation as? Convolution).map { $0.axes(rank: type.rank).channel } ?? type.rank - 1
+    guard type.element == .f32, let channels = type.shape[axis].constant else { return nil }
     let filter = try add(Constant(weights), [], origin: node.origin)[0]
     let product = try add(node.operation, [node.operands[0], filter], origin: node.origin)[0]
     var dimensions = [Int](repeating: 1, count: type.rank)
-    dimensions[axis] = shift.count
-    let vector = try add(Constant(Tensor(.f32, dimensions, shift)), [], origin: node.origin)[0]
+    dimensions[axis] = channels
+    let vector = try add(Constant(Tensor(.f32, dimensions, [Double](repeating: 0, count: channels))), [], origin: node.origin)[0]
     let wide = try add(Broadcast(to: type.shape), [vector], origin: node.origin)[0]
     let sum = try add(Binary(.add), [product, wide], origin: node.origin)[0]
     replaceAllUses(of: result, with: sum)
-    setOutputs(zip(outputNames, outputs).map { ($0, $1 == result ? sum : $1) })
+    disconnect(node.id)
+    guard let contraction = producer(of: product)?.id, let shift = producer(of: wide)?.id else { return nil }
+    return Adjustable(contraction: contraction, shift: shift, result: sum)
+  }
+
+  /// Other weights, and numbers to be added to each channel.
+  ///
+  /// - Throws: `TypeError` if there are not as many as before.
+  public mutating func adjust(_ adjustable: Adjustable, _ weights: Tensor, shift: [Double]) throws(TypeError) {
+    let (filter, vector) = (node(adjustable.contraction).operands[1], node(adjustable.shift).operands[0])
+    guard let dimensions = constant(vector)?.dimensions, elementCount(of: dimensions) == shift.count else { throw TypeError("\(shift.count) numbers do not fit the channels of a result") }
+    self = try replacing(constants: [filter: weights, vector: Tensor(.f32, dimensions, shift)])
+  }
+
+  /// Puts a contraction with other weights in the place of one, and adds a number to each channel of its result.
+  public mutating func refit(_ node: Node, _ weights: Tensor, shift: [Double]) throws(TypeError) {
+    guard let adjustable = try makeAdjustable(node) else { return }
+    try adjust(adjustable, weights, shift: shift)
+  }
+
+  /// The sum that a value ends up in, where errors of all its parts meet: what follows additions that alone read what is in front of them.
+  public func sum(with value: ValueID) -> ValueID {
+    var current = value
+    while useCount(of: current) == 1, let use = uses(of: current).first, let next = node(use.node).results.first,
+      (node(use.node).operation as? Binary)?.function == .add, type(of: next) == type(of: value)
+    { current = next }
+    return current
   }
 }
 
@@ -76,6 +114,9 @@ extension ChannelDependencies {
     public var contraction: Int
     public var channel: Int
 
+    /// - Parameters:
+    ///   - contraction: Its number in `Graph.contractions()`.
+    ///   - channel: Of its result.
     public init(contraction: Int, channel: Int) { (self.contraction, self.channel) = (contraction, channel) }
   }
 

@@ -42,6 +42,10 @@ public struct MaskChoice: Sendable {
   /// What a layer keeps at least if others lose less.
   private static let leastKept = 0.05
 
+  /// - Parameters:
+  ///   - pattern: What is zeroed together.
+  ///   - sparsity: The part of the weights to be zeroed; a pattern that is a ratio says it by itself.
+  ///   - budget: Whether every layer loses this part, or all layers together.
   public init(pattern: SparsityPattern, sparsity: Double, budget: PruningBudget = .layer) {
     (self.pattern, self.sparsity, self.budget) = (pattern, sparsity, budget)
   }

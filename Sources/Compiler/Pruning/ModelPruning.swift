@@ -45,7 +45,7 @@ struct ModelPruning {
     }
     report.refused = refused
     if layers.isEmpty { throw nothing(in: graph, refused) }
-    let choice = MaskChoice(pattern: pattern, sparsity: options.part, budget: options.budget)
+    let choice = MaskChoice(pattern: pattern, sparsity: options.part, budget: options.usedBudget)
     let originals = layers.compactMap { graph.constant($0.value) }
     guard originals.count == layers.count else { throw nothing(in: graph, refused) }
     guard let samples else {
@@ -58,7 +58,7 @@ struct ModelPruning {
       return (try replaced(graph, constants), report)
     }
     var masks: [PruningMask]?
-    if options.budget == .global {
+    if options.usedBudget == .global {
       var importance = zip(layers, originals).map { MaskChoice.magnitudes(of: $0, $1) }
       for round in gathering.rounds(layers.map(\.steps)) {
         let found = try gathering.moments(of: round.map { layers[$0].nodes }, in: graph, samples)
@@ -123,23 +123,36 @@ struct ModelPruning {
         expandingComposites(except: ["quantize_linear", "dequantize_linear"])
         Pipeline.simplifying
       }, on: &expanded)
-    let contractions = expanded.contractions()
-    let energies = try samples.map { samples throws(CompileError) in try self.energies(expanded, contractions, samples) } ?? [:]
-    let groups = try ChannelGroups(expanded, energies: energies)
+    expanded.removeDeadNodes()
+    // What is found on samples of one length holds for all.
+    let working = try samples?.binding(expanded) ?? expanded
+    var groups = try ChannelGroups(working)
     var report = PruningReport()
     report.refused = groups.refused
     if groups.groups.isEmpty { throw nothing(in: graph, groups.refused) }
-    let removed = groups.channels(removing: options.part, budget: options.budget)
-    var errors: [Int: (before: Double, after: Double)] = [:]
-    var current = expanded
-    var places = removed
-    var dependencies = groups.dependencies
+    var found: [Int: ChannelReconstruction.Found] = [:]
+    let removed: Set<Int32>
     if let samples {
-      (current, errors) = try refit(expanded, contractions, dependencies, removed, samples)
-      dependencies = try ChannelDependencies(current)
-      places = dependencies.classes(of: groups.positions(of: removed, expanded), in: current)
+      let most = options.usedBudget == .global ? ChannelGroups.mostOfAGroup : options.part
+      try ChannelRanking(compilation: compilation, progress: progress).rank(&groups, in: working, samples, removing: most)
+      removed = groups.channels(removing: options.part, budget: options.usedBudget)
+      let variants = PictureVariants(count: PictureVariants.exist(for: working.types(of: working.inputs)) ? options.variants : 1)
+      found = try ChannelReconstruction(compilation: compilation, progress: progress, samples: samples, variants: variants).run(working, groups.dependencies, removing: removed)
+    } else {
+      removed = groups.channels(removing: options.part, budget: options.usedBudget)
     }
-    let pruned = try current.removing(channels: places, dependencies)
+    let contractions = expanded.contractions()
+    var current = expanded
+    for (number, numbers) in found.sorted(by: { $0.key < $1.key }) where contractions.indices.contains(number) {
+      do throws(TypeError) { try current.refit(current.node(contractions[number]), numbers.weights, shift: numbers.shift) } catch {
+        throw CompileError(error, stage: .pass("prune"), origin: expanded.node(contractions[number]).origin)
+      }
+    }
+    let dependencies = try ChannelDependencies(current)
+    let pruned = try current.removing(channels: dependencies.classes(of: groups.positions(of: removed, working), in: current), dependencies)
+    let all = groups.groups.reduce(0) { $0 + $1.channels.count * $1.width }
+    let gone = groups.groups.reduce(0) { sum, group in sum + group.channels.count { removed.contains($0) } * group.width }
+    report.channels = (removed: gone, of: all)
     var simplified = pruned
     try runner.run(.simplifying, on: &simplified)
     for (number, (before, after)) in zip(contractions, pruned.contractions()).enumerated() {
@@ -147,64 +160,8 @@ struct ModelPruning {
       let shapes = (expanded.type(of: old.operands[1]).shape.evaluated([:]) ?? [], pruned.type(of: new.operands[1]).shape.evaluated([:]) ?? [])
       if shapes.0 == shapes.1 { continue }
       let kept = Double(shapes.1.reduce(1, *)) / Double(max(1, shapes.0.reduce(1, *)))
-      report.layers.append(.init(name: old.origin.node, before: shapes.0, after: shapes.1, kept: kept, error: errors[number]))
+      report.layers.append(.init(name: old.origin.node, before: shapes.0, after: shapes.1, kept: kept, error: found[number].map { ($0.fit.before, $0.fit.after) }, heldOut: found[number]?.fit.heldOut))
     }
     return (simplified, report)
-  }
-
-  /// The mean square of each channel that a contraction reads.
-  private func energies(_ graph: Graph, _ contractions: [NodeID], _ samples: CalibrationSamples) throws(CompileError) -> [ValueID: [Double]] {
-    var axes: [ValueID: Int] = [:]
-    for id in contractions {
-      let node = graph.node(id)
-      let rank = graph.type(of: node.operands[0]).rank
-      axes[node.operands[0]] = (node.operation as? Convolution).map { $0.axes(rank: rank).channel } ?? rank - 1
-    }
-    var sums: [ValueID: [Double]] = [:]
-    var counts: [ValueID: Double] = [:]
-    let calibration = try Calibration(graph, watching: Array(axes.keys), options: compilation, progress: progress)
-    try calibration.run(samples, stage: "rank channels") { _, value, tensor throws(CompileError) in
-      guard let axis = axes[value], tensor.element == .f32, axis < tensor.dimensions.count else { return }
-      let squares = tensor.squares(along: axis)
-      sums[value] = sums[value].map { zip($0, squares).map(+) } ?? squares
-      counts[value, default: 0] += Double(tensor.count) / Double(max(1, tensor.dimensions[axis]))
-    }
-    return sums.reduce(into: [:]) { found, entry in found[entry.key] = entry.value.map { $0 / max(1, counts[entry.key] ?? 1) } }
-  }
-
-  /// Fits the contractions that lose inputs, some of them at a time, and adds to their results what the lost inputs gave on average.
-  private func refit(
-    _ graph: Graph, _ contractions: [NodeID], _ dependencies: ChannelDependencies, _ removed: Set<Int32>, _ samples: CalibrationSamples
-  ) throws(CompileError) -> (Graph, [Int: (before: Double, after: Double)]) {
-    var current = graph
-    var errors: [Int: (before: Double, after: Double)] = [:]
-    let consumers = contractions.indices.filter { dependencies.keptInputs(of: graph.node(contractions[$0]), graph, without: removed) != nil }
-    let steps = consumers.map { InputMoments(graph.node(contractions[$0]), graph)?.steps ?? 0 }
-    for round in gathering.rounds(steps) {
-      let numbers = round.map { consumers[$0] }
-      let found = try gathering.moments(of: numbers.map { [contractions[$0]] }, in: current, samples)
-      for (number, moments) in zip(numbers, found) {
-        let node = graph.node(contractions[number])
-        guard let moments, let kept = dependencies.keptInputs(of: node, graph, without: removed), let original = graph.constant(node.operands[1]),
-          let layer = PrunableWeights(node, original, graph)
-        else { continue }
-        // A position of the input axis is a step, or a window of them.
-        let taps = moments.steps / max(1, graph.inputChannels(of: node) ?? moments.steps)
-        let rows = kept.flatMap { position in (0..<taps).map { position * taps + $0 } }
-        let fit = LayerFit(moments, weights: layer.matrix(original), columns: layer.columns)
-        let isKept = Set(rows)
-        let plain = fit.weights.indices.map { isKept.contains($0 / layer.columns) ? fit.weights[$0] : 0 }
-        let before = fit.error(of: plain)
-        guard let (weights, shift) = fit.fitted(steps: rows), let tensor = layer.tensor(weights, original.dimensions) else { continue }
-        let after = fit.error(of: weights, shift: shift)
-        if after >= before { continue }
-        errors[number] = (before, after)
-        do throws(TypeError) { try current.refit(current.node(contractions[number]), tensor, shift: shift) } catch {
-          throw CompileError(error, stage: .pass("prune"), origin: node.origin)
-        }
-      }
-      progress(Compiler.Progress(stage: "reconstruct", done: (numbers.last ?? 0) + 1, of: contractions.count))
-    }
-    return (current, errors)
   }
 }

@@ -18,9 +18,12 @@ public struct PruningOptions: Sendable, Hashable {
   public var sparsity: Double?
   /// Nil for the method's usual one.
   public var pattern: SparsityPattern?
-  public var budget = PruningBudget.layer
+  /// Nil for the usual one: channels whose loss is measured compete with those of all layers, anything else goes layer by layer.
+  public var budget: PruningBudget?
   /// Fit the weights that remain to what the layers computed before, on `CompileOptions.calibration`.
   public var reconstructs = false
+  /// How many forms of each picture among the samples channels are fitted to: itself, and mirrored and moved ones.
+  public var variants = 1
 
   /// The usual part and pattern of a method.
   public init(_ method: Method) { self.method = method }
@@ -41,6 +44,12 @@ public struct PruningOptions: Sendable, Hashable {
     case .channels: nil
     }
   }
+
+  /// How what goes is spread over the layers.
+  var usedBudget: PruningBudget { budget ?? (method == .channels && reconstructs ? .global : .layer) }
+
+  /// More would take time and add little.
+  public static let mostVariants = 64
 
   /// The part that goes.
   var part: Double {
@@ -67,6 +76,8 @@ public struct PruningOptions: Sendable, Hashable {
     } else if sparsity == nil {
       throw refuse("--prune \(method.rawValue) needs --sparsity", "--sparsity 0.8 removes four of five weights")
     }
+    if !(1...Self.mostVariants).contains(variants) { throw refuse("--augment takes a number from 1 to \(Self.mostVariants), got \(variants)", "4 adds three forms of each picture") }
+    if variants > 1, !reconstructs || method != .channels { throw refuse("--augment belongs to --prune channels --reconstruct", "other ways of pruning use the samples as they are") }
     if reconstructs, !hasSamples {
       throw refuse("--reconstruct needs samples to fit the weights to", "name a folder of them with --calibrate")
     }

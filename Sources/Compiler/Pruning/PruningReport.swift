@@ -13,10 +13,14 @@ public struct PruningReport: Sendable {
     /// The error that pruning causes in the layer's result on the samples, relative to it (root of the ratio of the squares): as the
     /// weights were left, and after their reconstruction; nil without samples.
     public var error: (before: Double, after: Double)?
+    /// The same on samples that the weights were not fitted to, for channels.
+    public var heldOut: Double?
     /// How its kernel was chosen, once it is: the sparse one, or why not.
     public var kernel: String?
   }
   public var layers: [Layer] = []
+  /// Channels that were removed, of those that could be; nil for other ways of pruning. An attention head counts as its channels.
+  public var channels: (removed: Int, of: Int)?
   /// Layers that were left alone, with the reason.
   public var refused: [(name: String, reason: String)] = []
   /// Bytes of all constants.

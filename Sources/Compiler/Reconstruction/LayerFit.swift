@@ -36,9 +36,7 @@ package struct LayerFit {
   private var inputs: SymmetricMatrix { moments.products.selecting(Array(0..<steps)) }
 
   /// The error of other weights on the samples, relative to the results (root of the ratio of the squares).
-  ///
-  /// - Parameter shift: Added to each column's results.
-  package func error(of other: [Double], shift: [Double]? = nil) -> Double {
+  package func error(of other: [Double]) -> Double {
     let order = steps + 1
     /// Sum over the columns of d^T H d.
     func energy(_ difference: [Double]) -> Double {
@@ -50,7 +48,6 @@ package struct LayerFit {
       difference[position] = other[position] - weights[position]
       whole[position] = weights[position]
     }
-    if let shift { for column in 0..<columns { difference[steps * columns + column] = shift[column] } }
     let size = energy(whole)
     return size > 0 ? (max(0, energy(difference)) / size).squareRoot() : 0
   }
@@ -82,28 +79,6 @@ package struct LayerFit {
       for (row, step) in kept.enumerated() { for (place, column) in members.enumerated() { result[step * columns + column] = solution[row * members.count + place] } }
     }
     return result.allSatisfy(\.isFinite) ? result : nil
-  }
-
-  /// Weights for fewer steps, the same for all columns, and what has to be added to the results: for channels that are removed.
-  ///
-  /// The fit is to what varies; the averages are the shift's part.
-  package func fitted(steps kept: [Int]) -> (weights: [Double], shift: [Double])? {
-    let rows = Double(max(1, moments.rows))
-    let means = (0..<steps).map { moments.products[$0, steps] / rows }
-    var centred = inputs
-    for row in 0..<steps { for column in 0..<steps { centred[row, column] -= rows * means[row] * means[column] } }
-    guard let factor = centred.selecting(kept).factored(dampening: Self.dampening) else { return nil }
-    let target = centred.multiplied(by: weights, columns: columns)
-    var right: [Double] = []
-    for step in kept { for column in 0..<columns { right.append(target[step * columns + column] + factor.added * weights[step * columns + column]) } }
-    let solution = factor.solved(right, columns: columns)
-    var result = [Double](repeating: 0, count: weights.count)
-    for (row, step) in kept.enumerated() { for column in 0..<columns { result[step * columns + column] = solution[row * columns + column] } }
-    let shift = (0..<columns).map { column in
-      (0..<steps).reduce(0) { $0 + means[$1] * (weights[$1 * columns + column] - result[$1 * columns + column]) }
-    }
-    guard solution.allSatisfy(\.isFinite), shift.allSatisfy(\.isFinite) else { return nil }
-    return (result, shift)
   }
 
   /// Step by step, what a weight loses is made up for by those behind it (SparseGPT's order, for which one factorization serves all columns).

@@ -59,8 +59,50 @@ struct SymmetricMatrix: Sendable {
     }
   }
 
+  /// For a matrix of products of rows that end in a one: the products of the rows less their mean, without that column.
+  var centred: SymmetricMatrix {
+    let steps = max(0, order - 1), rows = steps < order ? max(self[steps, steps], 1) : 1
+    var result = selecting(Array(0..<steps))
+    for row in 0..<steps {
+      let mean = self[row, steps] / rows
+      for column in 0..<steps { result[row, column] -= mean * self[column, steps] }
+    }
+    return result
+  }
+
+  /// += another matrix of the same order.
+  mutating func add(_ other: SymmetricMatrix) { for place in 0..<min(elements.count, other.elements.count) { elements[place] += other.elements[place] } }
+
   /// This matrix times one of `order` rows and `columns` columns.
   func multiplied(by other: [Double], columns: Int) -> [Double] { Self.product(elements, other, rows: order, steps: order, columns: columns) }
+
+  /// target += rows^T others, summed up in f32 first: `count` rows of `width` and of `columns` elements.
+  static func accumulate(_ rows: [Float], width: Int, _ others: [Float], columns: Int, count: Int, into target: inout [Double]) {
+    guard count > 0, width > 0, columns > 0, rows.count >= count * width, others.count >= count * columns, target.count == width * columns, let m = Int32(exactly: width),
+      let n = Int32(exactly: columns), let k = Int32(exactly: count)
+    else { return }
+    var product = [Float](repeating: 0, count: width * columns)
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, m, n, k, 1, rows, m, others, n, 0, &product, n)
+    for place in product.indices { target[place] += Double(product[place]) }
+  }
+
+  /// `count` rows of `width` numbers, of which the last is left out, times a matrix of `columns` columns, in f32.
+  static func product(_ rows: [Float], width: Int, _ matrix: [Double], columns: Int, count: Int) -> [Float] {
+    var result = [Float](repeating: 0, count: count * columns)
+    guard count > 0, width > 1, columns > 0, rows.count >= count * width, matrix.count == (width - 1) * columns, let m = Int32(exactly: count), let n = Int32(exactly: columns),
+      let k = Int32(exactly: width - 1)
+    else { return result }
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, m, n, k, 1, rows, k + 1, matrix.map { Float($0) }, n, 0, &result, n)
+    return result
+  }
+
+  /// target -= a b, of `rows` x `inner` and `inner` x `columns` elements.
+  static func subtract(_ a: [Double], _ b: [Double], rows: Int, inner: Int, columns: Int, from target: inout [Double]) {
+    guard rows > 0, inner > 0, columns > 0, a.count == rows * inner, b.count == inner * columns, target.count == rows * columns, let m = Int32(exactly: rows),
+      let k = Int32(exactly: inner), let n = Int32(exactly: columns)
+    else { return }
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, m, n, k, -1, a, k, b, n, 1, &target, n)
+  }
 
   static func product(_ a: [Double], _ b: [Double], rows: Int, steps: Int, columns: Int) -> [Double] {
     var result = [Double](repeating: 0, count: rows * columns)

@@ -21,9 +21,12 @@ struct PruningArguments: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Which layers lose how much: all the same part (layer), or the least important weights of the whole model, compared with the others of their layer (global).",
+      "Which layers lose how much: all the same part (layer), or what costs least of the whole model: by measured error for channels with --reconstruct, which is their usual way, otherwise compared with the rest of the layer (global).",
       valueName: "layer|global"))
-  var pruneBudget = PruningBudget.layer
+  var pruneBudget: PruningBudget?
+
+  @Option(help: ArgumentHelp("Forms of each picture that --prune channels --reconstruct fits to: itself, and mirrored and moved ones.", valueName: "n"))
+  var augment = 1
 
   @Flag(help: "Fit the weights that remain to what the layers compute on the samples of --calibrate: for --prune by least squares (optimal brain surgeon), for --quantize weights-int4 GPTQ.")
   var reconstruct = false
@@ -32,12 +35,14 @@ struct PruningArguments: ParsableArguments {
     guard prune == nil else { return }
     if sparsity != nil { throw ValidationError("--sparsity belongs to --prune") }
     if pattern != nil { throw ValidationError("--pattern belongs to --prune") }
+    if augment != 1 { throw ValidationError("--augment belongs to --prune") }
   }
 
   var options: PruningOptions? {
     guard let prune else { return nil }
     var options = PruningOptions(prune)
     (options.sparsity, options.pattern, options.budget, options.reconstructs) = (sparsity, pattern, pruneBudget, reconstruct)
+    options.variants = augment
     return options
   }
 }
@@ -45,5 +50,8 @@ struct PruningArguments: ParsableArguments {
 extension PruningOptions.Method: ExpressibleByArgument {}
 extension PruningBudget: ExpressibleByArgument {}
 extension SparsityPattern: ExpressibleByArgument {
+  /// What the command line names: `2:4`, `2:4x16`, `4x16`.
+  ///
+  /// - Returns: nil for anything else.
   public init?(argument: String) { self.init(argument) }
 }
