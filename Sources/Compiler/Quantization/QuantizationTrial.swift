@@ -9,9 +9,6 @@ final class QuantizationTrial {
     var decibels: Double
     /// Labelled rows that are right; 0 without labels.
     var correct = 0
-    /// Rows that fp32 has right and this model wrong, and the other way round.
-    var lost = 0
-    var gained = 0
   }
 
   private let samples: CalibrationSamples
@@ -23,12 +20,9 @@ final class QuantizationTrial {
   /// What fp32 gives, by sample.
   private var references: [[Tensor]] = []
   private var fewReferences: [[Tensor]] = []
-  /// Which labelled rows fp32 has right, by sample.
-  private var exactRows: [[Bool]] = []
-
   /// Labelled rows, and how many of them fp32 has right.
-  var rows: Int { exactRows.reduce(0) { $0 + $1.count } }
-  var exactCorrect: Int { exactRows.reduce(0) { $0 + $1.count { $0 } } }
+  private(set) var rows = 0
+  private(set) var exactCorrect = 0
 
   /// The most samples that tell layers apart: more hardly change their order.
   private static let mostOfFew = 8
@@ -61,7 +55,8 @@ final class QuantizationTrial {
         guard let found = try labels.rightRows(results.first ?? Tensor(zeros: .f32, []), of: position, in: self.samples) else {
           throw CompileError(.badInput, "the model's first output has no classes to compare labels with", stage: .run)
         }
-        exactRows.append(found)
+        rows += found.count
+        exactCorrect += found.count { $0 }
       }
     }
     for position in 0..<few.count { fewReferences.append(try exact.run(try few.tensors(position))) }
@@ -85,9 +80,8 @@ final class QuantizationTrial {
     for position in 0..<samples.count {
       let results = try model.run(try samples.tensors(position) + extra)
       noise.add(results, reference: isQuick ? fewReferences[position] : references[position])
-      guard !isQuick, let labels, let first = results.first, let right = try labels.rightRows(first, of: position, in: samples) else { continue }
-      score.correct += right.count { $0 }
-      for (own, exact) in zip(right, exactRows[position]) where own != exact { if exact { score.lost += 1 } else { score.gained += 1 } }
+      guard !isQuick, let labels, let first = results.first else { continue }
+      score.correct += try labels.rightRows(first, of: position, in: samples)?.count { $0 } ?? 0
     }
     score.decibels = noise.decibels
     return score
