@@ -78,9 +78,7 @@ struct MixedPrecision {
   private func meets(_ score: QuantizationTrial.Score) -> Bool {
     if let least = wanted.minimumDecibels, score.decibels < least { return false }
     if let most = wanted.maximumAccuracyDrop, trial.rows > 0 {
-      // One standard deviation of what changed by chance counts as lost: few samples say little about others.
-      let chance = Double(score.lost + score.gained).squareRoot()
-      return (Double(score.lost - score.gained) + chance) * 100 <= most * Double(trial.rows)
+      return Double(trial.exactCorrect - score.correct) * 100 <= most * Double(trial.rows)
     }
     return true
   }

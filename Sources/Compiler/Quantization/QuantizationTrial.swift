@@ -9,9 +9,6 @@ final class QuantizationTrial {
     var decibels: Double
     /// Labelled rows that are right; 0 without labels.
     var correct = 0
-    /// Rows that fp32 has right and this model wrong, and the other way round.
-    var lost = 0
-    var gained = 0
   }
 
   private let samples: CalibrationSamples
@@ -25,14 +22,12 @@ final class QuantizationTrial {
   /// What fp32 gives for some of the samples, by position; the others are run again.
   private var known: [Int: [Tensor]] = [:]
   private var knownBytes = 0
-  /// Which labelled rows fp32 has right, by sample.
-  private var exactRows: [[Bool]] = []
   /// How many classes labels tell apart.
   private var classes = 0
 
   /// Labelled rows, and how many of them fp32 has right.
-  var rows: Int { exactRows.reduce(0) { $0 + $1.count } }
-  var exactCorrect: Int { exactRows.reduce(0) { $0 + $1.count { $0 } } }
+  private(set) var rows = 0
+  private(set) var exactCorrect = 0
 
   /// The most samples that tell layers apart: more hardly change their order.
   private static let mostOfFew = 8
@@ -67,7 +62,8 @@ final class QuantizationTrial {
         throw CompileError(.badInput, "the model's first output has no classes to compare labels with", stage: .run)
       }
       classes = output.dimensions.last { $0 != 1 } ?? 0
-      exactRows.append(found)
+      rows += found.count
+      exactCorrect += found.count { $0 }
     }
     if options.quantization?.maximumAccuracyDrop != nil, exactCorrect == 0 {
       throw CompileError(
@@ -104,7 +100,6 @@ final class QuantizationTrial {
       noise.add(results, reference: try reference(position, tensors))
       guard let labels, let first = results.first, let right = try labels.rightRows(first, of: position, in: samples) else { continue }
       score.correct += right.count { $0 }
-      for (own, exact) in zip(right, exactRows[position]) where own != exact { if exact { score.lost += 1 } else { score.gained += 1 } }
     }
     score.decibels = try decibels(noise)
     return score
