@@ -95,9 +95,6 @@ public struct QuantizationPlan: Sendable {
     return roots.reduce(into: [:]) { $0[$1] = merged[scaleOwner(of: $1)] }
   }
 
-  /// With fewer rows a product waits for its right operand, which would have to be laid out anew.
-  private static let fewestRowsOfProducts = 8
-
   /// All contractions that can be quantised, in topological order, and those that cannot.
   static func layers(of graph: Graph) -> (found: [QuantizableLayer], refused: [(name: String, reason: String)]) {
     var found: [QuantizableLayer] = []
@@ -115,8 +112,8 @@ public struct QuantizationPlan: Sendable {
           refuse("it is quantized already")
           continue
         }
-        guard node.operation is Dot, (x.shape[x.rank - 2].constant ?? fewestRowsOfProducts) >= fewestRowsOfProducts, x.shape[x.rank - 1].isConstant else {
-          refuse("its right operand is not constant" + (node.operation is Dot ? ", and it has few rows or a length that is not known" : ""))
+        if let reason = node.operation is Dot ? IntegerProduct.refusal(x.shape, w.shape) : "its right operand is not constant" {
+          refuse(reason)
           continue
         }
       }
