@@ -52,12 +52,12 @@ import Testing
   /// Quantization is a step like others, with a row of its own.
   @Test func quantizationHasARow() throws {
     let folder = TemporaryFolder()
-    let rows = (0..<64).map { row in "[" + (0..<32).map { "\(Double((row * 31 + $0 * 17) % 200 - 100) / 100)" }.joined(separator: ", ") + "]" }.joined(separator: ", ")
-    let text = "graph @main(%x: f32[4,64]) {\n%w = constant dense [\(rows)] : f32[64,32]\n%y = dot %x, %w\nreturn %y\n}\n"
+    let rows = (0..<128).map { row in "[" + (0..<128).map { "\(Double((row * 31 + $0 * 17) % 200 - 100) / 100)" }.joined(separator: ", ") + "]" }.joined(separator: ", ")
+    let text = "graph @main(%x: f32[4,128]) {\n%w = constant dense [\(rows)] : f32[128,128]\n%y = dot %x, %w\nreturn %y\n}\n"
     folder.write(Array(text.utf8), to: "model.ingot")
     let words = ["compile", folder.file("model.ingot"), "-o", folder.file("a"), "--quantize", "weights-int8", "--report", folder.file("r.json"), "--no-error-report"]
     let result = try Tool.run(Tool.folder + "/ingot", words)
-    #expect(result.status == 0, "\(result.errors)")
+    try #require(result.status == 0, "\(result.errors)")
     let row = try #require(try JSON(parsing: folder.read("r.json"))["passes"]?.array?.first { $0["name"]?.string == "quantize" })
     #expect((row["constant_bytes_after"]?.integer ?? .max) < (row["constant_bytes_before"]?.integer ?? 0) && (row["nodes_after"]?.integer ?? 0) > (row["nodes_before"]?.integer ?? .max))
   }

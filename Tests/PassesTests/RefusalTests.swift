@@ -37,7 +37,7 @@ import Testing
       (attention(weights: "%z = div %e, %tb\n%p = reverse %z {axes = [2]}"), "`reverse` between the scores"),
     ] {
       let found = try refusals(text, fuseAttention)
-      #expect(found.count == 1 && found[0].pass == "fuse-attention" && found[0].reason.contains(reason), "\(found)")
+      #expect(found.count == 1 && found[0].pass == "fuse-attention" && found[0].reason.contains(reason), "\(reason): \(found)")
     }
     // Two layers with a normalisation between them are no attention.
     #expect(try refusals(attention(k: "%c_k"), fuseAttention).isEmpty)
@@ -89,7 +89,7 @@ import Testing
       var runner = PassRunner<Graph>()
       try runner.run(Pipeline("test") { keepNarrowWeights }, on: &changed)
       let found = runner.context.refusals
-      #expect(found.count == (reason == nil ? 0 : 1) && found.allSatisfy { $0.reason.contains(reason ?? "") }, "\(found)")
+      #expect(found.count == (reason == nil ? 0 : 1) && found.allSatisfy { $0.reason.contains(reason ?? "") }, "\(reason ?? "none"): \(found)")
     }
   }
 
