@@ -194,9 +194,9 @@ def markdown(judges, command):
     for judge in judges:
         base = judge.rows.get("fp32", {}).get("seconds")
         for name, row in judge.rows.items():
-            isBase = name == "fp32" or judge.case.is_quantized
-            same = "" if isBase or judge.case.is_embedding else str(row.get("agreeing", ""))
-            cosine = "" if isBase or "cosine" not in row else "%.4f (%.4f)" % (row["cosine"], row["least_cosine"])
+            is_base = name == "fp32" or judge.case.is_quantized
+            same = "" if is_base or judge.case.is_embedding else str(row.get("agreeing", ""))
+            cosine = "" if is_base or "cosine" not in row else "%.4f (%.4f)" % (row["cosine"], row["least_cosine"])
             taken = "%.3f ms ± %.0f %%" % (row["seconds"] * 1e3, row["spread"] * 100) if "seconds" in row else ""
             factor = "%.2fx" % (base / row["seconds"]) if base and "seconds" in row else ""
             right = "%d of %d" % (row["correct"], row["samples"]) if "correct" in row else ""
@@ -262,7 +262,9 @@ def main():
             json.dump([row for judge in judges for row in judge.rows.values()], file, indent=1)
     if options.markdown:
         with open(options.markdown, "w") as file:
-            file.write(markdown(judges, " ".join(["Tests/Scripts/quantized_accuracy.py"] + sys.argv[1:])))
+            places = ("--ingot", "--models", "--data", "--json", "--markdown")
+            words = [word for number, word in enumerate(sys.argv) if number > 0 and word not in places and sys.argv[number - 1] not in places]
+            file.write(markdown(judges, shlex.join(["Tests/Scripts/quantized_accuracy.py"] + words)))
     for line in failed:
         print("FAILED: " + line)
     sys.exit(1 if failed else 0)

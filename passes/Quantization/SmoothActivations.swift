@@ -32,7 +32,7 @@ public func smoothActivations(
         for position in 1..<operands.count { operands[position] = try new.insert(Binary(.multiply), operands[position], new.insert(Constant(inverse)), origin: node.origin) }
         return try new.add(composite, operands, origin: node.origin, name: graph.value(node.results[0]).name)
       }
-      guard node.operation is Dot, let scales = factors[node.operands[0]], plan.layer(node.id) != nil, let weights = graph.constant(node.operands[1]) else {
+      guard node.operation is Dot, let scales = factors[node.operands[0]], plan.layer(node.id) != nil, let weights = graph.constant(node.operands[1]), weights.dimensions.count == 2 else {
         return try new.add(node.operation, operands, origin: node.origin, name: graph.value(node.results[0]).name)
       }
       var left = operands[0]
@@ -75,7 +75,10 @@ extension Graph {
     // One vector along the last axis each.
     let width = type(of: source).shape.extents.last
     guard node.operands.dropFirst().allSatisfy({ constant($0) != nil && type(of: $0).rank == 1 && type(of: $0).shape[0] == width }) else { return nil }
-    return uses(of: value).allSatisfy { plan.layer($0.node) != nil && $0.operand == 0 && self.node($0.node).operation is Dot } ? node.id : nil
+    let isSmoothed: (Use) -> Bool = { use in
+      plan.layer(use.node) != nil && use.operand == 0 && self.node(use.node).operation is Dot && constant(self.node(use.node).operands[1])?.dimensions.count == 2
+    }
+    return uses(of: value).allSatisfy(isSmoothed) ? node.id : nil
   }
 
   /// The value among those with factors that a layer norm's result is read as.
