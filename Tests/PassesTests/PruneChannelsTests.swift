@@ -202,4 +202,28 @@ import Testing
     let result = try Interpreter.evaluate(graph, inputs: [Tensor(zeros: .f32, [4, 8])], symbols: [:])[0]
     #expect(result.doubles == [1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 3, 4])
   }
+
+  /// Two layers that are cut off at the same bound have nothing else in common.
+  @Test func equalBoundsDoNotTieChannels() throws {
+    let numbers = (0..<64).map { "\(Double($0 * 7 % 11) - 5)" }.joined(separator: ", ")
+    let graph = try Graph(
+      text: """
+        graph @bounds(%x: f32[4,8]) {
+          %a = constant dense [\(numbers)] : f32[8,8]
+          %b = constant dense [\(numbers)] : f32[8,8]
+          %c = constant dense [\(numbers)] : f32[8,8]
+          %z = constant dense [0.0] : f32[1]
+          %w = broadcast %z {shape = [4,8]} : f32[4,8]
+          %h = dot %x, %a : f32[4,8]
+          %s = max %h, %w : f32[4,8]
+          %i = dot %s, %b : f32[4,8]
+          %t = max %i, %w : f32[4,8]
+          %y = dot %t, %c : f32[4,8]
+          return %y
+        }
+        """)
+    #expect(try ChannelGroups(graph).groups.count == 1)
+    let groups = try ChannelGroups(try graph.separatingShared()).groups
+    #expect(groups.map(\.channels.count) == [8, 8] && groups.allSatisfy { $0.readers.count == 1 })
+  }
 }

@@ -8,7 +8,7 @@ import Passes
 ///
 /// after which the other rows take over what they can. The cheapest channel goes first, and what is left is ranked again. Where there are few rows
 /// for the unknowns, the rest can make up for anything on the samples and for little elsewhere: the damping grows with steps / rows, and a channel
-/// never counts for more than what it gives by itself.
+/// never counts for more than what it adds to the error of the original weights without those that are gone.
 struct ChannelElimination {
   /// A contraction that sums over the channels.
   struct Reader {
@@ -28,6 +28,8 @@ struct ChannelElimination {
     var inverse: [Double]
     var weights: [Double]
     let order: Int
+    /// The moments times the original weights of the rows that are gone.
+    var lost: [Double]
   }
 
   private static let dampening = 0.01
@@ -42,7 +44,7 @@ struct ChannelElimination {
     var states: [State] = []
     for reader in readers {
       guard let inverse = reader.moments.factored(dampening: Self.dampening + Double(reader.moments.order) / max(reader.rows, 1))?.inverse else { return nil }
-      states.append(State(inverse: inverse.elements, weights: reader.weights, order: reader.moments.order))
+      states.append(State(inverse: inverse.elements, weights: reader.weights, order: reader.moments.order, lost: [Double](repeating: 0, count: reader.weights.count)))
     }
     var left = Array(0..<count)
     var order: [(channel: Int, cost: Double)] = []
@@ -56,7 +58,7 @@ struct ChannelElimination {
       for channel in gone { order.append((channel, costs[channel])) }
       for (number, reader) in readers.enumerated() {
         let rows = gone.flatMap { reader.steps[$0] }
-        if !rows.isEmpty, !remove(rows, reader.columns, &states[number]) { return nil }
+        if !rows.isEmpty, !remove(rows, reader, &states[number]) { return nil }
       }
       left.removeFirst(gone.count)
     }
@@ -70,20 +72,32 @@ struct ChannelElimination {
 
   private func cost(_ rows: [Int], _ reader: Reader, _ state: State) -> Double {
     let columns = reader.columns
+    let original = rows.flatMap { reader.weights[$0 * columns..<($0 + 1) * columns] }
+    var alone = 0.0
+    let own = reader.moments.selecting(rows).multiplied(by: original, columns: columns)
+    for (number, row) in rows.enumerated() {
+      for column in 0..<columns {
+        let place = number * columns + column
+        alone += original[place] * (own[place] + 2 * state.lost[row * columns + column])
+      }
+    }
+    alone = max(0, alone)
     if rows.count == 1, let row = rows.first {
       let squares = state.weights.withUnsafeBufferPointer { $0[row * columns..<(row + 1) * columns].reduce(0) { $0 + $1 * $1 } }
-      return squares * min(1 / max(state.inverse[row * state.order + row], .leastNormalMagnitude), reader.moments[row, row])
+      return min(alone, squares / max(state.inverse[row * state.order + row], .leastNormalMagnitude))
     }
     let weights = rows.flatMap { state.weights[$0 * columns..<($0 + 1) * columns] }
-    let own = reader.moments.selecting(rows).multiplied(by: weights, columns: columns)
-    let alone = zip(weights, own).reduce(0) { $0 + $1.0 * $1.1 }
     guard let factor = block(rows, state) else { return alone }
     return min(alone, zip(weights, factor.solved(weights, columns: columns)).reduce(0) { $0 + $1.0 * $1.1 })
   }
 
   /// Takes rows out, and lets the others make up for them.
-  private func remove(_ rows: [Int], _ columns: Int, _ state: inout State) -> Bool {
-    let order = state.order
+  private func remove(_ rows: [Int], _ reader: Reader, _ state: inout State) -> Bool {
+    let (order, columns) = (state.order, reader.columns)
+    var moments = [Double](repeating: 0, count: order * rows.count)
+    for (number, row) in rows.enumerated() { for place in 0..<order { moments[place * rows.count + number] = -reader.moments[place, row] } }
+    let original = rows.flatMap { reader.weights[$0 * columns..<($0 + 1) * columns] }
+    SymmetricMatrix.subtract(moments, original, rows: order, inner: rows.count, columns: columns, from: &state.lost)
     guard let factor = block(rows, state) else { return false }
     let sides = rows.flatMap { state.inverse[$0 * order..<($0 + 1) * order] }
     /// [order][rows]: the columns of the inverse.

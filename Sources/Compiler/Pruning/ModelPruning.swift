@@ -123,7 +123,7 @@ struct ModelPruning {
         expandingComposites(except: ["quantize_linear", "dequantize_linear"])
         Pipeline.simplifying
       }, on: &expanded)
-    expanded.removeDeadNodes()
+    expanded = try expanded.separatingShared()
     // What is found on samples of one length holds for all.
     let working = try samples?.binding(expanded) ?? expanded
     var groups = try ChannelGroups(working)
