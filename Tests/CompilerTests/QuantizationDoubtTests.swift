@@ -193,4 +193,25 @@ import Testing
     let pruning = try #require(try Compiler(options: options).compile(path).revision?.pruning)
     #expect(pruning.layers.count == 1 && pruning.refused.contains { $0.name == "inner" && $0.reason.contains("inside of scan") })
   }
+
+  /// The reason is that of whoever wrote the kernel.
+  @Test func prunedBytesSayWhyTheirKernelIsDense() throws {
+    let path = model(
+      "wide.ingot",
+      """
+      graph @main(%x: f32[64,128]) {
+        %w = constant \(numbers(128 * 128)) : f32[128,128]
+        %y = dot %x, %w
+        return %y as "y"
+      }
+      """)
+    var options = self.options(.dynamicInt8)
+    options.pruning = PruningOptions(.blocks)
+    options.pruning?.sparsity = 0.8
+    let dense = try #require(try Compiler(options: options).compile(path).revision?.pruning?.layers.first?.kernel)
+    #expect(dense.hasPrefix("dense kernel: 8") && dense.contains("products of i8 have no kernel that leaves zeros out"), "\(dense)")
+    options.quantization = nil
+    let sparse = try #require(try Compiler(options: options).compile(path).revision?.pruning?.layers.first?.kernel)
+    #expect(sparse.hasPrefix("sparse kernel: estimated"), "\(sparse)")
+  }
 }
