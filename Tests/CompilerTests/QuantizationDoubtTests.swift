@@ -35,8 +35,12 @@ import Testing
 
   /// Samples in one file, one behind the other.
   private func samples(_ count: Int = 6, rows: Int = 2) throws -> String {
-    let arrays = try (0..<count).map { sample in try NumPyFile.encode(Tensor(.f32, [rows, 16], (0..<rows * 16).map { Double(($0 * 29 + sample * 17) % 41) / 20 - 1 })) }
-    folder.write(arrays.flatMap { $0 }, to: "samples.npy")
+    var bytes: [UInt8] = []
+    for sample in 0..<count {
+      let values: [Double] = (0..<rows * 16).map { place in Double((place * 29 + sample * 17) % 41) / 20 - 1 }
+      bytes += try NumPyFile.encode(Tensor(.f32, [rows, 16], values))
+    }
+    folder.write(bytes, to: "samples.npy")
     return folder.file("samples.npy")
   }
 
