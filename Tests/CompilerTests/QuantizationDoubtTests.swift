@@ -37,8 +37,8 @@ import Testing
   private func samples(_ count: Int = 6, rows: Int = 2) throws -> String {
     var bytes: [UInt8] = []
     for sample in 0..<count {
-      let numbers: [Double] = (0..<rows * 16).map { position in Double((position * 29 + sample * 17) % 41) / 20 - 1 }
-      bytes += try NumPyFile.encode(Tensor(.f32, [rows, 16], numbers))
+      let values: [Double] = (0..<rows * 16).map { place in Double((place * 29 + sample * 17) % 41) / 20 - 1 }
+      bytes += try NumPyFile.encode(Tensor(.f32, [rows, 16], values))
     }
     folder.write(bytes, to: "samples.npy")
     return folder.file("samples.npy")
@@ -196,5 +196,26 @@ import Testing
     options.pruning?.sparsity = 0.5
     let pruning = try #require(try Compiler(options: options).compile(path).revision?.pruning)
     #expect(pruning.layers.count == 1 && pruning.refused.contains { $0.name == "inner" && $0.reason.contains("inside of scan") })
+  }
+
+  /// The reason is that of whoever wrote the kernel.
+  @Test func prunedBytesSayWhyTheirKernelIsDense() throws {
+    let path = model(
+      "wide.ingot",
+      """
+      graph @main(%x: f32[64,128]) {
+        %w = constant \(numbers(128 * 128)) : f32[128,128]
+        %y = dot %x, %w
+        return %y as "y"
+      }
+      """)
+    var options = self.options(.dynamicInt8)
+    options.pruning = PruningOptions(.blocks)
+    options.pruning?.sparsity = 0.8
+    let dense = try #require(try Compiler(options: options).compile(path).revision?.pruning?.layers.first?.kernel)
+    #expect(dense.hasPrefix("dense kernel: 8") && dense.contains("products of i8 have no kernel that leaves zeros out"), "\(dense)")
+    options.quantization = nil
+    let sparse = try #require(try Compiler(options: options).compile(path).revision?.pruning?.layers.first?.kernel)
+    #expect(sparse.hasPrefix("sparse kernel: estimated"), "\(sparse)")
   }
 }

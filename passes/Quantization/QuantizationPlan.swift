@@ -118,7 +118,7 @@ public struct QuantizationPlan: Sendable {
         }
       }
       guard x.element == .f32, w.element == .f32 else {
-        refuse("it is in \(x.element.name)")
+        refuse(x.element.isInteger ? "it multiplies whole numbers already" : "it is in \(x.element.name)")
         continue
       }
       guard DequantizedValue(node.operands[0], in: graph) == nil else {
@@ -190,18 +190,18 @@ private struct RootSurvey {
   }
 
   mutating func add(_ layer: QuantizableLayer) -> Outcome {
-    let roots = self.roots(of: layer.activation)
-    for root in roots where graph.type(of: root).element != .f32 { return .refused("its input is \(graph.type(of: root).element.name)") }
-    guard let first = roots.first, graph.constant(first) == nil else { return .refused("its input is constant") }
-    var right: [ValueID] = []
-    if layer.isProduct {
-      right = self.roots(of: layer.weights)
-      for root in right where graph.type(of: root).element != .f32 || graph.constant(root) != nil { return .refused("its right operand is \(graph.type(of: root).element.name), or constant") }
+    // Where there are several roots, all are f32 and none is constant.
+    let first = movements.first(of: layer.activation), firstOnRight = movements.first(of: layer.weights)
+    if graph.type(of: first).element != .f32 { return .refused("its input is \(graph.type(of: first).element.name)") }
+    if graph.constant(first) != nil { return .refused("its input is constant") }
+    if layer.isProduct, graph.type(of: firstOnRight).element != .f32 || graph.constant(firstOnRight) != nil {
+      return .refused("its right operand is \(graph.type(of: firstOnRight).element.name), or constant")
     }
+    let roots = self.roots(of: layer.activation), right = layer.isProduct ? self.roots(of: layer.weights) : []
     for root in roots + right { note(root) }
     otherRoots.formUnion(roots)
     rightRoots.formUnion(right)
-    return .roots(left: first, right: right.first)
+    return .roots(left: first, right: layer.isProduct ? firstOnRight : nil)
   }
 
   private mutating func note(_ root: ValueID) { if known.insert(root).inserted { order.append(root) } }

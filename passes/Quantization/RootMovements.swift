@@ -27,7 +27,8 @@ struct RootMovements {
     }
   }
 
-  private func first(of value: ValueID) -> ValueID { firsts[value] ?? value }
+  /// The first one of what a value is made of by movement alone.
+  func first(of value: ValueID) -> ValueID { firsts[value] ?? value }
 
   /// What a value is made of by movement alone.
   ///

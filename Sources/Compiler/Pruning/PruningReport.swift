@@ -36,23 +36,30 @@ public struct PruningReport: Sendable {
 }
 
 extension PruningReport {
-  /// With the kernel that each layer got: the sparse one, or the estimates for which it did not.
+  /// With the kernel that each layer got: the sparse one, or why not, as whoever wrote the kernel says it.
   func naming(kernelsOf program: KernelProgram) -> PruningReport {
     var choices: [String: KernelChoice] = [:]
     for choice in program.calls.compactMap(\.choice) where !choice.node.isEmpty { choices[choice.node] = choices[choice.node] ?? choice }
+    let reasons = Dictionary(program.refusals.filter { $0.way == "sparse-products" }.map { ($0.node, $0.reason) }, uniquingKeysWith: { first, _ in first })
     var report = self
     for number in report.layers.indices {
-      guard let choice = choices[report.layers[number].name] else { continue }
-      let sparse = choice.candidates.filter { $0.name.contains("sparse") }.min { $0.cycles < $1.cycles }
-      let dense = choice.candidates.filter { !$0.name.contains("sparse") }.min { $0.cycles < $1.cycles }
-      guard let sparse, let dense else {
-        report.layers[number].kernel = report.layers[number].before == report.layers[number].after ? "dense kernel: too few steps are zero for all columns of a tile" : "dense kernel"
+      let name = report.layers[number].name
+      if let reason = reasons[name] {
+        report.layers[number].kernel = "dense kernel: " + reason
         continue
       }
-      func thousands(_ cycles: Double) -> String { "\(Int((cycles / 1000).rounded())) thousand cycles" }
-      report.layers[number].kernel =
-        (choice.taken.contains("sparse") ? "sparse kernel" : "dense kernel") + ": estimated \(thousands(sparse.cycles)) sparse, \(thousands(dense.cycles)) dense"
+      guard let choice = choices[name] else { continue }
+      let isSparse = choice.taken.contains("sparse")
+      report.layers[number].kernel = isSparse ? "sparse kernel" : "dense kernel"
+      let sparse = choice.candidates.filter { $0.name.contains("sparse") }.min { $0.cycles < $1.cycles }
+      let dense = choice.candidates.filter { !$0.name.contains("sparse") }.min { $0.cycles < $1.cycles }
+      if let sparse, let dense { report.layers[number].kernel? += ": estimated \(Self.text(sparse.cycles)) sparse, \(Self.text(dense.cycles)) dense" }
     }
     return report
+  }
+
+  private static func text(_ cycles: Double) -> String {
+    let rounded = min(cycles.isFinite ? cycles : 0, 1e15)
+    return rounded < 10_000 ? "\(Int(rounded)) cycles" : "\(Int((rounded / 1000).rounded())) thousand cycles"
   }
 }

@@ -27,6 +27,7 @@ struct Quantizer {
     // Two ranges would be measured, and two operands laid out, for a product that has few steps.
     let products = all.layers.filter(\.isProduct).reduce(into: [:]) { $0[$1.node] = "its right operand is not constant" }
     let plan = QuantizationPlan(graph, without: { products[$0.node] != nil || isNamed($0) })
+    if plan.layers.isEmpty { throw nothing(all.layers.map { ($0.name, "its right operand is not constant") } + plan.refused + Self.nested(in: graph)) }
     let quantized = try insertDynamicQuantization(graph, plan)
     var report = self.report(wanted.scheme.rawValue, graph, plan, kept: products, alone: [:])
     if options.calibration != nil {
@@ -91,7 +92,7 @@ struct Quantizer {
   /// - Throws: `CompileError`: `.badInput` if these are all.
   private func withoutRanges(_ plan: QuantizationPlan, _ ranges: [ValueID: ValueRange], _ samples: CalibrationSamples) throws(CompileError) -> [NodeID: String] {
     let merged = plan.merged(ranges)
-    let blind = plan.layers.filter { merged[plan.root(of: $0)] == nil }
+    let blind = plan.layers.filter { merged[plan.root(of: $0)] == nil || $0.isProduct && merged[plan.rightRoot(of: $0)] == nil }
     guard blind.count < plan.layers.count else {
       throw CompileError(
         .badInput, "no layer reads a finite number on the samples in `\(samples.path)`: no range can be learned from them", stage: .run,

@@ -61,12 +61,13 @@ extension FusionLowering {
 }
 
 extension Tensor {
-  /// The part of the elements that is zero; nil for elements that are neither f32 nor i8.
+  /// The part of the elements that is zero; nil for other elements than f32, bf16, f16 and i8.
   fileprivate var zeroShare: Double? {
     guard count > 0 else { return nil }
     var zeros = 0
     switch element {
     case .f32: withBytes { bytes in for position in 0..<count where bytes.loadUnaligned(fromByteOffset: position * 4, as: UInt32.self) & 0x7fff_ffff == 0 { zeros += 1 } }
+    case .bf16, .f16: withBytes { bytes in for position in 0..<count where bytes.loadUnaligned(fromByteOffset: position * 2, as: UInt16.self) & 0x7fff == 0 { zeros += 1 } }
     case .i8: withBytes { bytes in for byte in bytes where byte == 0 { zeros += 1 } }
     default: return nil
     }
