@@ -10,7 +10,7 @@ import TensorTypes
 ///     low byte of (bits(q' + 1.5 * 2^23) + zero)         the addition rounds to a whole number, to even
 ///
 /// A quotient by a constant is a product with its reciprocal and one correction, which gives the same float wherever rounding depends on it; that
-/// is checked for every threshold while compiling. NaN becomes some byte.
+/// is checked for every threshold while compiling. Behind GELU its error function is only as exact as the byte needs it (`RoundedGelu`). NaN becomes some byte.
 struct Requantization {
   /// What is rounded.
   private let rounded: ValueID
@@ -48,7 +48,9 @@ struct Requantization {
 
   func emit(_ emitter: inout ElementEmitter, at index: [Expression]) throws(CompileError) -> Expression {
     let quotient: Expression
-    if emitter.roundsOnce, let (x, divisor) = Self.operand(rounded, .divide, emitter.graph), let way = ConstantQuotient(by: Float(divisor), low, high) {
+    if emitter.roundsOnce, let gelu = RoundedGelu(rounded, upTo: high, in: emitter.graph) {
+      quotient = Self.clamped(try gelu.emit(&emitter, at: index), Double(low), Double(high))
+    } else if emitter.roundsOnce, let (x, divisor) = Self.operand(rounded, .divide, emitter.graph), let way = ConstantQuotient(by: Float(divisor), low, high) {
       quotient = way.emit(&emitter, try emitter.element(x, index))
     } else {
       quotient = Self.clamped(try emitter.element(rounded, index), Double(low), Double(high), roundsOnce: emitter.roundsOnce)
