@@ -9,9 +9,9 @@ import Testing
   private let model = Tool.examples + "/iris/iris.onnx"
 
   /// The digest of an artifact's contents would do as well; equal bytes say it plainer.
-  private func artifact(_ folder: TemporaryFolder, _ name: String, _ arguments: [String]) throws -> [UInt8] {
-    let result = try Tool.run(Tool.folder + "/ingot", ["compile", model, "-o", folder.file(name), "--name", "iris"] + arguments)
-    #expect(result.status == 0, "\(result.errors)")
+  private func artifact(_ folder: TemporaryFolder, _ name: String, of model: String? = nil, _ arguments: [String]) throws -> [UInt8] {
+    let result = try Tool.run(Tool.folder + "/ingot", ["compile", model ?? self.model, "-o", folder.file(name), "--name", "iris"] + arguments)
+    try #require(result.status == 0, "\(result.errors)")
     return folder.read(name)
   }
 
@@ -46,19 +46,34 @@ import Testing
     let folder = TemporaryFolder()
     var bytes: [UInt8] = []
     for number in 0..<12 {
-      let values: [Double] = (0..<4).map { place in Double((number * 13 + place * 7) % 60) / 10 + 0.3 }
-      bytes += try NumPyFile.encode(Tensor(.f32, [1, 4], values))
+      let values: [Double] = (0..<32).map { place in Double((number * 13 + place * 7) % 60) / 10 - 3 }
+      bytes += try NumPyFile.encode(Tensor(.f32, [1, 32], values))
     }
+    func weights(_ rows: Int, _ columns: Int) -> String {
+      (0..<rows).map { row in "[" + (0..<columns).map { "\(Double((row * 31 + $0 * 17) % 200 - 100) / 300)" }.joined(separator: ", ") + "]" }.joined(separator: ", ")
+    }
+    let text = """
+      graph @main(%x: f32[1,32]) {
+        %w = constant dense [\(weights(32, 64))] : f32[32,64]
+        %v = constant dense [\(weights(64, 32))] : f32[64,32]
+        %h = dot %x, %w
+        %r = tanh %h
+        %y = dot %r, %v
+        return %y
+      }
+      """
+    folder.write(Array(text.utf8), to: "layers.ingot")
+    let model = folder.file("layers.ingot")
     folder.write(bytes, to: "samples.npy")
     let samples = folder.file("samples.npy")
     let options = [
-      "--dim", "batch=1", "--threads", "1", "--no-cache", "--prune", "magnitude", "--sparsity", "0.4", "--reconstruct", "--quantize", "int8", "--calibrate", samples, "--observer", "entropy",
+      "--threads", "1", "--no-cache", "--prune", "magnitude", "--sparsity", "0.4", "--reconstruct", "--quantize", "int8", "--calibrate", samples, "--observer", "entropy",
       "--calibration-samples", "10", "--bias-correction", "--equalize", "--smooth", "0.5", "--min-sqnr", "3",
     ]
-    let first = try artifact(folder, "a", options + ["--write-recipe", folder.file("kept.yaml")])
-    let text = String(decoding: folder.read("kept.yaml"), as: UTF8.self)
-    for line in ["quantize: int8", "prune: magnitude", "calibrate: samples.npy", "reconstruct: true", "smooth: 0.5"] { #expect(text.contains(line), "\(text)") }
-    #expect(try artifact(folder, "b", ["--recipe", folder.file("kept.yaml")]) == first)
+    let first = try artifact(folder, "a", of: model, options + ["--write-recipe", folder.file("kept.yaml")])
+    let recipe = String(decoding: folder.read("kept.yaml"), as: UTF8.self)
+    for line in ["quantize: int8", "prune: magnitude", "calibrate: samples.npy", "reconstruct: true", "smooth: 0.5"] { #expect(recipe.contains(line), "\(recipe)") }
+    #expect(try artifact(folder, "b", of: model, ["--recipe", folder.file("kept.yaml")]) == first)
     // The same from another folder, and by a path with no folder.
     let beside = try Tool.ingot("compile", model, "-o", "c", "--name", "iris", "--recipe", "kept.yaml", in: folder.path)
     #expect(beside.status == 0 && folder.read("c") == first, "\(beside.errors)")

@@ -311,7 +311,8 @@ import Testing
     var graph = Graph()
     let x = graph.addInput("x", TensorType(.f32, [1, 24]))
     let w = try graph.insert(Constant(Tensor(zeros: .f32, [24, 1])))
-    let node = try #require(graph.producer(of: try graph.insert(Dot(), x, w)))
+    let result = try graph.insert(Dot(), x, w)
+    let node = try #require(graph.producer(of: result))
     var moments = FitMoments(try #require(ContractionRows(node, graph)))
     // As many rows as steps, and a sum of all steps that is half noise: the original weights are the better guess.
     for sample in 0..<24 {

@@ -43,9 +43,10 @@ package final class TemporaryFolder {
     return file(name)
   }
 
+  /// Nothing if there is no such file: a test that expects something of it fails, and the others go on.
   package func read(_ name: String) -> [UInt8] {
     let descriptor = open(file(name), O_RDONLY)
-    precondition(descriptor >= 0, "cannot open \(name)")
+    if descriptor < 0 { return [] }
     defer { close(descriptor) }
     var bytes: [UInt8] = []
     var piece = [UInt8](repeating: 0, count: 1 << 16)

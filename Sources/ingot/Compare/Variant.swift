@@ -53,7 +53,8 @@ struct Variant: Sendable {
     let all = Self.merged(base, own)
     do { _ = try CompileArguments.parse(words) } catch {
       // What it lacks, such as samples, the command may say for all variants.
-      if (try? CompileArguments.parse(all.map(\.word))) == nil { throw ValidationError("variant '\(name)': \(CompileArguments.message(for: error))") }
+      let shared = base.filter { given in !own.contains { given.isReplaced(by: $0) } }.map(\.word)
+      if (try? CompileArguments.parse(shared + words)) == nil { throw ValidationError("variant '\(name)': \(CompileArguments.message(for: error))") }
     }
     words = Self.withoutIdleSamples(all)
     do {
