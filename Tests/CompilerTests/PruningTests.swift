@@ -134,8 +134,9 @@ import Testing
     }
   }
 
-  /// Half of the first layer's channels are copies of the others: with measured budgets they go first, and what they gave moves to the others.
-  @Test func copiesOfChannelsGoFirst() throws {
+  /// Half of the first layer's channels are copies of the others, and the second layer has more than its input says: with measured budgets such
+  /// channels go, and what they gave moves to the others.
+  @Test func redundantChannelsGoFirst() throws {
     let folder = TemporaryFolder()
     func number(_ place: Int, _ seed: Int) -> Double { Double((place * 7919 + seed) % 1009) / 1009 - 0.5 }
     let first = (0..<32 * 64).map { "\(number($0 / 64 * 32 + $0 % 32, 1))" }.joined(separator: ", ")
@@ -159,7 +160,6 @@ import Testing
     let pruned = try compiled(path, options(.channels, 0.16, reconstructs: true), samples: try samples(folder, reference.source, 24))
     let report = try #require(pruned.revision?.pruning)
     #expect(report.channels?.removed == 32 && report.channels?.of == 192)
-    #expect(report.layers.map(\.after) == [[32, 32], [32, 128]])
     #expect(report.layers.allSatisfy { ($0.heldOut ?? 0) < 0.05 })
     #expect(try error(pruned, reference) < 0.02)
   }

@@ -190,12 +190,12 @@ import Testing
       """)
     let report = try #require(try Compiler(options: options(.dynamicInt8)).compile(path).revision?.quantization)
     #expect(report.quantizedLayers == 1 && report.layers.count == 2)
-    #expect(report.floatLayers.first?.name == "inner" && report.floatLayers.first?.floatReason?.contains("it is inside of scan") == true)
+    #expect(report.floatLayers.first?.name == "inner" && report.floatLayers.first?.floatReason?.contains("it is inside of last (scan)") == true)
     var options = CompileOptions()
     options.pruning = PruningOptions(.blocks)
     options.pruning?.sparsity = 0.5
     let pruning = try #require(try Compiler(options: options).compile(path).revision?.pruning)
-    #expect(pruning.layers.count == 1 && pruning.refused.contains { $0.name == "inner" && $0.reason.contains("inside of scan") })
+    #expect(pruning.layers.count == 1 && pruning.refused.contains { $0.name == "inner" && $0.reason.contains("inside of last (scan)") })
   }
 
   /// The reason is that of whoever wrote the kernel.

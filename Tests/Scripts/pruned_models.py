@@ -25,7 +25,7 @@ import tempfile
 import child_process
 from benchmark_graphs import default_folder, default_ingot
 from classify_imagenet import prepare
-from quantized_accuracy import Case, Sentences, run_all
+from labelled_data import Sentences
 from required_packages import require
 from served_artifact import ServedArtifact
 
@@ -133,11 +133,28 @@ def mobilenet(options, folder):
     table("MobileNetV2 224x224", [name for name, _ in variants], artifacts, options.threads, accuracy)
 
 
+def embeddings(artifact, inputs, data, positions):
+    """Of each sentence."""
+    found = []
+    with ServedArtifact(artifact, ["--threads", "1"]) as server:
+        link = server.connection()
+        for position in positions:
+            shape, content = server.infer(dict(zip(inputs, data.samples[position])), ["sentence_embedding"], link)["sentence_embedding"]
+            found.append(np.frombuffer(content, np.float32).reshape(shape).astype(np.float64))
+        link.close()
+    return found
+
+
 def minilm(options, folder):
     model = os.path.join(default_folder(), "real", "minilm_l6_v2")
-    data = Sentences(os.path.join(default_folder(), "..", "data"), options.sentences, os.path.join(model, "vocab.txt"))
-    case = Case("minilm", os.path.join(model, "model.onnx"), ["input_ids", "attention_mask", "token_type_ids"], data, "sentence_embedding", [])
-    learned, measured = case.write(os.path.join(folder, "learned"), case.learned), case.write(os.path.join(folder, "measured"), case.measured)
+    data = Sentences(os.path.join(default_folder(), "..", "data"), os.path.join(model, "vocab.txt"), options.sentences)
+    inputs, learned = ["input_ids", "attention_mask", "token_type_ids"], os.path.join(folder, "learned")
+    for position in range(0, len(data.samples), 2):
+        place = os.path.join(learned, "%05d" % position)
+        os.makedirs(place)
+        for name, value in zip(inputs, data.samples[position]):
+            np.save(os.path.join(place, name + ".npy"), value)
+    measured = range(1, len(data.samples), 2)
     variants = [
         ("25 % of heads and channels", ["--prune", "channels", "--sparsity", "0.25"]),
         ("magnitude, 50 %", ["--prune", "magnitude", "--sparsity", "0.5"]),
@@ -146,16 +163,16 @@ def minilm(options, folder):
         ("50 % in blocks of 1x16", ["--prune", "blocks", "--sparsity", "0.5"]),
         ("80 % in blocks of 1x16", ["--prune", "blocks", "--sparsity", "0.8"]),
     ]
-    print("\nMiniLM, cosine with the dense model's embeddings of %d sentences" % len(case.measured))
+    print("\nMiniLM, cosine with the dense model's embeddings of %d sentences" % len(measured))
     print("%-34s %18s %18s %8s" % ("", "as left: mean, min", "fitted: mean, min", "MB"))
     artifact = os.path.join(folder, "minilm")
-    compile_model(options.ingot, case.model, artifact, ["--dim", "batch=1"], options.threads)
-    dense = run_all(artifact, case, measured, os.path.join(folder, "results"))
+    compile_model(options.ingot, os.path.join(model, "model.onnx"), artifact, ["--dim", "batch=1"], options.threads)
+    dense = embeddings(artifact, inputs, data, measured)
     for name, prune in variants:
         cells = []
         for fit in ([], ["--reconstruct", "--calibrate", learned]):
-            compile_model(options.ingot, case.model, artifact, ["--dim", "batch=1"] + prune + fit, options.threads)
-            found = run_all(artifact, case, measured, os.path.join(folder, "results"))
+            compile_model(options.ingot, os.path.join(model, "model.onnx"), artifact, ["--dim", "batch=1"] + prune + fit, options.threads)
+            found = embeddings(artifact, inputs, data, measured)
             cosines = [float(np.sum(a * b) / np.sqrt(np.sum(a * a) * np.sum(b * b))) for a, b in zip(found, dense)]
             cells.append("%.4f, %.4f" % (np.mean(cosines), min(cosines)))
         print("%-34s %18s %18s %8.1f" % (name, cells[0], cells[1], os.path.getsize(artifact) / 1e6), flush=True)
