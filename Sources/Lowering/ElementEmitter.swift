@@ -34,6 +34,8 @@ struct ElementEmitter {
   var pieces: [NodeID: Piece] = [:]
   /// True if the target rounds a product and a sum once.
   var roundsOnce = false
+  /// Factors that were looked for before, which takes a while.
+  var byteSums: [ByteSumQuotient: ByteSumQuotient.Factors?] = [:]
   private var bindings: [Statement] = []
   private var memo: [Key: Expression] = [:]
 
@@ -123,6 +125,7 @@ struct ElementEmitter {
     case let operation as Convert:
       if let end = Requantization(node, in: graph) { return try end.emit(&self, at: index) }
       if let whole = provided[operands[0]], whole.element == .f32, operation.element == .f32, !operation.keepsBits { return whole }
+      if operation.element == .f32, !operation.keepsBits, let difference = try requantized(operands[0], at: index) { return difference }
       let source = try element(operands[0], index)
       if source.element == operation.element { return source }
       return operation.keepsBits ? .bits(source, operation.element) : .convert(source, operation.element)

@@ -57,6 +57,42 @@ import TensorTypes
     #expect(!older.contains("vpdpbusd") && older.contains("vpmaddwd"))
   }
 
+  /// y[j] = 3 + sum over rows of i32(a[row * columns + j]) * i32(w[4 * j + row]).
+  private func rowsKernel(_ a: ElementType, _ w: ElementType, columns: Int, rows: Int) -> Kernel {
+    var builder = KernelBuilder()
+    let x = builder.buffer("a", a, .read), weights = builder.buffer("w", w, .read), y = builder.buffer("y", .i32, .write)
+    return builder.kernel(
+      "rows",
+      [
+        builder.loop("j", to: .index(columns), .vectorized) { _, j in
+          var sum = Expression.number(3, .i32)
+          for row in 0..<4 {
+            let factor: Expression = row < rows ? .convert(.load(x, j + .index(row * columns)), .i32) : .number(0, .i32)
+            sum = .binary(.add, sum, .binary(.multiply, factor, .convert(.load(weights, j * .index(4) + .index(row)), .i32)))
+          }
+          return [.store(y, index: j, value: sum)]
+        }
+      ])
+  }
+
+  @Test(arguments: targets, [16, 40, 21]) func rowsOfBytesAreExact(_ name: String, _ columns: Int) throws {
+    let a = (0..<4 * columns).map { UInt8(truncatingIfNeeded: $0 &* 57 &+ 255) }
+    let w = (0..<4 * columns).map { UInt8(truncatingIfNeeded: $0 &* 91 &+ 128) }
+    for (left, right) in [(ElementType.u8, ElementType.i8), (.i8, .i8), (.u8, .u8), (.i8, .u8)] {
+      func value(_ byte: UInt8, _ element: ElementType) -> Int32 { element == .u8 ? Int32(byte) : Int32(Int8(bitPattern: byte)) }
+      for rows in 1...4 {
+        let result = try run(rowsKernel(left, right, columns: columns, rows: rows), [a, w], as: Int32.self, count: columns, target: Target(named: name))
+        let expected = (0..<columns).map { j in (0..<rows).reduce(Int32(3)) { $0 + value(a[$1 * columns + j], left) * value(w[4 * j + $1], right) } }
+        #expect(result == expected, "\(left) x \(right), \(rows) rows")
+      }
+    }
+  }
+
+  @Test func rowsAreOneInstruction() throws {
+    let assembly = try emitAssembly(program(of: rowsKernel(.u8, .i8, columns: 32, rows: 3)), for: Target(named: "znver4"))
+    #expect(assembly.contains("vpdpbusd") && !assembly.contains("vpmulld"))
+  }
+
   @Test(arguments: targets) func brainFloats(_ name: String) throws {
     let (columns, depth) = (32, 48)
     var builder = KernelBuilder()

@@ -75,6 +75,21 @@ import TensorTypes
     #expect(truth == values.map { $0 == 0 ? 0 : 1 })
   }
 
+  @Test(arguments: targets + ["znver4"], [0.0, 1, 113, 255]) func roundedBytesSaturate(_ name: String, _ zero: Double) throws {
+    var values: [Float] = [.infinity, -.infinity, .nan, 3e38, -3e38, 2_147_483_648, -2_147_483_648, 1e9, -1e9, 1e-45, -0.0]
+    for step in -600..<600 {
+      let x = Float(step) / 2
+      values += [x.nextDown, x, x.nextUp]
+    }
+    let kernel = map(.f32, .u8, count: values.count) { x in
+      let whole = Expression.unary(.round, x)
+      return .convert(zero == 0 ? whole : .binary(.add, whole, .number(zero, .f32)), .u8)
+    }
+    let result = try run(kernel, [values], as: UInt8.self, count: values.count, target: Target(named: name))
+    let expected = values.map { x in x.isNaN ? 0 : UInt8(max(0, min(255, x.rounded(.toNearestOrEven) + Float(zero)))) }
+    #expect(result == expected)
+  }
+
   @Test(arguments: targets) func integerDivisionNeverTraps(_ name: String) throws {
     let target = try Target(named: name)
     func check<T: FixedWidthInteger>(_ element: ElementType, _: T.Type) throws {

@@ -15,6 +15,32 @@ import TensorTypes
     }
   }
 
+  /// Neighbouring bytes of every lane; those between them stay as they were.
+  @Test(arguments: targets + ["znver4"], [2, 3, 4]) func bytesBesideEachOther(_ target: String, _ count: Int) throws {
+    for lanes in [4, 16, 37] {
+      var builder = KernelBuilder()
+      let x = builder.buffer("x", .f32, .read), y = builder.buffer("y", .u8, .write)
+      let kernel = builder.kernel(
+        "colours",
+        [
+          builder.loop("j", to: .index(lanes * 4), .vectorized) { _, j in [.store(y, index: j, value: .number(9, .u8))] },
+          builder.loop("j", to: .index(lanes), .vectorized) { inner, j in
+            [
+              inner.loop("i", to: .index(count), .unrolled) { _, i in
+                [.store(y, index: j * .index(4) + i, value: .convert(.unary(.round, .load(x, i * .index(lanes) + j)), .u8))]
+              }
+            ]
+          },
+        ])
+      let values = (0..<count * lanes).map { Float($0) * 1.5 - 20 }
+      let result = try run(kernel, [values], as: UInt8.self, count: lanes * 4, target: Target(named: target))
+      let expected = (0..<lanes * 4).map { place -> UInt8 in
+        place % 4 < count ? UInt8(max(0, min(255, values[place % 4 * lanes + place / 4].rounded(.toNearestOrEven)))) : 9
+      }
+      #expect(result == expected, "\(lanes) lanes")
+    }
+  }
+
   @Test(arguments: targets) func sumsAndMaxima(_ target: String) throws {
     for count in [1, 2, 3, 7, 16, 31, 64, 65, 128, 200, 1000] {
       for isStatic in [true, false] {

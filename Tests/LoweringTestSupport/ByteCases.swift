@@ -63,7 +63,7 @@ package enum ByteCases {
     var cases: [TemplateCase] = []
     for (number, (size, channels, outputs, kernel, stride, groups)) in [
       (9, 8, 40, 3, 1, 1), (30, 4, 19, 3, 2, 1), (7, 24, 33, 1, 1, 1), (17, 12, 40, 5, 1, 1), (9, 5, 20, 3, 1, 1), (9, 16, 24, 3, 1, 2), (9, 24, 24, 3, 1, 24),
-      (12, 40, 40, 17, 1, 40),
+      (12, 40, 40, 17, 1, 40), (11, 40, 40, 5, 2, 40), (8, 19, 19, 7, 1, 19), (2, 16, 16, 3, 1, 16), (30, 32, 32, 3, 2, 32),
     ].enumerated() {
       for (left, right) in [signs[0], signs[number % 4]] {
         cases.append(
@@ -79,6 +79,30 @@ package enum ByteCases {
           })
       }
     }
-    return cases
+    return cases + [try residual()]
+  }
+
+  /// A product that is quantised, dequantised, added to bytes of another scale and quantised again, as networks with residuals have them.
+  private static func residual() throws -> TemplateCase {
+    try TemplateCase("1x1 with residual", .convolution) { graph in
+      let x = graph.addInput("x", TensorType(.u8, [1, 9, 17, 64])), w = graph.addInput("w", TensorType(.i8, [1, 1, 64, 80]))
+      let other = graph.addInput("r", TensorType(.u8, [1, 9, 17, 80])), bias = graph.addInput("bias", TensorType(.i32, [80]))
+      let sum = try graph.insert(Convolution(window: Window(strides: [1, 1], padsLow: [0, 0], padsHigh: [0, 0], dilations: [1, 1]), groups: 1, layout: .channelsLast, result: .i32), x, w)
+      let shape = graph.type(of: sum).shape
+      func splat(_ value: Double, _ element: ElementType = .f32) throws -> ValueID {
+        try graph.insert(Broadcast(to: shape), try graph.insert(Constant(Tensor(scalar: value, element))))
+      }
+      func quantized(_ value: ValueID, _ scale: Double?, _ zero: Double) throws -> ValueID {
+        let quotient = try scale.map { try graph.insert(Binary(.divide), value, try splat($0)) } ?? value
+        let shifted = try graph.insert(Binary(.add), try graph.insert(Unary(.round), quotient), try splat(zero))
+        return try graph.insert(Convert(to: .u8), try graph.insert(Binary(.minimum), try graph.insert(Binary(.maximum), shifted, try splat(0)), try splat(255)))
+      }
+      let biased = try graph.insert(Binary(.add), sum, try graph.insert(Broadcast(to: shape), bias))
+      let first = try quantized(try graph.insert(Binary(.multiply), try graph.insert(Convert(to: .f32), biased), try splat(0.17)), nil, 120)
+      let difference = try graph.insert(Binary(.subtract), try graph.insert(Convert(to: .i32), first), try splat(120, .i32))
+      let branch = try graph.insert(Binary(.multiply), try graph.insert(Convert(to: .f32), difference), try splat(0.05))
+      let added = try graph.insert(Binary(.multiply), try graph.insert(Convert(to: .f32), other), try splat(0.31))
+      return try quantized(try graph.insert(Binary(.maximum), try graph.insert(Binary(.add), branch, added), try splat(0)), 0.043, 0)
+    }
   }
 }

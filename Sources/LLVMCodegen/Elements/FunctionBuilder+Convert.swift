@@ -47,6 +47,18 @@ extension FunctionBuilder {
     return float(select(isInexact, or(toward, 1), word))
   }
 
+  /// An f32 rounded to even, shifted and held within the range of u8, which it then is; NaN gives 0.
+  ///
+  /// The conversion that rounds gives -2^31 for what is too large, which as a number without sign is too large again.
+  func roundedByte(_ x: IRValue, plus zero: Int, _ target: Target) -> IRValue {
+    var number = maximumOrSecond(x, real(Double(-zero), x.type))
+    if !target.hasAVX512 || x.type.lanes == 1 { number = minimumOrSecond(number, real(Double(255 - zero), x.type)) }
+    let whole = i32.vector(x.type.lanes)
+    let rounded = intrinsic("llvm.lrint", [whole, x.type], [number])
+    let shifted = zero == 0 ? rounded : add(rounded, integer(zero, whole))
+    return cast(LLVMTrunc, umin(shifted, integer(255, whole)), to: i8)
+  }
+
   private func floatToInteger(_ x: IRValue, _ to: ElementType) -> IRValue {
     let type = registerType(to).vector(x.type.lanes)
     // 4 and 2 bits: the low ones of an i32.

@@ -111,7 +111,7 @@ extension KernelEmitter {
   }
 
   /// An index as something plus a literal; `Expression`'s own arithmetic keeps the literal outermost.
-  private static func split(_ index: Expression) -> (base: Expression?, offset: Int) {
+  static func split(_ index: Expression) -> (base: Expression?, offset: Int) {
     switch index {
     case .index(let value): (nil, value)
     case .binary(.add, let base, .index(let offset)): (base, offset)
@@ -154,10 +154,18 @@ extension KernelEmitter {
   }
 
   private func loadWhole(_ factor: Factor, _ size: Int, _ lanes: Lanes) throws(CodegenError) -> IRValue? {
-    let index = try emit(factor.base.map { $0 + .index(factor.offset) } ?? .index(factor.offset))
-    guard buffers.indices.contains(factor.buffer.slot) else { return nil }
-    let (base, type) = (buffers[factor.buffer.slot], b.memoryType(factor.buffer.element))
-    let alignment = factor.buffer.element.byteCount
+    let index = factor.base.map { $0 + .index(factor.offset) } ?? .index(factor.offset)
+    return try loadWords(factor.buffer, at: index, apart: size, lanes)
+  }
+
+  /// Four bytes for each lane, beside those of the next.
+  func loadFours(_ buffer: Buffer, at index: Expression, _ lanes: Lanes) throws(CodegenError) -> IRValue? { try loadWords(buffer, at: index, apart: 4, lanes) }
+
+  private func loadWords(_ buffer: Buffer, at index: Expression, apart size: Int, _ lanes: Lanes) throws(CodegenError) -> IRValue? {
+    let index = try emit(index)
+    guard buffers.indices.contains(buffer.slot) else { return nil }
+    let (base, type) = (buffers[buffer.slot], b.memoryType(buffer.element))
+    let alignment = buffer.element.byteCount
     switch index {
     case .uniform(let position, _): return b.splat(b.load(b.i32, b.element(base, type, at: position), alignment: alignment), lanes.width)
     case .affine(let position, size, _):
@@ -168,7 +176,7 @@ extension KernelEmitter {
     }
   }
 
-  private func dotOfBytes(_ sum: IRValue, _ left: IRValue, _ leftElement: ElementType, _ right: IRValue, _ rightElement: ElementType) -> IRValue {
+  func dotOfBytes(_ sum: IRValue, _ left: IRValue, _ leftElement: ElementType, _ right: IRValue, _ rightElement: ElementType) -> IRValue {
     let bits = sum.type.lanes * 32
     if leftElement != rightElement, target.hasVNNI, bits == 512 || bits == 256 || bits == 128, target.hasAVX512 {
       let (unsigned, signed) = leftElement == .u8 ? (left, right) : (right, left)

@@ -16,13 +16,19 @@ extension KernelEmitter {
     case .local(let local, let index): return try emitLocal(local, at: emit(index))
     case .unary(let function, let x): return try emitUnary(function, emit(x), x.element)
     case .binary(let function, let x, let y):
-      if function == .add, x.element == .i32, let sum = try emitDotProduct(expression) { return sum }
+      if function == .add, x.element == .i32 {
+        if let sum = try emitInterleavedProduct(expression) { return sum }
+        if let sum = try emitDotProduct(expression) { return sum }
+      }
       let (left, right) = (try emit(x), try emit(y))
       if x.element == .i64, let index = emitIndex(function, left, right) { return index }
       return try lift(left, right) { x, y throws(CodegenError) in try self.b.binary(function, x, y, expression.element) }
     case .compare(let comparison, let x, let y):
       return try lift(emit(x), emit(y)) { left, right throws(CodegenError) in self.b.compare(comparison, left, right, x.element) }
     case .select(let condition, let x, let y): return try emitSelect(emit(condition), emit(x), emit(y))
+    case .convert(.unary(.round, let x), .u8) where x.element == .f32: return try mapped(emit(x)) { self.b.roundedByte($0, plus: 0, target) }
+    case .convert(.binary(.add, .unary(.round, let x), .number(let zero, .f32)), .u8) where (0...255).contains(zero) && zero == zero.rounded():
+      return try mapped(emit(x)) { self.b.roundedByte($0, plus: Int(zero), target) }
     case .convert(let x, let element): return try emitConvert(emit(x), x.element, element)
     case .bits(_, let element): return try mapped(emitNarrowed(expression)) { b.widen($0, element) }
     case .multiplyAdd(let x, let y, let z):

@@ -35,6 +35,7 @@ extension KernelEmitter {
     guard case .uniform(let lower, _) = try emit(loop.lower), case .uniform(let upper, _) = try emit(loop.upper),
       let first = lower.constantInteger, let end = upper.constantInteger
     else { throw CodegenError(.malformed("bounds of unrolled loop `\(loop.variable.name)` are not constant")) }
+    if end &- first <= 4, end > first, try emitByteStores(loop, Array(first..<end)) { return }
     for index in stride(from: first, to: end, by: loop.step) { try emitIteration(loop, .uniform(b.index(index))) }
   }
 

@@ -42,16 +42,20 @@ extension ConvolutionTemplate {
     let tiledAxis = problem.operation.layout == .channelsLast ? problem.outer.count + 1 : problem.outer.count + 2
     let stride = TileAccess.stride(of: problem.input, along: tiledAxis, emitter).map { $0 &* problem.tiled.stride &* problem.element.byteCount }
     func shapes(_ rows: Int?) -> [TileShape] {
-      TileShape.candidates(rows: rows, columns: problem.outputChannels, accumulator: sum, strideBytes: stride, target)
+      let usual = TileShape.candidates(rows: rows, columns: problem.outputChannels, accumulator: sum, strideBytes: stride, target)
+      // The epilogue of a short sum of bytes takes as long as the sum; that of few registers runs beside the next tile's sum.
+      guard together == 4, let wide = usual.first(where: { $0.vectors == 2 && $0.rows > 8 }) else { return usual }
+      return usual + [TileShape(rows: 8, vectors: 2, lanes: wide.lanes)]
     }
+    let operations = together == 4 ? (try? TileEpilogue(graph: fusion.body, anchor: problem.anchor))?.operations(emitter, problem.resultElement) ?? 0 : 0
     var candidates = shapes(pixelsInRow(problem)).flatMap { shape -> [Candidate<Way>] in
       let usual = schedule(problem, Way(method: .rows, shape: shape))
       let isKnown = problem.outerShape.elementCount.isConstant && pixelsInRow(problem) != nil
-      return (isKnown ? usual.blockLengths : [usual.tilesPerBlock]).map { candidate(problem, Way(method: .rows, shape: shape, tilesPerBlock: isKnown ? $0 : nil), group: together) }
+      return (isKnown ? usual.blockLengths : [usual.tilesPerBlock]).map { candidate(problem, Way(method: .rows, shape: shape, tilesPerBlock: isKnown ? $0 : nil), group: together, operations: operations) }
     }
     // A whole image is straight code: few pixels, few taps. Threads share its panels only.
     if let pixels = imagePixels(problem)?.count, pixels <= 64, problem.tapCount <= 25 {
-      candidates += shapes(pixels).map { candidate(problem, Way(method: .image, shape: $0, tilesPerBlock: 1), group: together) }
+      candidates += shapes(pixels).map { candidate(problem, Way(method: .image, shape: $0, tilesPerBlock: 1), group: together, operations: operations) }
     }
     var winograd = target.winograd.sizes.flatMap { WinogradPlan.candidates(problem, outputs: $0, target: target) }
     if !winograd.isEmpty, let filter = fusion.body.inputs.firstIndex(of: problem.filter), let tensor = fusion.constants[filter] {
@@ -84,7 +88,7 @@ extension ConvolutionTemplate {
     shape.width &* problem.tapCount &* (problem.inputChannels.constant ?? 64) &* problem.filterElement.byteCount
   }
 
-  private func candidate(_ problem: ConvolutionProblem, _ way: Way, group: Int) -> Candidate<Way> {
+  private func candidate(_ problem: ConvolutionProblem, _ way: Way, group: Int, operations: Int) -> Candidate<Way> {
     let schedule = schedule(problem, way)
     let rows = Double(problem.outerShape.elementCount.constant ?? 16)
     let isImage = way.method.isImage
@@ -94,7 +98,7 @@ extension ConvolutionTemplate {
       slices: Double(problem.batch.constant ?? 1) * Double(problem.groups), tiles: sizes.map { (count: Double($0.count) * each, rows: $0.rows) },
       columns: problem.outputChannels, steps: Double(problem.steps.constant ?? 64 * problem.tapCount) / Double(phases(problem) * group), shape: way.shape,
       tileBytes: Double(rowBytes(problem)), panelBytes: Double(panelBytes(problem, way.shape)), tilesPerBlock: isImage ? rows : Double(schedule.tilesPerBlock),
-      blockedTiles: rows, threads: target.threads, isParallel: schedule.isParallel)
+      blockedTiles: rows, threads: target.threads, isParallel: schedule.isParallel, operations: operations)
     return Candidate(way.name(schedule), way, cost: cost.estimate)
   }
 }

@@ -45,7 +45,7 @@ struct ConvolutionTile {
   func emit(
     _ emitter: inout ElementEmitter, rows: Int,
     reduce: (inout ElementEmitter, TileAccumulators) throws(CompileError) -> [Statement],
-    result: (Int) -> (outer: [Expression], tiled: Expression)
+    result: @escaping (Int) -> (outer: [Expression], tiled: Expression)
   ) throws(CompileError) -> [Statement] {
     var columns = columns
     if context.panels == nil, case .known(let stored, _) = columns { columns = .known(stored: stored, computed: stored) }
@@ -61,13 +61,14 @@ struct ConvolutionTile {
     if context.keep == nil {
       ahead = try TileAccumulators.prefetches(context.epilogue, &emitter, rows: rows, columns, steps: problem.steps, into: context.output, index)
     } else { ahead = [] }
-    return try tile.emit(&emitter, ahead: ahead, reduce: reduce) { emitter, row, lane, sum throws(CompileError) in
+    let start = context.epilogue.starting(columns, at: index)
+    return try tile.emit(&emitter, ahead: ahead, start: start, reduce: reduce) { emitter, row, lane, sum throws(CompileError) in
       if let keep = context.keep {
-        return try context.epilogue.finish(&emitter, at: index(row, lane), sum) { emitter, index, result throws(CompileError) in
+        return try context.epilogue.finish(&emitter, at: index(row, lane), sum, isStarted: start != nil) { emitter, index, result throws(CompileError) in
           try keep(&emitter, index, lane, result)
         }
       }
-      return try context.epilogue.store(&emitter, at: index(row, lane), sum, into: context.output)
+      return try context.epilogue.store(&emitter, at: index(row, lane), sum, isStarted: start != nil, into: context.output)
     }
   }
 

@@ -58,15 +58,8 @@ extension PanelSource {
     Tensor(element, [count]) { target in
       tensor.withBytes { source in
         guard let from = source.baseAddress, let to = target.baseAddress else { return }
-        for matrix in 0..<matrices {
-          var position = matrix * total
-          for first in stride(from: 0, to: columns, by: layout.width) {
-            let used = min(layout.width, columns - first)
-            let width = used == layout.width ? layout.width : layout.tailWidth
-            let start = matrix * matrixStride + first * columnStride
-            fill(from + start * tensor.element.byteCount, to + position * element.byteCount, used, width)
-            position += stored * width
-          }
+        eachPanel(layout, matrixElements: total, storedSteps: stored) { start, position, used, width in
+          fill(from + start * tensor.element.byteCount, to + position * element.byteCount, used, width)
         }
       }
     }

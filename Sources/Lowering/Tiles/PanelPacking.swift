@@ -112,20 +112,30 @@ struct PanelSource {
     return Tensor(tensor.element, [count]) { target in
       tensor.withBytes { source in
         guard let from = source.baseAddress, let to = target.baseAddress else { return }
-        for matrix in 0..<matrices {
-          var position = matrix * total
-          for first in stride(from: 0, to: columns, by: layout.width) {
-            let used = min(layout.width, columns - first)
-            let width = used == layout.width ? layout.width : layout.tailWidth
-            let start = matrix * matrixStride + first * columnStride
-            if columnStride == 1 {
-              for step in 0..<steps { memcpy(to + (position + step * width) * size, from + (start + step * stepStride) * size, used * size) }
-            } else {
-              transpose(from: from + start * size, to: to + position * size, used: used, width: width)
-            }
-            position += steps * width
+        eachPanel(layout, matrixElements: total, storedSteps: steps) { start, position, used, width in
+          if columnStride == 1 {
+            for step in 0..<steps { memcpy(to + (position + step * width) * size, from + (start + step * stepStride) * size, used * size) }
+          } else {
+            transpose(from: from + start * size, to: to + position * size, used: used, width: width)
           }
         }
+      }
+    }
+  }
+
+  /// Runs `body` for every panel of every matrix.
+  ///
+  /// - Parameters:
+  ///   - storedSteps: Steps that a panel has room for.
+  ///   - body: Gets where the panel starts in the constant and in the packed form, its columns, and the elements of a packed step.
+  func eachPanel(_ layout: PanelLayout, matrixElements: Int, storedSteps: Int, _ body: (_ start: Int, _ position: Int, _ used: Int, _ width: Int) -> Void) {
+    for matrix in 0..<matrices {
+      var position = matrix * matrixElements
+      for first in stride(from: 0, to: columns, by: layout.width) {
+        let used = min(layout.width, columns - first)
+        let width = used == layout.width ? layout.width : layout.tailWidth
+        body(matrix * matrixStride + first * columnStride, position, used, width)
+        position += storedSteps * width
       }
     }
   }

@@ -12,6 +12,9 @@ import TensorTypes
 ///
 /// A number of columns that is only known at run time is one vectorized loop around everything.
 struct TileAccumulators {
+  /// The first value of a sum.
+  typealias Start = (inout ElementEmitter, _ row: Int, _ lane: Expression) throws(CompileError) -> Expression
+
   enum Columns {
     /// `computed` lanes are summed up, the first `stored` of them are results.
     case known(stored: Int, computed: Int)
@@ -38,9 +41,11 @@ struct TileAccumulators {
 
   /// Zeroes the registers, runs `reduce`, which makes steps, and hands every row to `finish`.
   ///
-  /// - Parameter ahead: Prefetches.
+  /// - Parameters:
+  ///   - ahead: Prefetches.
+  ///   - start: What the sums of known columns start from, if it is not zero.
   mutating func emit(
-    _ emitter: inout ElementEmitter, ahead: [Statement] = [],
+    _ emitter: inout ElementEmitter, ahead: [Statement] = [], start: Start? = nil,
     reduce: (inout ElementEmitter, TileAccumulators) throws(CompileError) -> [Statement],
     finish: (inout ElementEmitter, _ row: Int, _ lane: Expression, _ sum: Expression) throws(CompileError) -> [Statement]
   ) throws(CompileError) -> [Statement] {
@@ -48,7 +53,12 @@ struct TileAccumulators {
     case .known(let stored, let computed):
       locals = (0..<rows * splits).map { _ in emitter.builder.local("acc", sum, count: computed) }
       lane = nil
-      let zero = try lanes(&emitter, computed) { _, lane throws(CompileError) in self.locals.map { .assign($0, index: lane, value: .number(0, self.sum)) } }
+      let zero = try lanes(&emitter, computed) { emitter, lane throws(CompileError) in
+        try self.locals.indices.map { place throws(CompileError) in
+          let first = place < self.rows ? try start?(&emitter, place, lane) : nil
+          return .assign(self.locals[place], index: lane, value: first ?? .number(0, self.sum))
+        }
+      }
       let body = try emitter.scoped { emitter throws(CompileError) in try reduce(&emitter, self) }
       let tail = try lanes(&emitter, stored) { emitter, lane throws(CompileError) in try self.finishRows(&emitter, lane, finish) }
       return locals.map { .allocate($0) } + zero + ahead + body + tail

@@ -9,6 +9,8 @@ struct TileEpilogue {
   /// Between the anchor and the value that the template computes: each keeps the number of elements.
   private let steps: [Node]
   private let graph: Graph
+  /// What is added to a sum of whole numbers first, and what that gives.
+  private let start: (addend: ValueID, total: ValueID)?
 
   /// - Parameter result: The value that the template computes, if it is not the body's result.
   init(graph body: Graph, anchor: Node, upTo result: ValueID? = nil) throws(CompileError) {
@@ -18,6 +20,30 @@ struct TileEpilogue {
     self.anchor = anchor.results[0]
     path = OutputPath(graph: graph, anchor: anchor.results[0])
     steps = try Self.steps(from: anchor, to: path.computed, graph)
+    start = Self.start(of: anchor, graph)
+  }
+
+  private static func start(of anchor: Node, _ graph: Graph) -> (addend: ValueID, total: ValueID)? {
+    let sum = anchor.results[0]
+    guard graph.type(of: sum).element == .i32, graph.useCount(of: sum) == 1, let use = graph.uses(of: sum).first else { return nil }
+    let node = graph.node(use.node)
+    guard let binary = node.operation as? Binary, binary.function == .add else { return nil }
+    return (node.operands[node.operands[0] == sum ? 1 : 0], node.results[0])
+  }
+
+  /// True if something is added to a sum of whole numbers first, which are the same in any order.
+  var canStart: Bool { start != nil }
+
+  /// What a sum of whole numbers can start from, instead of zero; nil if there is nothing.
+  func starting(_ emitter: inout ElementEmitter, at index: [Expression]) throws(CompileError) -> Expression? {
+    guard let start else { return nil }
+    return try emitter.element(start.addend, index)
+  }
+
+  /// The same for the registers of a tile; nil also if it is not there for every column.
+  func starting(_ columns: TileAccumulators.Columns, at index: @escaping (_ row: Int, _ lane: Expression) -> [Expression]) -> TileAccumulators.Start? {
+    guard let start, case .known(let stored, let computed) = columns, stored == computed else { return nil }
+    return { emitter, row, lane throws(CompileError) in try emitter.element(start.addend, index(row, lane)) }
   }
 
   /// The nodes on one way from the anchor to a value; all ways lead through the same index spaces.
@@ -59,20 +85,51 @@ struct TileEpilogue {
     return false
   }
 
+  /// Instructions that one vector takes, about.
+  func operations(_ emitter: ElementEmitter, _ sum: ElementType) -> Int {
+    var emitter = emitter
+    let index = graph.type(of: anchor).shape.map { extent in
+      let variable = emitter.builder.variable("p")
+      emitter.ranges.set(variable, to: extent)
+      return Expression.variable(variable)
+    }
+    let acc = emitter.builder.local("acc", sum, count: 1)
+    let statements = try? emitter.scoped { emitter throws(CompileError) in
+      try self.finish(&emitter, at: index, .local(acc, .index(0))) { emitter, _, result throws(CompileError) in [.assign(acc, index: .index(0), value: result)] }
+    }
+    return (statements ?? []).reduce(0) { count, statement in
+      switch statement {
+      case .bind(_, let value), .assign(_, _, let value): count + Self.operations(value)
+      default: count
+      }
+    }
+  }
+
+  private static func operations(_ expression: Expression) -> Int {
+    switch expression {
+    case .load, .local, .number, .variable, .index, .extent: 0
+    case .bits(let x, _): operations(x)
+    default: expression.children.reduce(1) { $0 + operations($1) }
+    }
+  }
+
   /// Stores one element.
   ///
   /// - Parameters:
   ///   - index: Where it lies in the anchor's result.
   ///   - value: The anchor's result there.
-  func store(_ emitter: inout ElementEmitter, at index: [Expression], _ value: Expression, into output: Buffer) throws(CompileError) -> [Statement] {
-    try finish(&emitter, at: index, value) { emitter, index, result throws(CompileError) in
+  ///   - isStarted: True if the sum started from what `starting` gave.
+  func store(
+    _ emitter: inout ElementEmitter, at index: [Expression], _ value: Expression, isStarted: Bool = false, into output: Buffer
+  ) throws(CompileError) -> [Statement] {
+    try finish(&emitter, at: index, value, isStarted: isStarted) { emitter, index, result throws(CompileError) in
       [.store(output, index: path.position(index, emitter.mapping), value: result)]
     }
   }
 
   /// Computes one element, and hands it to `keep` with its place in the value that the template computes.
   func finish(
-    _ emitter: inout ElementEmitter, at index: [Expression], _ value: Expression,
+    _ emitter: inout ElementEmitter, at index: [Expression], _ value: Expression, isStarted: Bool = false,
     _ keep: (inout ElementEmitter, _ index: [Expression], _ result: Expression) throws(CompileError) -> [Statement]
   ) throws(CompileError) -> [Statement] {
     try emitter.scoped { emitter throws(CompileError) in
@@ -83,7 +140,7 @@ struct TileEpilogue {
         }
       }
       let outer = emitter.provided
-      emitter.provided[anchor] = value
+      emitter.provided[isStarted ? start?.total ?? anchor : anchor] = value
       let result = try emitter.element(path.computed, index)
       emitter.provided = outer
       return try keep(&emitter, index, result)
