@@ -126,6 +126,7 @@ def main():
     if reason:
         print("the VNNI peak is not measured: " + reason)
     record, cases = os.path.join(options.out or options.prepare, "int8.json"), []
+    os.makedirs(os.path.dirname(os.path.abspath(record)), exist_ok=True)
     if os.path.exists(record):
         with open(record) as file:
             cases = json.load(file)
