@@ -16,7 +16,8 @@ public let keepNarrowWeights = rewrite(
   [
     .on(Dot.self) { match, rewriter throws(TypeError) in
       let (left, result) = (rewriter.type(of: match[0]), rewriter.type(of: match.result))
-      guard left.element.isFloatingPoint, left.element != .f64, left.rank >= 2, let weights = NarrowWeights(match[1], rewriter) else { return .unchanged }
+      var reason: String?
+      guard left.element.isFloatingPoint, left.element != .f64, left.rank >= 2, let weights = NarrowWeights(match[1], rewriter.graph, &reason) else { return .unchanged }
       let rows = left.shape.dropLast().reduce(Extent(1)) { $0 * $1 }
       if rows.isOverflow || left.shape[left.rank - 1] != Extent(weights.numbers.dimensions[0]) { return .unchanged }
       var x = try rewriter.reshape(match[0], to: [rows, left.shape[left.rank - 1]])
@@ -62,6 +63,36 @@ public let keepNarrowWeights = rewrite(
     },
   ])
 
+/// Why matrix products and look-ups whose constants are stored in few bits read them widened, with the nodes that they come from.
+///
+/// - Parameter graph: A portable graph; what it means, not what it becomes.
+public func widenedWeights(in graph: Graph) -> [(origin: NodeOrigin, reason: String)] {
+  graph.topologicalOrder().compactMap { id in
+    let node = graph.node(id)
+    guard node.operands.count >= 2 else { return nil }
+    var reason: String?
+    switch node.operation {
+    case is Dot:
+      // A product of bytes reads them as they are.
+      if DequantizedValue(node.operands[0], in: graph) != nil { return nil }
+      let left = graph.type(of: node.operands[0])
+      if NarrowWeights(node.operands[1], graph, &reason) != nil { reason = left.element == .f64 || left.rank < 2 ? "its other operand is \(left)" : nil }
+    case let gather as Gather:
+      guard let source = DequantizedValue(node.operands[0], in: graph), graph.constant(source.quantized) != nil else { return nil }
+      if gather.axis != 0 { reason = "it looks up along axis \(gather.axis)" }
+      if case .blocks(0, _) = source.granularity { reason = "rows share their scales" }
+    case let convolution as Convolution:
+      if DequantizedValue(node.operands[0], in: graph) != nil { return nil }
+      guard let source = DequantizedValue(node.operands[1], in: graph), graph.constant(source.quantized) != nil else { return nil }
+      let outputs = convolution.filterAxes(rank: graph.type(of: node.operands[1]).rank).output
+      if convolution.groups != 1 { reason = "it has groups" }
+      if source.granularity != .tensor && source.granularity != .axis(outputs) { reason = "its scales are not those of output channels" }
+    default: return nil
+    }
+    return reason.map { (node.origin, $0) }
+  }
+}
+
 /// A dequantised constant matrix as its reader wants it: [K, N], with scales [K / block, N].
 private struct NarrowWeights {
   var numbers: Tensor
@@ -74,33 +105,52 @@ private struct NarrowWeights {
   private static let leastElements = 1 << 10
   private static let leastExtent = 8
 
-  /// - Returns: nil if the value is no such matrix, or one whose scales do not follow columns or groups of the sum.
-  init?(_ value: ValueID, _ rewriter: Rewriter) {
+  /// - Returns: nil if the value is no such matrix, or one whose scales do not follow columns or groups of the sum; with the reason if it is quantized.
+  init?(_ value: ValueID, _ graph: Graph, _ reason: inout String?) {
     var (current, isSwapped) = (value, false)
+    var obstacle: String?
     // Views that keep or swap the axes of one matrix.
-    while let node = rewriter.producer(of: current), let operand = node.operands.first {
-      let (from, to) = (rewriter.type(of: operand).shape, rewriter.type(of: current).shape)
+    while let node = graph.producer(of: current), let operand = node.operands.first, node.operation is Transpose || node.operation is Reshape || node.operation is Broadcast {
+      let (from, to) = (graph.type(of: operand).shape, graph.type(of: current).shape)
       let keepsMatrix = from.rank >= 2 && to.rank >= 2 && from.extents.suffix(2) == to.extents.suffix(2)
       if let transpose = node.operation as? Transpose {
         let rank = transpose.permutation.count
-        guard rank >= 2, Array(transpose.permutation.prefix(rank - 2)) == Array(0..<rank - 2) else { return nil }
-        if transpose.permutation[rank - 1] == rank - 2 { isSwapped.toggle() }
-      } else if !((node.operation is Reshape || node.operation is Broadcast) && keepsMatrix) {
-        break
+        if rank < 2 || Array(transpose.permutation.prefix(rank - 2)) != Array(0..<rank - 2) { obstacle = "its weights are rearranged behind their scales" }
+        if rank >= 2, transpose.permutation[rank - 1] == rank - 2 { isSwapped.toggle() }
+      } else if !keepsMatrix {
+        obstacle = "its weights are rearranged behind their scales"
       }
       current = operand
     }
-    guard let source = DequantizedValue(current, in: rewriter.graph), let q = rewriter.constant(source.quantized), [.i8, .u8, .i4, .u4].contains(q.element),
-      let scale = rewriter.constant(source.scale), scale.element != .f64, q.dimensions.count == 2
-    else { return nil }
+    guard let source = DequantizedValue(current, in: graph) else { return nil }
+    reason = obstacle
+    if obstacle != nil { return nil }
+    guard let q = graph.constant(source.quantized), let scale = graph.constant(source.scale) else {
+      reason = "its weights or their scales are not constant"
+      return nil
+    }
+    guard [.i8, .u8, .i4, .u4].contains(q.element), scale.element != .f64 else {
+      reason = "its weights are \(q.element.name), their scales \(scale.element.name)"
+      return nil
+    }
+    guard q.dimensions.count == 2 else {
+      reason = "its weights are no matrix"
+      return nil
+    }
     var zero: Tensor?
     if let value = source.zero {
-      guard let tensor = rewriter.constant(value), tensor.element == q.element else { return nil }
+      guard let tensor = graph.constant(value), tensor.element == q.element else {
+        reason = "the zero points of its weights are not constant, or of another type"
+        return nil
+      }
       zero = tensor
     }
     let sumAxis = isSwapped ? 1 : 0
     let (steps, columns) = (q.dimensions[sumAxis], q.dimensions[1 - sumAxis])
-    guard steps >= Self.leastExtent, columns >= Self.leastExtent, q.count >= Self.leastElements else { return nil }
+    guard steps >= Self.leastExtent, columns >= Self.leastExtent, q.count >= Self.leastElements else {
+      reason = "its weights are few"
+      return nil
+    }
     func arranged(_ parameter: Tensor) -> Tensor? {
       switch source.granularity {
       case .tensor: Self.repeated(parameter, columns)
@@ -109,12 +159,12 @@ private struct NarrowWeights {
         axis != sumAxis || size < Self.leastExtent ? nil : isSwapped ? parameter.transposed([1, 0]) : parameter
       }
     }
-    guard let factors = arranged(scale) else { return nil }
-    if let given = zero {
-      guard let shifts = arranged(given) else { return nil }
-      zero = shifts
+    let (factors, shifts) = (arranged(scale), zero.flatMap(arranged))
+    guard let factors, zero == nil || shifts != nil else {
+      reason = "its scales are not those of columns, or of groups of the sum of \(Self.leastExtent) or more"
+      return nil
     }
-    (self.scale, self.zero) = (factors, zero)
+    (self.scale, self.zero) = (factors, shifts)
     if case .blocks(_, let size) = source.granularity { block = min(size, steps) } else { block = steps }
     numbers = isSwapped ? q.transposed([1, 0]) : q
     activations = .permitted(by: source.node)

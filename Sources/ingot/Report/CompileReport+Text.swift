@@ -1,6 +1,7 @@
 import Compiler
 import Foundation
 import KernelIR
+import Passes
 
 extension CompileReport {
   /// The whole report for people: stages, what each pass did, what became one kernel and what did not.
@@ -26,6 +27,8 @@ extension CompileReport {
     }
     if model.program.calls.contains(where: { $0.choice != nil }) { lines += ["", "choices: kernels that could be written in several ways", ChoiceReport.table(model.program.calls)] }
     lines += quantizationText
+    let widened = widenedWeights(in: model.source)
+    if !widened.isEmpty { lines += ["", "constants of few bits that are widened"] + widened.map { "  \($0.origin): \($0.reason)" } }
     if let deviations { lines += ["", "error to fp32 on random inputs"] + deviations.lines }
     return lines.joined(separator: "\n")
   }

@@ -78,7 +78,7 @@ struct CompileReport {
       .init("variant_weights_bytes", .integer(model.variantConstantBytes)),
       .init("stages", .array(model.stageSeconds.map { .object([.init("name", .string($0.name)), .init("seconds", .number($0.seconds))]) })),
     ]
-    members += [passesJSON, groupsJSON, kernelsJSON, floatContractionsJSON]
+    members += [passesJSON, groupsJSON, kernelsJSON, floatContractionsJSON, widenedWeightsJSON]
     return .object(members)
   }
 
@@ -87,6 +87,13 @@ struct CompileReport {
     .init(
       "float_contractions",
       .array(floatContractions(in: model.source).map { .object([.init("origin", .string("\($0.origin)")), .init("reason", .string($0.reason))]) }))
+  }
+
+  /// Constants of few bits that their readers widen, and why.
+  private var widenedWeightsJSON: JSON.Member {
+    .init(
+      "widened_weights",
+      .array(widenedWeights(in: model.source).map { .object([.init("origin", .string("\($0.origin)")), .init("reason", .string($0.reason))]) }))
   }
 
   private var passesJSON: JSON.Member {
