@@ -10,6 +10,8 @@ public struct LoweringTarget: Sendable, Hashable {
   public var winograd: WinogradUse
   /// Whether products may leave out the zeros of a constant operand.
   public var usesSparseProducts = true
+  /// Whether filters that were quantized are stored in 8 bits, and unpacked in front of their tiles.
+  public var narrowsFilters = true
   /// Rounds of a loop whose number is not known before, and whose results are stacked: room is kept for so many. Nil: for
   /// `usualMaximumRounds`, unless they are very large.
   public var maximumRounds: Int?

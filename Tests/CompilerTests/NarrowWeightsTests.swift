@@ -14,11 +14,15 @@ import Testing
     let rows = 3, depth = 72, columns = 40, block = 32
     var bits: Int
     var hasZero: Bool
+    /// Which steps share a scale: as the number of the group of each step.
+    var groups: [Int]?
+    var accuracy: Int?
 
     var blocks: Int { (depth + block - 1) / block }
     var zeroBytes: Int { (blocks * bits + 7) / 8 }
     func number(_ column: Int, _ k: Int) -> Int { (column * 7 + k * 5) % (1 << bits) }
     func zero(_ column: Int, _ block: Int) -> Int { hasZero ? (column * 3 + block * 11) % (1 << bits) : 1 << (bits - 1) }
+    func group(_ k: Int) -> Int { groups?[k] ?? k / block }
     func scale(_ column: Int, _ block: Int) -> Float { Float(column % 5 + block + 1) / 64 }
 
     private func bytes(_ count: Int, _ number: (Int) -> Int) -> [UInt8] {
@@ -33,9 +37,12 @@ import Testing
         ONNXBytes.tensor("w", [columns, blocks, block * bits / 8], element: 2, bytes: weights), ONNXBytes.tensor("s", [columns * blocks], bytes: scales),
       ]
       if hasZero { constants.append(.tensor("z", [columns * zeroBytes], element: 2, bytes: (0..<columns).flatMap { column in bytes(blocks) { zero(column, $0) } })) }
+      if let groups { constants.append(.tensor("g", [depth], element: 6, bytes: groups.flatMap { [UInt8($0), 0, 0, 0] })) }
+      let operands = ["x", "w", "s"] + (hasZero ? ["z"] : groups == nil ? [] : [""]) + (groups == nil ? [] : ["g"])
       let node = ONNXBytes.node(
-        "MatMulNBits", ["x", "w", "s"] + (hasZero ? ["z"] : []), ["y"],
-        [.integer("K", depth), .integer("N", columns), .integer("bits", bits), .integer("block_size", block)], domain: "com.microsoft")
+        "MatMulNBits", operands, ["y"],
+        [.integer("K", depth), .integer("N", columns), .integer("bits", bits), .integer("block_size", block)] + (accuracy.map { [ONNXBytes.integer("accuracy_level", $0)] } ?? []),
+        domain: "com.microsoft")
       return ONNXBytes.model(.graph([node], weights: constants, inputs: [.value("x", rows, depth)])).message(8, ONNXBytes().text(1, "com.microsoft").integer(2, 1))
     }
 
@@ -43,7 +50,7 @@ import Testing
       (0..<rows * columns).map { place in
         (0..<depth).reduce(0) { sum, k in
           let (row, column) = (place / columns, place % columns)
-          return sum + x[row * depth + k] * Double(number(column, k) - zero(column, k / block)) * Double(scale(column, k / block))
+          return sum + x[row * depth + k] * Double(number(column, k) - zero(column, group(k))) * Double(scale(column, group(k)))
         }
       }
     }
@@ -59,6 +66,70 @@ import Testing
     let x = (0..<packed.rows * packed.depth).map { Double($0 % 13 - 6) / 4 }
     let result = try compiled.makeModel().makeSession(threads: 2).run([Tensor(.f32, [packed.rows, packed.depth], x)])[0].doubles
     for (found, wanted) in zip(result, packed.expected(x)) { #expect(abs(found - wanted) < 1e-3) }
+  }
+
+  private func compiled(_ packed: Packed) throws -> CompiledModel {
+    let folder = TemporaryFolder()
+    folder.write(packed.model.bytes, to: "packed.onnx")
+    return try Compiler(options: CompileOptions()).compile(folder.file("packed.onnx"))
+  }
+
+  /// Steps that share a scale may lie anywhere: they are brought together, and the weights stay narrow.
+  @Test(arguments: [4, 8], [false, true]) func groupsMayBeAnywhere(_ bits: Int, _ hasZero: Bool) throws {
+    let packed = Packed(bits: bits, hasZero: hasZero, groups: (0..<72).map { $0 % 9 == 0 ? 2 : $0 % 2 })
+    // 8 steps of the last group; 32 of each other.
+    #expect([0, 1, 2].map { group in packed.groups?.filter { $0 == group }.count } == [32, 32, 8])
+    let model = try compiled(packed)
+    #expect(model.constantsByteCount < packed.depth * packed.columns * 4 / 2)
+    let x = (0..<packed.rows * packed.depth).map { Double($0 % 13 - 6) / 4 }
+    let result = try model.makeModel().makeSession(threads: 1).run([Tensor(.f32, [packed.rows, packed.depth], x)])[0].doubles
+    for (found, wanted) in zip(result, packed.expected(x)) { #expect(abs(found - wanted) < 1e-3) }
+  }
+
+  @Test func unevenGroupsAreRefused() throws {
+    let error = #expect(throws: CompileError.self) { _ = try compiled(Packed(bits: 4, hasZero: false, groups: (0..<72).map { $0 % 3 })) }
+    #expect(error?.problem == .unsupported && error?.description.contains("group index") == true)
+  }
+
+  /// Level 4 lets kernels round the input to 8 bits; other levels do not.
+  @Test(arguments: [0, 1, 3, 4]) func accuracyLevels(_ level: Int) throws {
+    let packed = Packed(bits: 4, hasZero: false, accuracy: level)
+    let x = (0..<packed.rows * packed.depth).map { Double($0 * 37 % 101 - 50) / 51 }
+    let model = try compiled(packed)
+    let isRounded = model.program.calls.contains { $0.note.contains("activations of 8 bits") }
+    #expect(isRounded == (level == 4))
+    let result = try model.makeModel().makeSession(threads: 1).run([Tensor(.f32, [packed.rows, packed.depth], x)])[0].doubles
+    let wanted = packed.expected(x), largest = wanted.reduce(0) { max($0, abs($1)) }
+    for (found, wanted) in zip(result, wanted) { #expect(abs(found - wanted) < (level == 4 ? 2e-2 * largest : 1e-3)) }
+  }
+
+  @Test func unknownAccuracyLevelsAreRefused() throws {
+    let error = #expect(throws: CompileError.self) { _ = try compiled(Packed(bits: 4, hasZero: false, accuracy: 9)) }
+    #expect(error?.description.contains("accuracy_level") == true)
+  }
+
+  /// Filters have 8 bits, whatever products have, and their results are near those of the wide ones.
+  @Test(arguments: [QuantizationOptions.Scheme.weightsInt8, .weightsInt4]) func filtersBecomeNarrow(_ scheme: QuantizationOptions.Scheme) throws {
+    let folder = TemporaryFolder()
+    let weights = (0..<160 * 128).map { "\(Double($0 * 7919 % 2003 - 1001) / 1024)" }.joined(separator: ", ")
+    let text = """
+      graph @pointwise(%x: f32[1,128,9,9]) {
+        %w = constant dense [\(weights)] : f32[160,128,1,1]
+        %y = convolution %x, %w {strides = [1, 1]}
+        return %y
+      }
+      """
+    folder.write(Array(text.utf8), to: "pointwise.ingot")
+    let wide = try Compiler(options: CompileOptions()).compile(folder.file("pointwise.ingot"))
+    var options = CompileOptions()
+    options.quantization = QuantizationOptions(scheme)
+    let narrow = try Compiler(options: options).compile(folder.file("pointwise.ingot"))
+    #expect(narrow.constantsByteCount < wide.constantsByteCount / 3)
+    let inputs = try wide.source.randomInputs(seed: 3, symbols: [:])
+    let reference = try wide.makeModel().makeSession(threads: 1).run(inputs)[0].doubles
+    let found = try narrow.makeModel().makeSession(threads: 1).run(inputs)[0].doubles
+    let distance = zip(found, reference).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }.squareRoot()
+    #expect(distance < 0.01 * reference.reduce(0) { $0 + $1 * $1 }.squareRoot())
   }
 
   private func product(_ folder: TemporaryFolder) -> String {

@@ -61,9 +61,13 @@ package enum NarrowDotCases {
       }
     }
     for rows in 1...17 { cases.append(try dot(Extent(rows), 72, 48, Weights(element: rows % 2 == 0 ? .i4 : .i8, block: 32, hasZero: rows % 3 == 0, isRounded: isRounded))) }
-    for size in [0, 1, 7, 30] {
+    for size in [0, 1, 7, 11, 12, 30] {
       cases.append(try dot(Extent(symbol: "m"), 64, 50, Weights(element: .i4, block: 16, isRounded: isRounded), symbols: ["m": size]))
     }
+    // Few panels and many rows, and a sum whose panels are narrow for the sake of the caches.
+    cases.append(try dot(200, 64, 40, Weights(element: .i8, block: nil, isRounded: isRounded)))
+    cases.append(try dot(12, 4100, 33, Weights(element: .u4, block: 64, hasZero: true, isRounded: isRounded)))
+    cases.append(try dot(Extent(symbol: "m"), 256, 400, Weights(element: .i8, block: 32, isRounded: isRounded), symbols: ["m": 13]))
     return cases
   }
 

@@ -7,13 +7,18 @@ import Testing
 
 /// Every case is computed by the interpreter, by the compiled kernels, and (where it is small) by the kernel
 /// interpreter, which checks every access.
-private func expectSame(_ test: TemplateCase, threads: Int = 1) throws {
-  for target in [LoweringTarget(lanes: 16, registers: 32, threads: threads), LoweringTarget(lanes: 8, registers: 16, threads: 1)] {
+///
+/// - Parameter narrows: Whether filters are stored in 8 bits where they can be, as all of these can.
+private func expectSame(_ test: TemplateCase, threads: Int = 1, narrows: Bool = false) throws {
+  for var target in [LoweringTarget(lanes: 16, registers: 32, threads: threads), LoweringTarget(lanes: 8, registers: 16, threads: 1)] {
+    target.narrowsFilters = narrows
     let (expected, actual, notes) = try test.results(target)
     let difference = TemplateCase.difference(expected, actual)
     #expect(difference < 1e-5, "\(test.name), \(target.lanes) lanes: \(difference); \(notes)")
   }
-  let checked = try test.results(LoweringTarget(lanes: 16, registers: 32, threads: threads), compiled: false)
+  var target = LoweringTarget(lanes: 16, registers: 32, threads: threads)
+  target.narrowsFilters = narrows
+  let checked = try test.results(target, compiled: false)
   let difference = TemplateCase.difference(checked.expected, checked.actual)
   #expect(difference < 1e-5, "\(test.name), interpreted: \(difference); \(checked.notes)")
 }
@@ -33,6 +38,47 @@ private func expectSame(_ test: TemplateCase, threads: Int = 1) throws {
   @Test(arguments: try ConvolutionCases.transposed()) func transposed(_ test: TemplateCase) throws { try expectSame(test) }
   @Test(arguments: try ConvolutionCases.symbolic()) func symbolic(_ test: TemplateCase) throws { try expectSame(test) }
   @Test(arguments: try ConvolutionCases.surroundings()) func surroundings(_ test: TemplateCase) throws { try expectSame(test, threads: 2) }
+}
+
+/// The same with filters of 8 bits, whose panels are unpacked on the stack.
+@Suite("convolutions with narrow filters") struct NarrowFilterTests {
+  @Test(arguments: try ConvolutionCases.windows() + ConvolutionCases.ranks() + ConvolutionCases.surroundings()) func tiles(_ test: TemplateCase) throws {
+    try expectSame(test, threads: 2, narrows: true)
+  }
+  @Test(arguments: try ChainCases.all()) func chains(_ test: TemplateCase) throws { try expectSame(test, threads: 2, narrows: true) }
+
+  /// 64 channels of 14 x 14 pixels, by a filter of [1, 1, 64, 96].
+  private func pointwise(_ filter: [Int: Double] = [:]) throws -> TemplateCase {
+    var test = try TemplateCase("pointwise", .convolution) { graph in
+      let x = graph.addInput("x", TensorType(.f32, [1, 14, 14, 64])), w = graph.addInput("w", TensorType(.f32, [1, 1, 64, 96]))
+      return try graph.insert(Convolution(window: Window(rank: 2), layout: .channelsLast), x, w)
+    }
+    test.replaced["w"] = filter
+    return test
+  }
+
+  private func constantBytes(_ test: TemplateCase, _ target: LoweringTarget) throws -> Int {
+    let program = try test.lowered(target).program
+    let read = Set(program.calls.flatMap { $0.arguments.map(\.buffer) })
+    return read.reduce(0) { sum, buffer in
+      if case .constant(let number) = program.buffers[buffer].placement { return sum + program.constants[number].tensor.byteCount }
+      return sum
+    }
+  }
+
+  @Test func quantizedFiltersTakeAQuarter() throws {
+    var target = LoweringTarget(lanes: 16, registers: 32, threads: 1)
+    #expect(try constantBytes(pointwise(), target) == 64 * 96 + 96 * 4)
+    try expectSame(pointwise(), narrows: true)
+    target.narrowsFilters = false
+    #expect(try constantBytes(pointwise(), target) == 64 * 96 * 4)
+  }
+
+  /// One number beside the grid, or one that is not finite, and the filter stays as it is.
+  @Test(arguments: [0.3, .infinity, .nan, 1e-42]) func otherFiltersStayWide(_ number: Double) throws {
+    let test = try pointwise([17: number])
+    #expect(try constantBytes(test, LoweringTarget(lanes: 16, registers: 32, threads: 1)) == 64 * 96 * 4)
+  }
 }
 
 @Suite("convolution chain") struct ConvolutionChainTests {

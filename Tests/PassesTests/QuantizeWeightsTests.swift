@@ -33,6 +33,33 @@ import Testing
     #expect(try parseGraph(graph.text()).text() == graph.text())
   }
 
+  /// Filters have 8 bits and a scale for each output channel, whatever products have.
+  @Test(arguments: [4, 8]) func filtersAreNarrowBelowADequantization(_ bits: Int) throws {
+    let text = """
+      graph @main(%x: f32[1,160,9,9], %c_w: f32[128,160,1,1]) {
+        %y = convolution %x, %c_w {strides = [1, 1]} : f32[1,128,9,9]
+        return %y
+      }
+      """
+    let (wide, graph) = (try parseGraph(text), try applied(quantizeWeights(WeightQuantization(bits: bits)), to: try parseGraph(text)))
+    #expect(names(graph) == ["convolution", "dequantize_linear"])
+    let filter = try #require(graph.topologicalOrder().compactMap { (graph.node($0).operation as? Constant)?.tensor }.first { $0.element == .i8 })
+    #expect(filter.dimensions == [128, 160, 1, 1])
+    let decisions = WeightQuantization(bits: bits).decisions(for: wide)
+    #expect(decisions.count == 1 && decisions[0].floatReason == nil)
+  }
+
+  @Test func filtersOfGroupsStay() throws {
+    let text = """
+      graph @main(%x: f32[1,160,9,9], %c_w: f32[160,80,3,3]) {
+        %y = convolution %x, %c_w {strides = [1, 1], groups = 2} : f32[1,160,7,7]
+        return %y
+      }
+      """
+    try expectUnchanged(quantizeWeights(WeightQuantization(bits: 8)), text)
+    #expect(WeightQuantization(bits: 8).decisions(for: try parseGraph(text))[0].floatReason?.contains("groups") == true)
+  }
+
   @Test func smallMatricesStay() throws {
     try expectUnchanged(
       quantizeWeights(WeightQuantization(bits: 4)),

@@ -147,7 +147,8 @@ public struct GroupQuantization: Sendable, Hashable {
       var sum = Lanes.zero
       for index in rows.dropFirst() {
         let values = row(index)
-        (low, high) = (pointwiseMin(low, values), pointwiseMax(high, values))
+        low.replace(with: values, where: values .< low)
+        high.replace(with: values, where: values .> high)
       }
       // A NaN anywhere has to be found.
       for index in rows { sum += row(index) * 0 }
@@ -155,10 +156,19 @@ public struct GroupQuantization: Sendable, Hashable {
     }
 
     /// To the nearest integer, ties to even; magnitudes up to 2^22.
-    @inline(__always) static func rounded(_ values: Lanes, _ range: ClosedRange<Float>) -> Lanes {
-      let held = pointwiseMin(pointwiseMax(values, Lanes(repeating: range.lowerBound)), Lanes(repeating: range.upperBound))
-      return (held + 12_582_912) - 12_582_912
+    @inline(__always) static func rounded(_ values: Lanes, _ range: ClosedRange<Float>) -> Lanes { shifted(values, range) - shift }
+
+    /// Integers, as the low bits of numbers whose last place is 1.
+    ///
+    /// `pointwiseMin` of vectors takes one lane after the other: 100 M weights of 4 bits took 17 s to quantize with it.
+    @inline(__always) private static func shifted(_ values: Lanes, _ range: ClosedRange<Float>) -> Lanes {
+      let (low, high) = (Lanes(repeating: range.lowerBound), Lanes(repeating: range.upperBound))
+      var held = values
+      held.replace(with: low, where: held .< low)
+      held.replace(with: high, where: held .> high)
+      return held + shift
     }
+    private static let shift: Float = 12_582_912
 
     /// The sums of w q and q q for q = round(w * inverse).
     func fit(_ inverse: Lanes, _ range: ClosedRange<Float>) -> (products: Lanes, squares: Lanes) {
@@ -176,8 +186,8 @@ public struct GroupQuantization: Sendable, Hashable {
       var inverse = Lanes(repeating: 1) / fit.scale
       inverse.replace(with: 0, where: fit.scale .== 0)
       for index in rows {
-        let numbers = Self.rounded(row(index) * inverse + fit.zero, range)
-        for lane in 0..<used where numbers[lane] == numbers[lane] { target[index * columns + first + lane] = Int8(truncatingIfNeeded: Int32(numbers[lane])) }
+        let bits = unsafeBitCast(Self.shifted(row(index) * inverse + fit.zero, range), to: SIMD16<UInt32>.self)
+        for lane in 0..<used { target[index * columns + first + lane] = Int8(truncatingIfNeeded: bits[lane]) }
       }
     }
   }

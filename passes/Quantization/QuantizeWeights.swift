@@ -24,7 +24,7 @@ public struct WeightQuantization: Sendable, Hashable {
     self.activations = activations ?? (bits == 4 ? .int8 : .float)
   }
 
-  /// A product or table with constant weights, and why it stays as it is.
+  /// A product, table or convolution with constant weights, and why it stays as it is.
   public struct Decision: Sendable {
     public var name: String
     public var operatorName: String
@@ -32,12 +32,12 @@ public struct WeightQuantization: Sendable, Hashable {
     public var floatReason: String?
   }
 
-  /// What happens to each product and table with constant weights, in the order of the graph.
+  /// What happens to each product, table and convolution with constant weights, in the order of the graph.
   public func decisions(for graph: Graph) -> [Decision] {
     graph.topologicalOrder().compactMap { id in
       let node = graph.node(id)
       let constant: Tensor? =
-        node.operation is Dot && graph.constant(node.operands[0]) == nil
+        (node.operation is Dot || node.operation is Convolution) && graph.constant(node.operands[0]) == nil
         ? graph.constant(node.operands[1]) : (node.operation as? Gather)?.axis == 0 ? graph.constant(node.operands[0]) : nil
       guard let constant, constant.element.isFloatingPoint else { return nil }
       return Decision(name: node.origin.node, operatorName: node.origin.operatorName, floatReason: floatReason(constant, node))
@@ -47,6 +47,13 @@ public struct WeightQuantization: Sendable, Hashable {
   /// Why the weights of a node stay as they are; nil if nothing is against it.
   func floatReason(_ weights: Tensor, _ node: Node) -> String? {
     if keptFloat.contains(node.origin.node) { return "it is to be kept in floating point" }
+    var weights = weights
+    if let convolution = node.operation as? Convolution {
+      if convolution.groups != 1 { return "it has groups, whose few weights are stored wide" }
+      if weights.element != .f32 { return "its weights are \(weights.element.name)" }
+      guard let matrix = ConvolutionFilter(weights, convolution)?.matrix else { return "its weights are no matrix" }
+      weights = matrix
+    }
     if weights.dimensions.count != 2 { return "its weights are no matrix" }
     if weights.count < leastElements || weights.dimensions.contains(where: { $0 < 16 }) { return "its weights are few" }
     if weights.element == .f64 || !weights.element.isFloatingPoint { return "its weights are \(weights.element.name)" }
@@ -54,18 +61,46 @@ public struct WeightQuantization: Sendable, Hashable {
   }
 
   var form: GroupQuantization { GroupQuantization(bits: bits, block: groupSize, isSymmetric: isSymmetric) }
-  /// Rows that are looked up take no time: they keep 8 bits.
+  /// Rows that are looked up take no time, and filters are unpacked for many pixels at once: they keep 8 bits.
   static let rows = GroupQuantization(bits: 8, block: nil)
 }
 
-/// Stores constant right operands of matrix products, and tables that rows are looked up in, in 8 or 4 bits.
+/// A filter as the matrix that it is: a column for each output channel.
+private struct ConvolutionFilter {
+  /// [steps, outputs]
+  let matrix: Tensor
+  let axis: Int
+  private let order: [Int]
+  private let dimensions: [Int]
+
+  init?(_ filter: Tensor, _ convolution: Convolution) {
+    let rank = filter.dimensions.count
+    guard rank >= 3 else { return nil }
+    axis = convolution.filterAxes(rank: rank).output
+    let order = (0..<rank).filter { [axis] in $0 != axis } + [axis]
+    let ordered = filter.transposed(order)
+    let outputs = filter.dimensions[axis]
+    guard outputs > 0, filter.count > 0, let matrix = ordered.reshaped([filter.count / outputs, outputs]) else { return nil }
+    (self.matrix, self.order, dimensions) = (matrix, order, ordered.dimensions)
+  }
+
+  /// Numbers of the matrix in the shape of the filter.
+  func filter(_ numbers: Tensor) -> Tensor? {
+    var back = [Int](repeating: 0, count: order.count)
+    for (place, axis) in order.enumerated() { back[axis] = place }
+    return numbers.reshaped(dimensions)?.transposed(back)
+  }
+}
+
+/// Stores constant right operands of matrix products, tables that rows are looked up in, and filters in 8 or 4 bits.
 ///
 ///     %y = dot %x, %w                                                              : f32[1,2048]
 /// ->
 ///     %w' = composite %q, %scale {name = dequantize_linear, axis = 0, block = 32}  : f32[768,2048], %q i4, %scale bf16[24,2048]
 ///     %y = dot %x, %w'
 ///
-/// The result is portable: `keep-narrow-weights` finds kernels for it. Tables have 8 bits, and a scale for each row, whatever the products have.
+/// The result is portable: `keep-narrow-weights` finds kernels for it. Tables have 8 bits, and a scale for each row, whatever the products have; filters
+/// have 8 bits and a scale for each output channel, and lowering finds by their numbers that they can be stored so (`WeightGrid`).
 /// Numerics: `GroupQuantization` says how numbers and scales are found.
 public func quantizeWeights(_ quantization: WeightQuantization) -> Pass<Graph> {
   rewrite(
@@ -77,6 +112,15 @@ public func quantizeWeights(_ quantization: WeightQuantization) -> Pass<Graph> {
           let result = quantization.form.quantize(weights)
         else { return .unchanged }
         let value = try rewriter.dequantized(result, weights.element, axis: result.block > 0 ? 0 : 1, quantization.activations)
+        return .replaced(with: try rewriter.insert(match.operation, match[0], value))
+      },
+      .on(Convolution.self) { match, rewriter throws(TypeError) in
+        guard rewriter.constant(match[0]) == nil, let weights = rewriter.constant(match[1]), quantization.floatReason(weights, match.node) == nil,
+          let filter = ConvolutionFilter(weights, match.operation), let result = WeightQuantization.rows.quantize(filter.matrix),
+          let stored = filter.filter(result.numbers)
+        else { return .unchanged }
+        let numbers = GroupQuantization.Result(numbers: stored, scale: result.scale, zero: nil, block: 0)
+        let value = try rewriter.dequantized(numbers, weights.element, axis: filter.axis, .float)
         return .replaced(with: try rewriter.insert(match.operation, match[0], value))
       },
       .on(Gather.self) { match, rewriter throws(TypeError) in

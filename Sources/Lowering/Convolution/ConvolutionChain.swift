@@ -134,14 +134,10 @@ struct ConvolutionChain {
     let way = try fusion.choose(first.anchor, among: candidates())
     let shape = way.shape
     let layout = PanelLayout(steps: first.steps, columns: Extent(first.outputChannels), shape: shape)
-    let packed = first.constantFilter(fusion)?.packed(layout)
+    let isInPlace = first.constantFilter(fusion) == nil
     let needed = fusion.inputs(of: [first.input])
-    var (emitter, arguments) = fusion.emitter(reading: [fusion.body.outputs[0]], notThrough: packed == nil || needed.contains(first.filter) ? [] : [first.filter])
-    var panels: Buffer?
-    if let packed {
-      panels = emitter.builder.buffer("panels", first.element, .read)
-      arguments.append(.packed(packed))
-    }
+    var (emitter, arguments) = fusion.emitter(reading: [fusion.body.outputs[0]], notThrough: isInPlace || needed.contains(first.filter) ? [] : [first.filter])
+    let filter = FilterPanels(first, layout, shape, fusion, &emitter, &arguments, besideRings: true)
     let output = emitter.builder.buffer("y", fusion.body.type(of: fusion.body.outputs[0]).element, .write)
     arguments.append(.result(0))
     let between = try TileEpilogue(graph: fusion.body, anchor: first.anchor, upTo: second.input)
@@ -149,7 +145,7 @@ struct ConvolutionChain {
     guard between.path.nodes.isEmpty, between.path.computed == second.input else {
       throw CompileError(.unsupported, "movement between two convolutions of one fusion", stage: .lower, origin: fusion.origin)
     }
-    let context = ConvolutionTemplate.Context(problem: first, shape: shape, layout: layout, panels: panels, epilogue: between, output: output, keep: nil)
+    let context = ConvolutionTemplate.Context(problem: first, shape: shape, layout: layout, filter: filter, epilogue: between, output: output, keep: nil)
 
     let rows = (resultRows + way.bands - 1) / way.bands
     let count = (resultRows + rows - 1) / max(1, rows)
@@ -158,13 +154,13 @@ struct ConvolutionChain {
     statements += try TileSchedule.nest(&emitter, loops, isParallel: isParallel) { emitter, index throws(CompileError) in
       let lower = index[1] * .index(rows)
       let upper: Expression = count == 1 ? .index(resultRows) : .indexMinimum(lower + .index(rows), .index(resultRows))
-      return try layout.branch(&emitter, panel: index[2]) { emitter, columns, isTail throws(CompileError) in
+      return filter.allocation + (try layout.branch(&emitter, panel: index[2]) { emitter, columns, isTail throws(CompileError) in
         let tile = ConvolutionTile(context: context, columns: columns, isTail: isTail, batch: index[0], group: .index(0), panel: index[2])
-        return try panel(&emitter, tile, columns, epilogue, output, rows: (lower, upper))
-      }
+        return try filter.prepare(&emitter, panel: index[2], isTail: isTail) + panel(&emitter, tile, columns, epilogue, output, rows: (lower, upper))
+      })
     }
     let kernel = emitter.builder.kernel(fusion.name("chain"), statements)
-    let note = "convolution and \(second.name), tile \(shape), ring of \(slots) rows" + (count > 1 ? ", \(count) bands" : "") + (isParallel ? ", parallel" : "")
+    let note = "convolution and \(second.name), tile \(shape), ring of \(slots) rows\(filter.note)" + (count > 1 ? ", \(count) bands" : "") + (isParallel ? ", parallel" : "")
     fusion.kernels.append(LoweredKernel(kernel: kernel, arguments: arguments, note: note, flops: first.products * 2 + second.flops))
   }
 

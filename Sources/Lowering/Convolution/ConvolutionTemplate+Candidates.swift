@@ -20,6 +20,13 @@ extension ConvolutionTemplate {
     /// Rows of pixels in a block; nil for symbolic extents: what the schedule does then.
     var tilesPerBlock: Int?
 
+    /// The same with blocks of so many pixels that it pays to unpack a panel for each.
+    func sharingPanels(_ problem: ConvolutionProblem) -> Way {
+      var way = self
+      way.tilesPerBlock = FilterPanels.rowsPerBlock(problem, atLeast: tilesPerBlock)
+      return way
+    }
+
     func name(_ schedule: TileSchedule) -> String {
       switch method {
       case .rows: "tile \(shape), rows of pixels\(schedule.blockName)"
@@ -56,6 +63,11 @@ extension ConvolutionTemplate {
     // A whole image is straight code: few pixels, few taps. Threads share its panels only.
     if let pixels = imagePixels(problem)?.count, pixels <= 64, problem.tapCount <= 25 {
       candidates += shapes(pixels).map { candidate(problem, Way(method: .image, shape: $0, tilesPerBlock: 1), group: together, operations: operations) }
+    }
+    // A filter of bytes is worth a tile that is a little slower.
+    if FilterPanels.grid(problem, fusion) != nil, let least = candidates.map(\.cost.total).min() {
+      let narrow = candidates.filter { FilterPanels.fits(problem, $0.way.shape) && $0.cost.total <= least * FilterPanels.worth }
+      if !narrow.isEmpty { candidates = narrow }
     }
     var winograd = target.winograd.sizes.flatMap { WinogradPlan.candidates(problem, outputs: $0, target: target) }
     if !winograd.isEmpty, let filter = fusion.body.inputs.firstIndex(of: problem.filter), let tensor = fusion.constants[filter] {

@@ -41,8 +41,7 @@ struct ConvolutionTemplate {
     let problem: ConvolutionProblem
     let shape: TileShape
     let layout: PanelLayout
-    /// The packed filter; nil if it is read in place.
-    let panels: Buffer?
+    let filter: FilterPanels
     let epilogue: TileEpilogue
     let output: Buffer
     /// What becomes of an element of the epilogue's result, if it is not stored in `output`.
@@ -52,33 +51,30 @@ struct ConvolutionTemplate {
   private func lowerTiles(_ fusion: inout FusionLowering, _ problem: ConvolutionProblem, _ way: Way) throws(CompileError) {
     let shape = way.shape
     let layout = PanelLayout(steps: problem.steps, columns: Extent(problem.outputChannels), shape: shape, group: group(problem, fusion))
-    let packed = problem.constantFilter(fusion)?.packed(layout)
+    let isInPlace = problem.constantFilter(fusion) == nil
     let needed = fusion.inputs(of: [problem.input])
-    var (emitter, arguments) = fusion.emitter(reading: [fusion.body.outputs[0]], notThrough: packed == nil || needed.contains(problem.filter) ? [] : [problem.filter])
-    var panels: Buffer?
-    if let packed {
-      panels = emitter.builder.buffer("panels", problem.filterElement, .read)
-      arguments.append(.packed(packed))
-    }
+    var (emitter, arguments) = fusion.emitter(reading: [fusion.body.outputs[0]], notThrough: isInPlace || needed.contains(problem.filter) ? [] : [problem.filter])
+    let filter = FilterPanels(problem, layout, shape, fusion, &emitter, &arguments)
     let output = emitter.builder.buffer("y", fusion.body.type(of: fusion.body.outputs[0]).element, .write)
     arguments.append(.result(0))
     let epilogue = try TileEpilogue(graph: fusion.body, anchor: problem.anchor)
-    let context = Context(problem: problem, shape: shape, layout: layout, panels: panels, epilogue: epilogue, output: output)
+    let context = Context(problem: problem, shape: shape, layout: layout, filter: filter, epilogue: epilogue, output: output)
 
-    let schedule = schedule(problem, way)
+    let schedule = schedule(problem, filter.isUnpacked ? way.sharingPanels(problem) : way)
     var statements = try emitter.scoped { emitter throws(CompileError) in try epilogue.path.fillBorders(output, &emitter) }
     statements += try schedule.loops(&emitter) { emitter, slice, lower, upper, panel throws(CompileError) in
       let place = emitter.mapping.delinearize(slice, in: [problem.batch, Extent(problem.groups)])
-      return try layout.branch(&emitter, panel: panel) { emitter, columns, isTail throws(CompileError) in
+      return filter.allocation + (try layout.branch(&emitter, panel: panel) { emitter, columns, isTail throws(CompileError) in
         let tile = ConvolutionTile(context: context, columns: columns, isTail: isTail, batch: place[0], group: place[1], panel: panel)
+        let prepared = try filter.prepare(&emitter, panel: panel, isTail: isTail)
         switch way.method {
-        case .image: return try ConvolutionPixels(imagePixels(problem) ?? [], most: shape.rows, problem).emit(&emitter, tile)
-        case .rows, .winograd: return try rows(&emitter, problem, tile, from: lower, to: upper, isWhole: schedule.blocks == 1)
+        case .image: return prepared + (try ConvolutionPixels(imagePixels(problem) ?? [], most: shape.rows, problem).emit(&emitter, tile))
+        case .rows, .winograd: return prepared + (try rows(&emitter, problem, tile, from: lower, to: upper, isWhole: schedule.blocks == 1))
         }
-      }
+      })
     }
     let kernel = emitter.builder.kernel(fusion.name("convolution"), statements)
-    fusion.kernels.append(LoweredKernel(kernel: kernel, arguments: arguments, note: "convolution, " + way.name(schedule) + (packed == nil ? ", filter in place" : "") + schedule.note, flops: problem.products * 2))
+    fusion.kernels.append(LoweredKernel(kernel: kernel, arguments: arguments, note: "convolution, " + way.name(schedule) + filter.note + schedule.note, flops: problem.products * 2))
   }
 
   /// Rows of the result, one after the other, each in tiles along the last axis.

@@ -48,7 +48,7 @@ struct ConvolutionTile {
     result: @escaping (Int) -> (outer: [Expression], tiled: Expression)
   ) throws(CompileError) -> [Statement] {
     var columns = columns
-    if context.panels == nil, case .known(let stored, _) = columns { columns = .known(stored: stored, computed: stored) }
+    if context.filter.isInPlace, case .known(let stored, _) = columns { columns = .known(stored: stored, computed: stored) }
     let steps = problem.tapCount == 1 ? problem.inputChannels.constant : nil
     let splits = TileAccumulators.splits(rows: rows, vectors: vectors, steps: (steps ?? problem.inputChannels.constant).map { $0 / context.layout.group })
     var tile = TileAccumulators(rows: rows, splits: splits, columns: columns, element: problem.resultElement)
@@ -115,15 +115,13 @@ struct ConvolutionTile {
     let together = context.layout.group
     let groups = problem.inputChannels.floorDivided(by: Extent(together))
     let step = together == 1 ? problem.step(tap: number, channel: channel) : number * .of(groups) + channel
-    let start = context.panels.map { ($0, context.layout.position(matrix: group, panel: panel, step: step, lane: .index(0), isTail: isTail)) }
+    let start = context.filter.panels.map { ($0, context.layout.position(matrix: group, panel: panel, step: step, lane: .index(0), isTail: isTail)) }
     return try tile.step(&emitter, rows: rows, split: split, panels: problem.operation.layout == .channelsLast ? start : nil, together: together) { emitter, row throws(CompileError) in
       let (outer, tiled) = position(row)
       let index = problem.index(batch: batch, outer: outer, tiled: tiled, channel: group * .of(problem.inputChannels) + channel * .index(together))
       return try emitter.element(problem.input, index)
     } right: { emitter, lane throws(CompileError) in
-      if let panels = context.panels {
-        return .load(panels, context.layout.position(matrix: group, panel: panel, step: step, lane: lane, isTail: isTail))
-      }
+      if let element = context.filter.element(context.layout, group: group, panel: panel, step: step, lane: lane, isTail: isTail) { return element }
       let output = group * .index(problem.outputChannels) + panel * .index(context.shape.width) + lane
       return try emitter.element(problem.filter, problem.filterIndex(taps: taps, input: channel, output: output))
     }

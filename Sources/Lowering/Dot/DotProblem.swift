@@ -30,6 +30,15 @@ struct DotProblem {
     (rows, steps, columns) = (a.shape[a.rank - 2], a.shape[a.rank - 1], b.shape[b.rank - 1])
   }
 
+  /// The product as its tiles see it once the narrow weights are unpacked.
+  init(_ problem: NarrowDotProblem) {
+    anchor = problem.anchor
+    (left, right) = (problem.left, problem.anchor.operands[1])
+    (element, rightElement, result) = (.f32, .f32, .f32)
+    (batch, slices) = ([], 1)
+    (rows, steps, columns) = (problem.rows, Extent(problem.steps), Extent(problem.columns))
+  }
+
   /// Multiply-adds.
   var products: Extent { slices * rows * columns * steps }
 

@@ -13,6 +13,8 @@ struct DotTemplate {
   /// Where a tile finds the right operand.
   enum Right {
     case packed(Buffer, isShared: Bool)
+    /// One panel of a constant, laid out as a packed one just before its tiles, in the place of that number.
+    case unpacked(Buffer, place: Expression)
     case inPlace(ValueID)
   }
 
@@ -87,7 +89,7 @@ struct DotTemplate {
     return (emitter, arguments)
   }
 
-  private func tile(
+  func tile(
     _ emitter: inout ElementEmitter, _ problem: DotProblem, _ shape: TileShape, _ layout: PanelLayout, _ right: Right, _ epilogue: TileEpilogue, _ output: Buffer,
     rows: Int, columns: TileAccumulators.Columns, isTail: Bool, ahead: PanelAhead? = nil, at place: (batch: [Expression], slice: Expression, row: Expression, panel: Expression)
   ) throws(CompileError) -> [Statement] {
@@ -101,25 +103,29 @@ struct DotTemplate {
     let first = place.panel * .index(shape.width)
     let unroll = max(splits, rows * vectors >= 12 ? 1 : rows * vectors >= 6 ? 2 : 4)
     func index(_ row: Int, _ lane: Expression) -> [Expression] { place.batch + [place.row + .index(row), first + lane] }
+    func position(_ step: Expression, _ lane: Expression) -> (Buffer, Expression)? {
+      switch right {
+      case .packed(let buffer, let isShared):
+        (buffer, layout.position(matrix: isShared ? .index(0) : place.slice, panel: place.panel, step: step, lane: lane, isTail: isTail))
+      case .unpacked(let buffer, let panel): (buffer, layout.position(matrix: .index(0), panel: panel, step: step, lane: lane, isTail: isTail))
+      case .inPlace: nil
+      }
+    }
     let requests = try TileAccumulators.prefetches(epilogue, &emitter, rows: rows, columns, steps: problem.steps, into: output, index)
     func reduce(_ emitter: inout ElementEmitter, _ tile: TileAccumulators) throws(CompileError) -> [Statement] {
       /// - Parameter behind: How far behind the first step of the group.
       func step(_ emitter: inout ElementEmitter, _ step: Expression, behind: Expression = .index(0), _ number: Int, together: Int) throws(CompileError) -> [Statement] {
-        var start: (Buffer, Expression)?
+        var start = position(step, .index(0))
         var asked: [Statement] = []
-        if case .packed(let buffer, let isShared) = right {
-          if let ahead { asked = ahead.request(buffer, panel: place.panel, row: place.row, step: step) } else {
-            start = (buffer, layout.position(matrix: isShared ? .index(0) : place.slice, panel: place.panel, step: step, lane: .index(0), isTail: isTail))
-          }
+        if let ahead, case .packed(let buffer, _) = right {
+          asked = ahead.request(buffer, panel: place.panel, row: place.row, step: step)
+          start = nil
         }
         return asked + (try tile.step(&emitter, split: number, panels: start, together: together) { emitter, row throws(CompileError) in
           try emitter.element(problem.left, place.batch + [place.row + .index(row), step * .index(layout.group) + behind])
         } right: { emitter, lane throws(CompileError) in
-          switch right {
-          case .packed(let buffer, let isShared):
-            .load(buffer, layout.position(matrix: isShared ? .index(0) : place.slice, panel: place.panel, step: step, lane: lane, isTail: isTail) + behind)
-          case .inPlace(let value): try emitter.element(value, place.batch + [step, first + lane])
-          }
+          if let (buffer, start) = position(step, lane) { return .load(buffer, start + behind) }
+          return try emitter.element(problem.right, place.batch + [step, first + lane])
         })
       }
       let whole = try TileAccumulators.reduction(&emitter, over: groups, unroll: unroll, fullUpTo: 64 / max(4, rows * vectors)) { emitter, group, number throws(CompileError) in

@@ -18,6 +18,8 @@ struct NarrowDotTemplate {
 
   struct Way: PackingWay {
     var shape: TileShape
+    /// Panels are unpacked in front of the tiles.
+    var isUnpacked = false
     var packing: String? { "narrow panels of \(shape.width)" }
   }
 
@@ -43,13 +45,36 @@ struct NarrowDotTemplate {
   /// More rows read a panel again, from the second-level cache.
   private static let mostRowsThatWait = 8
 
+  /// The constants as kernels read them.
+  struct PackedConstants {
+    var weights: Tensor
+    var scales: Tensor
+    var shifts: Tensor?
+  }
+
   func lower(_ fusion: inout FusionLowering, _ anchor: Node) throws(CompileError) {
     let problem = try NarrowDotProblem(anchor, fusion)
-    let way = try fusion.choose(anchor, among: candidates(problem))
+    let way = try fusion.choose(anchor, among: candidates(problem, fusion))
     let panels = NarrowPanels(problem, way.shape)
     guard let weights = panels.packedWeights(), let scales = panels.packed(beside: problem.scale) else {
       throw CompileError(.unsupported, "a right operand that cannot be packed", stage: .lower, origin: fusion.origin)
     }
+    var constants = PackedConstants(weights: weights, scales: scales)
+    if case .each(let tensor) = problem.shift { constants.shifts = panels.packed(beside: tensor) }
+    if way.isUnpacked { return try lowerUnpacked(&fusion, problem, way.shape, constants, guarded: false) }
+    // The same panels serve few rows and many: a run has as many as it has.
+    let many = problem.rows.isConstant ? nil : unpackedShapes(problem, fusion).first { $0.width == way.shape.width }
+    try lowerPacked(&fusion, problem, panels, way, constants, guarded: many != nil)
+    if let many { try lowerUnpacked(&fusion, problem, many, constants, guarded: true) }
+  }
+
+  /// Tiles that take the weights apart themselves.
+  ///
+  /// - Parameter guarded: Does nothing if there are many rows, because another kernel does the work of those.
+  private func lowerPacked(
+    _ fusion: inout FusionLowering, _ problem: NarrowDotProblem, _ panels: NarrowPanels, _ way: Way, _ constants: PackedConstants, guarded: Bool
+  ) throws(CompileError) {
+    let anchor = problem.anchor
     let scratch = try lowerPreparation(&fusion, problem, panels)
     let epilogue = try TileEpilogue(graph: fusion.body, anchor: anchor)
     // What the epilogue reads, and the left operand where it is read as it is.
@@ -60,27 +85,27 @@ struct NarrowDotTemplate {
       arguments.append(argument)
       return emitter.builder.buffer(name, element, .read)
     }
-    let weightBuffer = add("weights", panels.element, .packed(weights)), scaleBuffer = add("scales", scales.element, .packed(scales))
-    var shifts: Buffer?
-    if case .each(let tensor) = problem.shift, let packed = panels.packed(beside: tensor) { shifts = add("shifts", tensor.element, .packed(packed)) }
+    let weights = add("weights", panels.element, .packed(constants.weights)), scales = add("scales", constants.scales.element, .packed(constants.scales))
+    let shifts = constants.shifts.map { add("shifts", $0.element, .packed($0)) }
     var prepared = Prepared()
     if let place = scratch.numbers { prepared.numbers = add("numbers", .i8, place) }
     if let place = scratch.scales { prepared.scales = add("steps", .f32, place) }
     if let place = scratch.sums { prepared.sums = add("sums", .f32, place) }
     let output = emitter.builder.buffer("y", fusion.body.type(of: fusion.body.outputs[0]).element, .write)
     arguments.append(.result(0))
-    let operands = Operands(weights: weightBuffer, scales: scaleBuffer, shifts: shifts, prepared: prepared, output: output, epilogue: epilogue)
+    let operands = Operands(weights: weights, scales: scales, shifts: shifts, prepared: prepared, output: output, epilogue: epilogue)
     let tiles = TileRows(problem.rows, most: way.shape.rows)
     let schedule = schedule(problem, way.shape)
     var statements = try emitter.scoped { emitter throws(CompileError) in try epilogue.path.fillBorders(output, &emitter) }
     statements += try schedule.loops(&emitter) { emitter, _, lower, upper, panel throws(CompileError) in
-      try panels.layout.branch(&emitter, panel: panel) { emitter, columns, isTail throws(CompileError) in
+      let work = try panels.layout.branch(&emitter, panel: panel) { emitter, columns, isTail throws(CompileError) in
         guard case .known(let stored, let computed) = columns else { return [] }
         return try tiles.loops(&emitter, from: lower, to: upper) { emitter, rows, first throws(CompileError) in
           let place = NarrowTile(problem: problem, panels: panels, rows: rows, stored: stored, computed: computed, isTail: isTail, first: first, panel: panel)
           return try tile(&emitter, place, operands)
         }
       }
+      return guarded ? [.branch(if: .compare(.less, .of(problem.rows), .index(Self.rowsThatUnpack)), then: work, else: [])] : work
     }
     let kernel = emitter.builder.kernel(fusion.name("narrow_dot"), statements)
     fusion.kernels.append(LoweredKernel(kernel: kernel, arguments: arguments, note: "dot, \(name(problem, way, schedule))" + schedule.note, flops: problem.products * 2))
@@ -100,10 +125,20 @@ struct NarrowDotTemplate {
       target: target)
   }
 
-  private func candidates(_ problem: NarrowDotProblem) -> [Candidate<Way>] {
+  private func candidates(_ problem: NarrowDotProblem, _ fusion: FusionLowering) -> [Candidate<Way>] {
     let lanes = TileShape.lanes(of: .f32, target)
     var candidates: [Candidate<Way>] = []
+    let unpacked = unpackedShapes(problem, fusion)
+    // The number of threads must not decide: sums are not the same to the last bit.
+    if (problem.rows.constant ?? 0) >= Self.rowsThatUnpack, !unpacked.isEmpty {
+      return unpacked.map { shape in
+        let schedule = unpackedSchedule(problem, shape)
+        return Candidate(unpackedName(problem, shape, schedule), Way(shape: shape, isUnpacked: true), cost: unpackedCost(problem, shape, schedule))
+      }
+    }
     for vectors in [8, 4, 2, 1] where vectors == 1 || (vectors - 1) * lanes < problem.columns {
+      // A number of rows that is only known when run needs panels for few and for many.
+      if !problem.rows.isConstant, vectors > 4, !unpacked.isEmpty { continue }
       // Beside the sums: a unpacked vector and a loaded one for each column vector, two masks, a factor.
       let most = (target.registers - 2 * vectors - 4) / vectors
       if most < 1 && vectors > 1 { continue }
@@ -250,7 +285,7 @@ struct NarrowDotTemplate {
                 return [.assign(sums[row], index: lane, value: fourProducts(sum, tile, operands, row: row, unit: chunk * .index(panels.unitsPerChunk) + number, step: step, start: start, lane: lane))]
               }
               let factor = try emitter.element(problem.left, [tile.first + .index(row), chunk * .index(problem.chunk) + number * .index(perUnit) + .index(step)])
-              let weight = unpacked(.load(operands.weights, start + lane), step, panels.unit)
+              let weight = PanelUnpacking.number(.load(operands.weights, start + lane), step, panels.unit)
               return [.assign(sums[row], index: lane, value: .multiplyAdd(factor, weight, sum))]
             })
         }
@@ -285,15 +320,6 @@ struct NarrowDotTemplate {
         panels.unit == .quads ? stored : step == 0 ? .binary(.and, stored, .number(15, .u8)) : .binary(.shiftRight, stored, .number(4, .u8))
       return .binary(.add, sum, .binary(.multiply, .convert(.load(numbers, left + .index(place)), .i32), .convert(byte, .i32)))
     }
-  }
-
-  /// A weight as f32; of eight in a word 1 + w / 16.
-  private func unpacked(_ stored: Expression, _ step: Int, _ unit: NarrowPanels.Unit) -> Expression {
-    guard unit == .nibbles else { return .convert(stored, .f32) }
-    // The four bits go to the top of the significand.
-    let shift = 19 - (step < 4 ? step * 8 : step * 8 - 28)
-    let moved: Expression = .binary(shift > 0 ? .shiftLeft : .shiftRight, stored, .number(Double(abs(shift)), .u32))
-    return .bits(.binary(.or, .binary(.and, moved, .number(Double(0x78_0000), .u32)), .number(Double(0x3F80_0000), .u32)), .f32)
   }
 }
 

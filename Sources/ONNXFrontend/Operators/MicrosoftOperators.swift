@@ -137,6 +137,8 @@ enum MicrosoftOperators {
   }
 
   /// A product with a matrix [N, K] whose rows are blocks of `block_size` integers of 2, 4 or 8 bits, packed low bits first.
+  ///
+  /// `accuracy_level` 4 lets the product round blocks of its input to 8 bits. A group index says which steps share a scale; they are brought together.
   private static func matMulPacked(_ call: OperatorCall, _ b: inout GraphBuilder) throws(CompileError) -> [ValueID] {
     let (x, packed, scales) = (try call.input(0), try call.input(1), try call.input(2))
     let (depth, columns, block) = (try call.integer("K"), try call.integer("N"), try call.integer("block_size"))
@@ -144,25 +146,50 @@ enum MicrosoftOperators {
     guard [2, 4, 8].contains(bits), (1...1 << 30).contains(depth), (1...1 << 30).contains(columns), block >= 16, block <= 1 << 20, block.nonzeroBitCount == 1,
       b.element(packed) == .u8, b.rank(x) >= 1
     else { throw b.refusal("MatMulNBits of \(columns) columns of \(depth) in blocks of \(block), \(bits) bits each", operands: [x, packed]) }
-    if call.optional(4) != nil { throw b.unsupported("MatMulNBits with a group index", hint: "quantise without reordering (act order)") }
+    let level = try call.integer("accuracy_level", default: 0)
+    guard (0...4).contains(level) else { throw b.refusal("MatMulNBits with `accuracy_level` \(level)", operands: [x, packed], hint: "it is 0 to 4") }
     let blocks = (depth + block - 1) / block
+    var order: [Int]?
+    if let groups = call.optional(4) {
+      guard let known = b.graph.constant(groups), let found = stepsByGroup(known, depth: depth, block: block) else {
+        throw b.unsupported("MatMulNBits with a group index that is computed, or puts other than \(block) steps in a group", hint: "quantise without reordering (act order)")
+      }
+      order = found == Array(0..<depth) ? nil : found
+    }
     let element = b.element(x), wide = b.accumulator(element)
     guard let count = b.shape(packed).elementCount.constant, count == columns * blocks * (block * bits / 8) else {
       throw b.refusal("MatMulNBits needs \(columns) x \(blocks) blocks of \(block * bits / 8) bytes", operands: [packed])
     }
     let size = (columns, depth, block, bits)
+    var left = try b.convert(x, to: wide)
+    if let order { left = try b.add(Gather(axis: b.rank(x) - 1), left, b.constant(Tensor(order))) }
     let rows: ValueID
-    if let narrow = try narrowRows(packed, scales, call.optional(3), wide, size, &b) { rows = narrow } else {
+    if let narrow = try narrowRows(packed, scales, call.optional(3), wide, size, order, roundsInput: level == 4, &b) { rows = narrow } else if order == nil {
       rows = try computedRows(packed, scales, call.optional(3), wide, size, &b)
+    } else {
+      throw b.unsupported("MatMulNBits with a group index and weights that are computed, or of 2 bits", hint: "quantise without reordering (act order)")
     }
-    var result = try MatrixOperators.product(b.convert(x, to: wide), b.transpose(rows, [1, 0]), &b)
+    var result = try MatrixOperators.product(left, b.transpose(rows, [1, 0]), &b)
     if let bias = call.optional(5) { result = try b.binary(.add, result, b.convert(bias, to: wide)) }
     return [try b.convert(result, to: element)]
   }
 
+  /// The steps of the sum group by group; nil unless every group but the last has `block` of them.
+  private static func stepsByGroup(_ groups: Tensor, depth: Int, block: Int) -> [Int]? {
+    guard groups.element == .i32, groups.count >= depth else { return nil }
+    let numbers = Array(groups.integers.prefix(depth))
+    var members = [[Int]](repeating: [], count: (depth + block - 1) / block)
+    for (step, group) in numbers.enumerated() {
+      guard members.indices.contains(group), members[group].count < block else { return nil }
+      members[group].append(step)
+    }
+    return members.dropLast().allSatisfy { $0.count == block } ? members.flatMap { $0 } : nil
+  }
+
   /// Constants as a matrix [N, K] of u4 or u8 below a `dequantize_linear`, which kernels know; nil for those that are computed, or have other bits.
   private static func narrowRows(
-    _ packed: ValueID, _ scales: ValueID, _ zero: ValueID?, _ wide: ElementType, _ size: (columns: Int, depth: Int, block: Int, bits: Int), _ b: inout GraphBuilder
+    _ packed: ValueID, _ scales: ValueID, _ zero: ValueID?, _ wide: ElementType, _ size: (columns: Int, depth: Int, block: Int, bits: Int),
+    _ order: [Int]?, roundsInput: Bool, _ b: inout GraphBuilder
   ) throws(CompileError) -> ValueID? {
     let (columns, depth, block, bits) = size
     let blocks = (depth + block - 1) / block
@@ -187,9 +214,16 @@ enum MicrosoftOperators {
       guard let tensor = b.graph.constant(zero), let given = unpacked(tensor, blocks) else { return nil }
       shifts = given
     }
-    guard let numbers = unpacked(bytes, depth) else { return nil }
+    guard var numbers = unpacked(bytes, depth) else { return nil }
+    if let order {
+      numbers = Tensor(element, [columns, depth]) { [numbers] target in
+        numbers.withBytes { source in
+          for row in 0..<columns { for (place, step) in order.enumerated() { target[row * depth + place] = source[row * depth + step] } }
+        }
+      }
+    }
     let scale = try b.reshape(scales, to: [Extent(columns), Extent(blocks)])
-    return try QuantizationOperators.dequantize(b.constant(numbers), scale, b.constant(shifts), wide, axis: 1, block: block, &b)
+    return try QuantizationOperators.dequantize(b.constant(numbers), scale, b.constant(shifts), wide, axis: 1, block: block, roundsInput: roundsInput, &b)
   }
 
   private static func computedRows(

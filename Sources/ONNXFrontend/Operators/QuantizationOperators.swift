@@ -140,11 +140,14 @@ enum QuantizationOperators {
   }
 
   static func dequantize(
-    _ x: ValueID, _ scale: ValueID, _ zero: ValueID?, _ element: ElementType, axis: Int, block: Int = 0, _ b: inout GraphBuilder
+    _ x: ValueID, _ scale: ValueID, _ zero: ValueID?, _ element: ElementType, axis: Int, block: Int = 0, roundsInput: Bool = false, _ b: inout GraphBuilder
   ) throws(CompileError) -> ValueID {
     try check(scale, "scale", for: x, axis: axis, block: block, b)
     if let zero { try check(zero, "zero point", for: x, axis: axis, block: block, b) }
-    let results = try b.composite("dequantize_linear", [x, scale] + (zero.map { [$0] } ?? []), details: details(axis, block)) { b, inputs throws(CompileError) in
+    var details = details(axis, block)
+    // What a product that reads the value may do with its other operand.
+    if roundsInput { details.set("activations", .word("int8")) }
+    let results = try b.composite("dequantize_linear", [x, scale] + (zero.map { [$0] } ?? []), details: details) { b, inputs throws(CompileError) in
       // The difference of two integers of 16 bits is an i32 and exact in f32.
       let exact: ElementType = b.element(inputs[0]).isFloatingPoint ? .f32 : .i32
       var value = try b.convert(inputs[0], to: exact)
