@@ -151,15 +151,17 @@ import Testing
   }
 
   @Test func fullQueueIsToldAtOnceAndDeadlinesHold() async throws {
-    try await withServer(EchoEngine([("x", "y", EchoEngine.one.signature.inputs[0].type)], delayMicroseconds: 300_000)) {
+    try await withServer(EchoEngine([("x", "y", EchoEngine.one.signature.inputs[0].type)], delayMicroseconds: 1_500_000)) {
       $0.queueCapacity = 1
       $0.requestTimeoutSeconds = 0.1
     } _: { server in
       let clients = (0..<3).compactMap { _ in Client(port: server.port) }
       let request = "POST \(Self.path) HTTP/1.1\r\nHost: a\r\nContent-Length: \(Self.body.utf8.count)\r\n\r\n\(Self.body)"
-      for client in clients {
+      for (number, client) in clients.enumerated() {
         client.send(request)
-        usleep(50_000)
+        // The third is never in flight.
+        while number < 2 && server.requestsInFlight <= number { usleep(1000) }
+        usleep(10_000)
       }
       let refused = clients.last?.reply()
       #expect(refused?.status == 503 && refused?.head.contains("Retry-After: 1") == true)
