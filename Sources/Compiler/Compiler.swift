@@ -226,6 +226,7 @@ public struct Compiler: Sendable {
     let revision = if let known { known } else { try revise(loaded.graph, fixed: try fixedInputs(path)) }
     loaded.graph = known == nil ? revision.graph : try revision.graph.substituting(options.dimensions.mapValues { Extent($0) })
     clock.finish("quantize")
+    if known == nil, revision.measuringSeconds > 0 { clock.split("quantize", into: "measure layers", seconds: revision.measuringSeconds) }
     var plan = try plan(loaded, path, for: options, target, packings: packings, clock: &clock)
     plan.revision = revision
     // What was learned once holds for all lengths.
@@ -407,5 +408,12 @@ struct StageClock {
     // Variants pass the same stages again.
     if let known = stages.firstIndex(where: { $0.name == name }) { stages[known].seconds += seconds } else { stages.append((name, seconds)) }
     last = now
+  }
+
+  /// Counts a part of a stage as a stage of its own.
+  mutating func split(_ name: String, into part: String, seconds: Double) {
+    guard let place = stages.firstIndex(where: { $0.name == name }) else { return }
+    stages[place].seconds -= seconds
+    stages.insert((part, seconds), at: place + 1)
   }
 }

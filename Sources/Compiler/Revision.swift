@@ -57,6 +57,7 @@ extension Compiler {
     if let wanted = options.quantization {
       let quantizer = Quantizer(options: options, wanted: wanted, fixed: fixed, progress: report)
       try revision.step("quantize") { revision throws(CompileError) in (revision.graph, revision.quantization) = try quantizer.run(revision.graph) }
+      revision.records[revision.records.count - 1].seconds -= revision.measuringSeconds
     }
     try revision.graph.verify(stage: .load)
     return revision
@@ -64,6 +65,9 @@ extension Compiler {
 }
 
 extension Revision {
+  /// What was measured for the report alone.
+  var measuringSeconds: Double { quantization?.measuringSeconds ?? 0 }
+
   /// Changes the graph and keeps a record of it.
   fileprivate mutating func step(_ name: String, _ change: (inout Revision) throws(CompileError) -> Void) throws(CompileError) {
     let (nodes, bytes) = (graph.size, graph.constantBytes)

@@ -30,6 +30,8 @@ public struct WeightQuantization: Sendable, Hashable {
     public var operatorName: String
     /// Nil if its weights become narrow.
     public var floatReason: String?
+    /// True if rows are looked up in it, and nothing is multiplied.
+    public var isTable: Bool
   }
 
   /// What happens to each product, table and convolution with constant weights, in the order of the graph.
@@ -40,7 +42,7 @@ public struct WeightQuantization: Sendable, Hashable {
         (node.operation is Dot || node.operation is Convolution) && graph.constant(node.operands[0]) == nil
         ? graph.constant(node.operands[1]) : (node.operation as? Gather)?.axis == 0 ? graph.constant(node.operands[0]) : nil
       guard let constant, constant.element.isFloatingPoint else { return nil }
-      return Decision(name: node.origin.node, operatorName: node.origin.operatorName, floatReason: floatReason(constant, node))
+      return Decision(name: node.origin.node, operatorName: node.origin.operatorName, floatReason: floatReason(constant, node), isTable: node.operation is Gather)
     }
   }
 
@@ -72,6 +74,7 @@ private struct ConvolutionFilter {
   let axis: Int
   private let order: [Int]
   private let dimensions: [Int]
+  private let sizes: [Int]
 
   init?(_ filter: Tensor, _ convolution: Convolution) {
     let rank = filter.dimensions.count
@@ -81,7 +84,15 @@ private struct ConvolutionFilter {
     let ordered = filter.transposed(order)
     let outputs = filter.dimensions[axis]
     guard outputs > 0, filter.count > 0, let matrix = ordered.reshaped([filter.count / outputs, outputs]) else { return nil }
-    (self.matrix, self.order, dimensions) = (matrix, order, ordered.dimensions)
+    (self.matrix, self.order, dimensions, sizes) = (matrix, order, ordered.dimensions, filter.dimensions)
+  }
+
+  /// True if there is one window for each image, all of it: the convolution is a product, as classifiers and gates write it.
+  func coversInput(of convolution: Convolution, _ input: TensorType) -> Bool {
+    let window = convolution.window, places = convolution.axes(rank: input.rank).spatial
+    let extents = places.map { input.shape[$0].constant }, taps = convolution.filterAxes(rank: input.rank).window.map { sizes[$0] }
+    return convolution.inputDilations.allSatisfy { $0 == 1 } && (window.padsLow + window.padsHigh).allSatisfy { $0 == 0 }
+      && zip(extents, taps).allSatisfy { $0 == $1 } && zip(window.dilations, taps).allSatisfy { $0 == 1 || $1 == 1 }
   }
 
   /// Numbers of the matrix in the shape of the filter.
@@ -100,7 +111,8 @@ private struct ConvolutionFilter {
 ///     %y = dot %x, %w'
 ///
 /// The result is portable: `keep-narrow-weights` finds kernels for it. Tables have 8 bits, and a scale for each row, whatever the products have; filters
-/// have 8 bits and a scale for each output channel, and lowering finds by their numbers that they can be stored so (`WeightGrid`).
+/// have 8 bits and a scale for each output channel, and lowering finds by their numbers that they can be stored so (`WeightGrid`). A convolution with one
+/// window for each image becomes a product.
 /// Numerics: `GroupQuantization` says how numbers and scales are found.
 public func quantizeWeights(_ quantization: WeightQuantization) -> Pass<Graph> {
   rewrite(
@@ -116,23 +128,39 @@ public func quantizeWeights(_ quantization: WeightQuantization) -> Pass<Graph> {
       },
       .on(Convolution.self) { match, rewriter throws(TypeError) in
         guard rewriter.constant(match[0]) == nil, let weights = rewriter.constant(match[1]), quantization.floatReason(weights, match.node) == nil,
-          let filter = ConvolutionFilter(weights, match.operation), let result = WeightQuantization.rows.quantize(filter.matrix),
-          let stored = filter.filter(result.numbers)
+          let filter = ConvolutionFilter(weights, match.operation)
         else { return .unchanged }
+        if filter.coversInput(of: match.operation, rewriter.type(of: match[0])), let result = quantization.form.quantize(filter.matrix) {
+          let (images, whole) = (rewriter.type(of: match[0]).shape[0], rewriter.type(of: match.node.results[0]).shape)
+          let rows = try rewriter.insert(Reshape(to: [images, Extent(filter.matrix.dimensions[0])]), match[0])
+          let value = try rewriter.dequantized(result, weights.element, axis: result.block > 0 ? 0 : 1, quantization.activations)
+          let product = try rewriter.insert(Dot(), rows, value)
+          return .replaced(with: try rewriter.insert(Reshape(to: whole), product))
+        }
+        guard let result = WeightQuantization.rows.quantize(filter.matrix), let stored = filter.filter(result.numbers) else { return .unchanged }
         let numbers = GroupQuantization.Result(numbers: stored, scale: result.scale, zero: nil, block: 0)
         let value = try rewriter.dequantized(numbers, weights.element, axis: filter.axis, .float)
         return .replaced(with: try rewriter.insert(match.operation, match[0], value))
       },
-      .on(Gather.self) { match, rewriter throws(TypeError) in
-        guard match.operation.axis == 0, let table = rewriter.constant(match[0]), quantization.floatReason(table, match.node) == nil,
-          // A scale for each row: the columns of the transposed table.
-          let result = WeightQuantization.rows.quantize(table.transposed([1, 0]))
-        else { return .unchanged }
-        let rows = GroupQuantization.Result(numbers: result.numbers.transposed([1, 0]), scale: result.scale, zero: nil, block: 0)
-        let value = try rewriter.dequantized(rows, table.element, axis: 0, .float)
-        return .replaced(with: try rewriter.insert(match.operation, value, match[1]))
-      },
+      tableRule(quantization),
     ])
+}
+
+/// Stores tables that rows are looked up in (embeddings) in 8 bits, with a scale for each row: what quantization of layers does not reach.
+public func quantizeTables(_ quantization: WeightQuantization) -> Pass<Graph> {
+  rewrite("quantize-tables", "Stores tables that rows are looked up in, such as embeddings, in 8 bits.", [tableRule(quantization)])
+}
+
+private func tableRule(_ quantization: WeightQuantization) -> RewritePattern {
+  .on(Gather.self) { match, rewriter throws(TypeError) in
+    guard match.operation.axis == 0, let table = rewriter.constant(match[0]), quantization.floatReason(table, match.node) == nil,
+      // A scale for each row: the columns of the transposed table.
+      let result = WeightQuantization.rows.quantize(table.transposed([1, 0]))
+    else { return .unchanged }
+    let rows = GroupQuantization.Result(numbers: result.numbers.transposed([1, 0]), scale: result.scale, zero: nil, block: 0)
+    let value = try rewriter.dequantized(rows, table.element, axis: 0, .float)
+    return .replaced(with: try rewriter.insert(match.operation, value, match[1]))
+  }
 }
 
 extension Rewriter {

@@ -44,7 +44,7 @@ struct MixedPrecision {
     let model = try trial.model(graph)
     var choice = Choice()
     choice.decibelsAlone = try trial.decibels(model, extra: (0..<switches.count).map { layer in switches.tensor { $0 == layer } })
-    guard wanted.minimumDecibels != nil || wanted.maximumAccuracyDrop != nil else { return choice }
+    guard wanted.hasTarget else { return choice }
     let worstFirst = (0..<switches.count).sorted { (choice.decibelsAlone[$0], $0) < (choice.decibelsAlone[$1], $1) }
 
     // The least number of worst layers that meets the target, taking it that keeping more never hurts.

@@ -41,6 +41,9 @@ public struct QuantizationOptions: Sendable {
   /// Measures the error of each layer by itself, for reports, also where no target asks for it.
   public var measuresLayers = false
 
+  /// True if layers are to be kept in floating point for the sake of the outputs.
+  var hasTarget: Bool { minimumDecibels != nil || maximumAccuracyDrop != nil }
+
   /// The usual choices of a scheme.
   public init(_ scheme: Scheme) { self.scheme = scheme }
 }

@@ -15,8 +15,12 @@ public struct QuantizationReport: Sendable {
   public var samples = 0
   /// Values whose outliers were moved into the weights of the products that read them.
   public var smoothedValues = 0
+  /// Tables that rows are looked up in, which are stored in 8 bits beside what becomes of the layers; 0 where they count as layers.
+  public var tables = 0
   /// In the order of the model.
   public var layers: [Layer] = []
+  /// How long it took to tell the layers' errors apart for this report alone.
+  public var measuringSeconds = 0.0
   /// Signal over noise at the outputs of the quantised model in decibels; nil if that was not measured.
   public var decibels: Double?
   /// Correct samples of fp32 and of the quantised model, of how many; nil without labels.

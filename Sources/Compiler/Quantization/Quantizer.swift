@@ -28,7 +28,7 @@ struct Quantizer {
     let products = all.layers.filter(\.isProduct).reduce(into: [:]) { $0[$1.node] = "its right operand is not constant" }
     let plan = QuantizationPlan(graph, without: { products[$0.node] != nil || isNamed($0) })
     if plan.layers.isEmpty { throw nothing(all.layers.map { ($0.name, "its right operand is not constant") } + plan.refused + Self.nested(in: graph)) }
-    let quantized = try insertDynamicQuantization(graph, plan)
+    let quantized = try withTables(try insertDynamicQuantization(graph, plan))
     var report = self.report(wanted.scheme.rawValue, graph, plan, kept: products, alone: [:])
     if options.calibration != nil {
       let samples = try self.samples(graph)
@@ -58,29 +58,31 @@ struct Quantizer {
     let blind = kept
     var alone: [NodeID: Double] = [:]
     var score: QuantizationTrial.Score?
-    let chooses = wanted.minimumDecibels != nil || wanted.maximumAccuracyDrop != nil || wanted.measuresLayers
+    let chooses = wanted.hasTarget || wanted.measuresLayers
     // What is quantised is compared with the model as it came.
     let trial = chooses || options.calibration?.labels != nil ? try QuantizationTrial(source, samples, layers: plan.layers.count, options: options, progress: progress) : nil
+    let start = ContinuousClock.now
     if let trial, chooses {
       let switched = SwitchedLayers(count: plan.layers.count)
       let switchedGraph = try insertSwitchedQuantization(graph, plan, ranges: facts.ranges, corrections: corrections, switchName: switched.name)
       let choice = try MixedPrecision(wanted, trial, switched).choose(switchedGraph, build: { keeping throws(CompileError) in
         let nodes = Set(keeping.map { plan.layers[$0].node })
         let part = QuantizationPlan(graph, without: { nodes.contains($0.node) || blind[$0.node] != nil || isNamed($0) })
-        return try insertQuantization(graph, part, ranges: facts.ranges, corrections: corrections.filter { !nodes.contains($0.key) })
+        return try withTables(try insertQuantization(graph, part, ranges: facts.ranges, corrections: corrections.filter { !nodes.contains($0.key) }))
       }, name: { plan.layers[$0].name })
       for (layer, reason) in choice.kept { kept[plan.layers[layer].node] = reason }
       score = choice.score
       for (layer, decibels) in choice.decibelsAlone.enumerated() { alone[plan.layers[layer].node] = decibels }
     }
+    let measuring = wanted.hasTarget || !chooses ? .zero : ContinuousClock.now - start
     let final = QuantizationPlan(graph, without: { kept[$0.node] != nil || isNamed($0) })
-    let quantized = try insertQuantization(graph, final, ranges: facts.ranges, corrections: corrections.filter { kept[$0.key] == nil })
+    let quantized = try withTables(try insertQuantization(graph, final, ranges: facts.ranges, corrections: corrections.filter { kept[$0.key] == nil }))
     var summary = "\(wanted.scheme.rawValue) (\(wanted.observer.rawValue)"
     if wanted.equalizes { summary += ", equalized" }
     if case .strength(let strength)? = wanted.smoothing { summary += ", smoothed \(strength)" }
     if !wanted.correctsBias { summary += ", biases as they were" }
     var report = self.report(summary + ")", graph, plan, kept: kept, alone: alone)
-    (report.samples, report.smoothedValues) = (samples.count, smoothedValues)
+    (report.samples, report.smoothedValues, report.measuringSeconds) = (samples.count, smoothedValues, measuring / .seconds(1))
     if let trial { if let score { trial.note(score, &report) } else { try trial.check(quantized, &report) } }
     return (quantized, report)
   }
@@ -111,8 +113,9 @@ struct Quantizer {
   /// What can be quantised, without the nodes that `--keep-float` names.
   private func plan(_ graph: Graph) throws(CompileError) -> QuantizationPlan {
     let all = QuantizationPlan(graph)
-    for name in wanted.floatNodes where !all.layers.contains(where: { $0.name == name }) {
-      let names = all.layers.map(\.name)
+    let tables = tables.decisions(for: graph).filter(\.isTable).map(\.name)
+    for name in wanted.floatNodes where !all.layers.contains(where: { $0.name == name }) && !tables.contains(name) {
+      let names = all.layers.map(\.name) + tables
       throw CompileError(
         .usage, "--keep-float names `\(name)`, which is no layer that would be quantized", stage: .run,
         hint: "the layers are " + names.prefix(40).joined(separator: ", ") + (names.count > 40 ? ", ..." : ""))
@@ -120,6 +123,19 @@ struct Quantizer {
     let plan = QuantizationPlan(graph, without: isNamed)
     if plan.layers.isEmpty { throw nothing(all.layers.map { ($0.name, "--keep-float names it") } + plan.refused + Self.nested(in: graph)) }
     return plan
+  }
+
+  /// What becomes of tables that rows are looked up in: 8 bits with a scale for each row, which are far less of an error than bytes of activations.
+  private var tables: WeightQuantization {
+    var tables = WeightQuantization(bits: 8)
+    tables.keptFloat = Set(wanted.floatNodes)
+    return tables
+  }
+
+  private func withTables(_ graph: Graph) throws(CompileError) -> Graph {
+    var (graph, context) = (graph, PassContext())
+    _ = try quantizeTables(tables).run(&graph, &context)
+    return graph
   }
 
   /// Layers inside of loops and branches, which stay as they are.
@@ -170,6 +186,7 @@ struct Quantizer {
       let reason = kept[layer.node] ?? (isNamed(layer) ? "--keep-float names it" : nil)
       return QuantizationReport.Layer(name: layer.name, operatorName: layer.operatorName, floatReason: reason, decibelsAlone: alone[layer.node])
     }
+    report.tables = tables.decisions(for: graph).count { $0.isTable && $0.floatReason == nil }
     for (name, reason) in plan.refused + Self.nested(in: graph) { report.layers.append(.init(name: name, operatorName: "", floatReason: reason)) }
     return report
   }

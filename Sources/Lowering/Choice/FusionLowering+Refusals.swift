@@ -33,6 +33,22 @@ extension FusionLowering {
     refuse("winograd", problem.anchor, reason)
   }
 
+  /// Says why a filter of 8 bits is stored in f32.
+  ///
+  /// - Parameter way: What was chosen; nil for a chain of windows.
+  mutating func explainWideFilter(_ problem: ConvolutionProblem, _ way: ConvolutionTemplate.Way?, _ shape: TileShape) {
+    guard target.narrowsFilters, problem.groups == 1, let source = problem.constantFilter(self), WeightGrid(source) != nil else { return }
+    let reason: String
+    if let obstacle = FilterPanels.obstacle(problem) { reason = obstacle } else if case .winograd = way?.method {
+      reason = "Winograd's method, which transforms it, is faster (--winograd off)"
+    } else if !FilterPanels.fits(problem, shape, besideRings: way == nil) {
+      reason = "a panel of it, \(problem.steps) x \(shape.width), is too large to be unpacked on the stack"
+    } else {
+      return
+    }
+    refuse("narrow-filters", problem.anchor, "its weights are numbers of 8 bits, and stored in f32: \(reason)")
+  }
+
   /// With fewer zeros nobody expects that they are left out.
   private static var fewestZeros: Double { 0.4 }
 

@@ -133,6 +133,7 @@ struct ConvolutionChain {
   func lower(_ fusion: inout FusionLowering) throws(CompileError) {
     let way = try fusion.choose(first.anchor, among: candidates())
     let shape = way.shape
+    fusion.explainWideFilter(first, nil, shape)
     let layout = PanelLayout(steps: first.steps, columns: Extent(first.outputChannels), shape: shape)
     let isInPlace = first.constantFilter(fusion) == nil
     let needed = fusion.inputs(of: [first.input])

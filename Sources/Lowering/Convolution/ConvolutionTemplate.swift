@@ -23,6 +23,7 @@ struct ConvolutionTemplate {
     let way = try fusion.choose(problem.anchor, among: candidates(problem, fusion))
     fusion.explainWinograd(problem, way)
     fusion.explainZeros(problem.anchor, problem.constantFilter(fusion))
+    fusion.explainWideFilter(problem, way, way.shape)
     switch way.method {
     case .rows, .image: try lowerTiles(&fusion, problem, way)
     case .winograd(let plan): try WinogradTemplate(target: target, problem: problem, plan: plan).lower(&fusion)

@@ -17,13 +17,20 @@ struct FilterPanels {
   /// Laying a panel out takes as long as two or three pixels.
   private static let leastPixels = 32
 
-  /// The filter's numbers of 8 bits; nil for one that is not quantized, or is used by few pixels.
+  /// The filter's numbers of 8 bits; nil for one that is not quantized, or that cannot be unpacked in time.
   static func grid(_ problem: ConvolutionProblem, _ fusion: FusionLowering) -> WeightGrid? {
-    let pixels = problem.outerShape.elementCount * problem.tiled.output
-    guard fusion.target.narrowsFilters, problem.groups == 1, problem.element == .f32, problem.resultElement == .f32, problem.operation.layout == .channelsLast,
-      (pixels.constant ?? 0) >= leastPixels, let source = problem.constantFilter(fusion)
-    else { return nil }
+    guard fusion.target.narrowsFilters, obstacle(problem) == nil, let source = problem.constantFilter(fusion) else { return nil }
     return WeightGrid(source)
+  }
+
+  /// Why no filter of this convolution is stored in 8 bits.
+  static func obstacle(_ problem: ConvolutionProblem) -> String? {
+    if problem.groups != 1 { return "it has groups" }
+    if problem.element != .f32 || problem.resultElement != .f32 { return "it does not compute in f32" }
+    if problem.operation.layout != .channelsLast { return "its channels are not the last axis" }
+    guard let pixels = (problem.outerShape.elementCount * problem.tiled.output).constant else { return "how many pixels share an unpacked filter is only known when the model runs (--dim fixes lengths)" }
+    if pixels < leastPixels { return "only \(pixels) pixels would share the unpacked filter, and unpacking takes as long as two or three" }
+    return nil
   }
 
   static func fits(_ problem: ConvolutionProblem, _ shape: TileShape, besideRings: Bool = false) -> Bool {

@@ -76,7 +76,7 @@ struct NarrowDotProblem {
     self.block = min(block, steps)
     let groups = (steps + self.block - 1) / self.block
     guard scale.dimensions == [groups, columns] else { throw refusal() }
-    arithmetic = composite.details["activations"] == .word("int8") ? .integer : .float
+    arithmetic = composite.details["activations"] == .word("int8") && (groups == 1 || self.block <= Self.mostSummed) ? .integer : .float
     // A row is rounded in short chunks, because one large number takes precision from all that share its scale.
     chunk = arithmetic == .integer && groups == 1 ? min(Self.roundedTogether, steps) : self.block
     // What the packed numbers are above those of the constant.
@@ -97,6 +97,8 @@ struct NarrowDotProblem {
   }
 
   private static let roundedTogether = 32
+  /// Products of u8 and i8 whose sum is below 2^31.
+  private static let mostSummed = 1 << 16
 
   /// Numbers of 4 bits, and those that meet signed bytes, are packed as unsigned ones.
   static func bias(_ element: ElementType, _ arithmetic: Arithmetic) -> Int {

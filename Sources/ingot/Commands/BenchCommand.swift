@@ -113,6 +113,7 @@ struct BenchCommand: ParsableCommand {
     }
     var comparison = try Comparison(path: path, inputs: inputs, baseline: Variant(baseline: own), arguments: arguments, seconds: seconds)
     defer { comparison.end() }
+    comparison.measuresLayers = html != nil || json != nil
     comparison.samples = try samples.map { try LabelledSamples($0, labels: labels, model: path, arguments) }
     var ablation = ablate ? Ablation(comparison, given: own) : nil
     var candidates = try ablation?.candidates() ?? [comparison.candidate(comparison.baseline)]

@@ -62,6 +62,9 @@ struct CompileCommand: ParsableCommand {
   @Flag(help: "Leave the error against fp32 out of --report: it takes a second compilation.")
   var noErrorReport = false
 
+  @Flag(help: "Leave the error of each quantized layer by itself out of --report: it takes a run of the model for each.")
+  var noLayerErrors = false
+
   @Option(help: ArgumentHelp("Keep the options that were used in a file for --recipe.", valueName: "recipe.yaml"))
   var writeRecipe: String?
 
@@ -85,7 +88,7 @@ struct CompileCommand: ParsableCommand {
     options.modelName = name
     options.modelVersion = modelVersion
     if let labels { options.labels = try LabelFile.read(labels) }
-    if report != nil { options.quantization?.measuresLayers = true }
+    if report != nil, !noLayerErrors { options.quantization?.measuresLayers = true }
     let start = ContinuousClock.now
     if emit == .graph {
       try write(text: try arguments.compiler(options).portable(path).text())

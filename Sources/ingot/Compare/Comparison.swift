@@ -14,6 +14,8 @@ struct Comparison {
   let arguments: CompileArguments
   /// To measure times for, all variants together; nil for a second each. Compiling comes on top.
   let seconds: Double?
+  /// Whether the report has a place for the error of each quantized layer.
+  var measuresLayers = true
   /// To state errors and accuracy over; without them that is done with the inputs that times are measured with.
   var samples: LabelledSamples?
 
@@ -47,7 +49,7 @@ struct Comparison {
 
   func build(_ variant: Variant) throws(VariantBuild.Failure) -> VariantBuild {
     progress.show("compile \(variant.name)", nil, of: nil)
-    return try VariantBuild(variant, of: path, in: folder)
+    return try VariantBuild(variant, of: path, measuresLayers: measuresLayers, in: folder)
   }
 
   /// A variant and what became of building it.

@@ -16,7 +16,7 @@ struct VariantBuild {
   let artifactBytes: Int
   let weightsBytes: Int
   let codeBytes: Int
-  /// Stages of the compilation, without the start of the process and without writing the file. No cached objects.
+  /// Stages of the compilation, without the start of the process, what is measured for reports, and writing the file. No cached objects.
   let compileSeconds: Double
   let stages: [(name: String, seconds: Double)]
   let compilePeakBytes: Int
@@ -35,15 +35,17 @@ struct VariantBuild {
 
   /// Compiles.
   ///
-  /// - Parameter folder: For the artifact, until `discardFile`.
-  init(_ variant: Variant, of path: String, in folder: ScratchFolder) throws(Failure) {
+  /// - Parameters:
+  ///   - measuresLayers: Whether the error of each quantized layer is found out, too.
+  ///   - folder: For the artifact, until `discardFile`.
+  init(_ variant: Variant, of path: String, measuresLayers: Bool, in folder: ScratchFolder) throws(Failure) {
     self.variant = variant
     let base = folder.file("variant-\(UInt64.random(in: 0 ... .max))")
     let report = base + ".json"
     artifactPath = base
     defer { unlink(report) }
     let child: ChildProcess
-    let fixed = ["--no-cache", "--no-error-report", "--output", base, "--report", report]
+    let fixed = ["--no-cache", "--no-error-report", "--output", base, "--report", report] + (measuresLayers ? [] : ["--no-layer-errors"])
     do { child = try ChildProcess.run(ChildProcess.own, ["compile", path] + variant.words.filter { $0 != "--no-cache" } + fixed, in: folder) } catch { throw Failure(message: error.localizedDescription) }
     guard child.status == 0 else { throw Failure(message: child.failure) }
     do {
@@ -55,7 +57,7 @@ struct VariantBuild {
       weightsBytes = json["weights_bytes"]?.integer ?? 0
       codeBytes = json["code_bytes"]?.integer ?? 0
       stages = (json["stages"]?.array ?? []).map { ($0["name"]?.string ?? "", $0["seconds"]?.double ?? 0) }
-      compileSeconds = stages.reduce(0) { $0 + $1.seconds }
+      compileSeconds = stages.filter { $0.name != "measure layers" }.reduce(0) { $0 + $1.seconds }
       passes = Self.effects(json)
       notes = (json["kernels"]?.array ?? []).map { $0["note"]?.string ?? "" }
       layers = (json["quantization"]?["layers"]).flatMap { $0.array?.isEmpty ?? true ? nil : $0 }

@@ -11,6 +11,7 @@ struct QuantizationSummary {
 
   var lines: [String] {
     var first = "\(report.summary): \(report.quantizedLayers) of \(report.layers.count) layers"
+    if report.tables > 0 { first += " and \(report.tables) table\(report.tables == 1 ? "" : "s")" }
     if report.samples > 0 { first += ", from \(report.samples) sample\(report.samples == 1 ? "" : "s")" }
     if report.smoothedValues > 0 { first += ", outliers of \(report.smoothedValues) input\(report.smoothedValues == 1 ? "" : "s") moved into weights" }
     if let decibels = report.decibels { first += ", \(Self.text(decibels)) at the outputs" }
@@ -30,7 +31,7 @@ struct QuantizationSummary {
     func number(_ value: Double?) -> JSON { value.map { $0.isFinite ? .number($0) : .null } ?? .null }
     var members: [JSON.Member] = [
       .init("summary", .string(report.summary)), .init("samples", .integer(report.samples)), .init("quantized_layers", .integer(report.quantizedLayers)), .init("smoothed_inputs", .integer(report.smoothedValues)),
-      .init("sqnr_db", number(report.decibels)),
+      .init("quantized_tables", .integer(report.tables)), .init("sqnr_db", number(report.decibels)),
     ]
     if let (exact, quantized, count) = report.accuracy {
       members.append(.init("accuracy", .object([.init("fp32", .integer(exact)), .init("quantized", .integer(quantized)), .init("samples", .integer(count))])))
