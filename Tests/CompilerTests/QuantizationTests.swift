@@ -81,6 +81,35 @@ private final class QuantizedModel {
     #expect(try model.error(model.compile(options)) < 0.03)
   }
 
+  /// What rows are looked up in has 8 bits too, if it is large, and can be kept by its name.
+  @Test(arguments: [QuantizationOptions.Scheme.int8, .dynamicInt8]) func tablesBesideLayersAreNarrow(_ scheme: QuantizationOptions.Scheme) throws {
+    let model = try QuantizedModel()
+    let path = model.folder + "/table.ingot"
+    try """
+    graph @model(%i: i64[1,4]) {
+      %t = constant dense [\((0..<600 * 32).map { "\(Float($0 % 97) / 97)" }.joined(separator: ", "))] : f32[600,32]
+      %w = constant dense [\((0..<32 * 20).map { "\(Float($0 % 89) / 89)" }.joined(separator: ", "))] : f32[32,20]
+      %r = gather %t, %i {axis = 0} : f32[1,4,32]
+      %x = reshape %r {shape = [4, 32]} : f32[4,32]
+      %y = dot %x, %w : f32[4,20]
+      return %y as "y"
+    }
+    """.write(toFile: path, atomically: true, encoding: .utf8)
+    let folder = model.folder + "/rows"
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    for position in 0..<4 { try NumPyFile.write(Tensor(.i64, [1, 4], (0..<4).map { Double(($0 * 151 + position * 37) % 600) }), to: "\(folder)/\(position).npy") }
+    var options = model.options(scheme)
+    options.calibration = CalibrationOptions(path: folder)
+    let compiled = try Compiler(options: options).compile(path)
+    #expect(compiled.revision?.quantization?.tables == 1)
+    #expect(try #require(compiled.revision?.quantization?.decibels ?? 99) > 25)
+    options.quantization?.floatNodes = ["r"]
+    let kept = try Compiler(options: options).compile(path)
+    #expect(kept.revision?.quantization?.tables == 0)
+    func bytes(_ model: CompiledModel) -> Int { model.program.constants.reduce(0) { $0 + $1.tensor.byteCount } }
+    #expect(bytes(kept) > bytes(compiled) + 3 * 600 * 32 - 600 * 4 - 1)
+  }
+
   @Test func refinementsKeepTheNumbers() throws {
     let model = try QuantizedModel()
     let options = model.options(.int8) {

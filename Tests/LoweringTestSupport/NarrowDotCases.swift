@@ -67,6 +67,10 @@ package enum NarrowDotCases {
     // Few panels and many rows, and a sum whose panels are narrow for the sake of the caches.
     cases.append(try dot(200, 64, 40, Weights(element: .i8, block: nil, isRounded: isRounded)))
     cases.append(try dot(12, 4100, 33, Weights(element: .u4, block: 64, hasZero: true, isRounded: isRounded)))
+    // Long groups of large numbers, whose products have no sum in 32 bits.
+    var long = try dot(1, 134_000, 2, Weights(element: .u8, block: 67_000, isRounded: isRounded))
+    long.replaced = ["x": Dictionary(uniqueKeysWithValues: (0..<134_000).map { ($0, 1.0) }), "w_q": Dictionary(uniqueKeysWithValues: (0..<268_000).map { ($0, 255.0) })]
+    if isRounded { cases.append(long) }
     cases.append(try dot(Extent(symbol: "m"), 256, 400, Weights(element: .i8, block: 32, isRounded: isRounded), symbols: ["m": 13]))
     return cases
   }

@@ -49,6 +49,29 @@ import Testing
     #expect(decisions.count == 1 && decisions[0].floatReason == nil)
   }
 
+  /// A classifier that is written as a convolution has the bits of products.
+  @Test(arguments: ["f32[n,160,1,1], %c_w: f32[128,160,1,1]", "f32[n,40,2,2], %c_w: f32[128,40,2,2]"]) func filtersThatCoverTheInputAreProducts(_ inputs: String) throws {
+    let graph = try applied(
+      quantizeWeights(WeightQuantization(bits: 4)),
+      to: try parseGraph(
+        """
+        graph @main(%x: \(inputs)) {
+          %y = convolution %x, %c_w {strides = [1, 1]} : f32[n,128,1,1]
+          return %y
+        }
+        """))
+    #expect(names(graph) == ["dequantize_linear", "dot", "reshape", "reshape"])
+    #expect(graph.topologicalOrder().contains { (graph.node($0).operation as? Constant)?.tensor.element == .i4 })
+  }
+
+  @Test func tablesAloneAreNarrow() throws {
+    let graph = try applied(quantizeTables(WeightQuantization(bits: 8)), to: try parseGraph(Self.two))
+    #expect(names(graph) == ["dequantize_linear", "dot", "gather"])
+    var kept = WeightQuantization(bits: 8)
+    kept.keptFloat = Set(kept.decisions(for: try parseGraph(Self.two)).filter(\.isTable).map(\.name))
+    #expect(names(try applied(quantizeTables(kept), to: try parseGraph(Self.two))) == ["dot", "gather"])
+  }
+
   @Test func filtersOfGroupsStay() throws {
     let text = """
       graph @main(%x: f32[1,160,9,9], %c_w: f32[160,80,3,3]) {

@@ -23,6 +23,7 @@ extension Pipeline<Graph> {
       sinkReshapes
       simplifyReductions
       flattenBatches
+      unitAxesFirst
       foldPadding
       foldScaleAndShift
     }

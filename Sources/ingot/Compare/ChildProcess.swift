@@ -45,10 +45,13 @@ struct ChildProcess {
     posix_spawnattr_setsigdefault(&attributes, &usual)
     posix_spawnattr_setsigmask(&attributes, &none)
     posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK))
-    let failure = posix_spawn(&pid, path, &actions, &attributes, words, environ)
+    var failure: Int32 = 0
+    folder.start {
+      failure = posix_spawn(&pid, path, &actions, &attributes, words, environ)
+      return failure == 0 ? pid : nil
+    }
     guard failure == 0 else { throw CocoaError(.executableNotLoadable, userInfo: [NSLocalizedDescriptionKey: "cannot start `\(path)`: \(String(cString: strerror(failure)))"]) }
 
-    folder.began(pid)
     defer { folder.ended(pid) }
     var status: Int32 = 0
     let deadline = ContinuousClock.now + .seconds(seconds)

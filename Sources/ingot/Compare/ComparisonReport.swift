@@ -39,6 +39,14 @@ struct ComparisonReport {
 
   var hasAccuracy: Bool { results.contains { $0.figures?.accuracy != nil } }
 
+  /// True if a variant's results are no longer those of the model, however fast it is: right less than half as often as the baseline, or, without
+  /// labels, as far from fp32 as zeros would be.
+  func isRuined(_ figures: VariantResult.Figures) -> Bool {
+    if let own = figures.accuracy, let base = baseline?.figures?.accuracy { return own.top1Share * 2 < base.top1Share }
+    return !(figures.error < 1)
+  }
+  static let ruined = "ruined"
+
   // MARK: Text
 
   var text: String {
@@ -90,7 +98,7 @@ struct ComparisonReport {
       cells += [ratio.map { Self.times($0.median) } ?? "", ratio.map(Self.quartiles) ?? "", Quantity.significant(figures.runsPerSecond)]
       cells += [Quantity.bytes(figures.artifactBytes), figures.residentBytes.map { Quantity.bytes($0) } ?? "?", Quantity.time(figures.compileSeconds)]
       if hasAccuracy { cells.append(figures.accuracy.map { Quantity.percent($0.top1Share) } ?? "") }
-      cells += [Self.error(figures), row.variant.name, row.variant.line + (figures.isSameAs.map { "  (same code as \($0))" } ?? "")]
+      cells += [Self.error(figures), row.variant.name, row.variant.line + (isRuined(figures) ? "  (\(Self.ruined))" : "") + (figures.isSameAs.map { "  (same code as \($0))" } ?? "")]
       table.rows.append(cells)
       before = row
     }
@@ -118,6 +126,7 @@ struct ComparisonReport {
     runs/s: \(clients == 1 ? "one run at a time, which takes all processors" : "\(clients) runs at the same time, one to a processor"). artifact: the executable file. memory: the most that its own process had in use for one run,
     mapped weights included. compiled in: no cached objects. error: relative L2 to fp32 without Winograd's method, largest output.
     """
+      + (results.contains { $0.figures.map(isRuined) ?? false } ? "\n\(Self.ruined): \(hasAccuracy ? "right less than half as often as the baseline" : "as far from fp32 as zeros would be"); its speed is no gain." : "")
   }
 
   static func firstLine(_ text: String) -> String { text.split(separator: "\n").first.map(String.init) ?? "" }

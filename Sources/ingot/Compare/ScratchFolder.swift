@@ -20,18 +20,23 @@ final class ScratchFolder: Sendable {
       signal(number, SIG_IGN)
       let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
       source.setEventHandler { [self] in
-        children.withLock { for child in $0 { kill(child, SIGKILL) } }
-        remove()
-        ProgressLine.clear()
-        // What it would have been without this.
-        signal(number, SIG_DFL)
-        var own = sigset_t()
-        sigemptyset(&own)
-        sigaddset(&own, number)
-        pthread_sigmask(SIG_UNBLOCK, &own, nil)
-        kill(getpid(), number)
-        usleep(100_000)
-        _exit(128 + number)
+        // Who holds this lock is the only one to start programs; it is not given back.
+        children.withLock { children in
+          for child in children { kill(child, SIGKILL) }
+          for child in children { waitpid(child, nil, 0) }
+          // Other threads may write a file in the meantime.
+          for _ in 0..<1000 where access(path, F_OK) == 0 { remove() }
+          ProgressLine.clear()
+          // What it would have been without this.
+          signal(number, SIG_DFL)
+          var own = sigset_t()
+          sigemptyset(&own)
+          sigaddset(&own, number)
+          pthread_sigmask(SIG_UNBLOCK, &own, nil)
+          kill(getpid(), number)
+          usleep(100_000)
+          _exit(128 + number)
+        }
       }
       source.activate()
       sources.withLock { $0.append(Source(source)) }
@@ -49,8 +54,12 @@ final class ScratchFolder: Sendable {
 
   func remove() { try? FileManager.default.removeItem(atPath: path) }
 
-  /// To be told of programs that must not outlive this process.
-  func began(_ child: pid_t) { children.withLock { _ = $0.insert(child) } }
+  /// Starts a program that must not outlive this process.
+  ///
+  /// - Parameter spawn: Gives its number, or nil if it did not start.
+  func start(_ spawn: () -> pid_t?) {
+    children.withLock { children in if let child = spawn() { children.insert(child) } }
+  }
   func ended(_ child: pid_t) { children.withLock { _ = $0.remove(child) } }
 
   /// Signals that a program must not find ignored or blocked because this process does so.

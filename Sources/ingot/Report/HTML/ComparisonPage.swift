@@ -34,6 +34,9 @@ struct ComparisonPage {
     (report.named + report.choices).compactMap { result in result.figures.map { (result, $0) } }
   }
 
+  /// Those of which it makes sense to say that they are fast, or small.
+  private var usable: [(result: VariantResult, figures: VariantResult.Figures)] { others.filter { !report.isRuined($0.figures) } }
+
   /// How good the results are, beside those of the baseline.
   private func quality(_ figures: VariantResult.Figures) -> String {
     guard let accuracy = figures.accuracy else { return "error to fp32 \(ComparisonReport.error(figures))" }
@@ -43,10 +46,10 @@ struct ComparisonPage {
   private var summary: [(figure: String, meaning: String)] {
     guard let baseline else { return [] }
     var cards = [(Quantity.time(baseline.latency.median), "baseline: median of one run, spread \(Quantity.percent(baseline.latency.spread))")]
-    if let best = others.max(by: { $0.figures.gain.median < $1.figures.gain.median }), best.figures.isSameAs == nil, best.figures.gain.median > 1 {
+    if let best = usable.max(by: { $0.figures.gain.median < $1.figures.gain.median }), best.figures.isSameAs == nil, best.figures.gain.median > 1 {
       cards.append((ComparisonReport.times(best.figures.gain.median), "faster: \(best.result.variant.name) (\(Quantity.time(best.figures.latency.median)), \(quality(best.figures)))"))
     }
-    if report.ablation == nil, let small = others.min(by: { $0.figures.artifactBytes < $1.figures.artifactBytes }), small.figures.artifactBytes < baseline.artifactBytes {
+    if report.ablation == nil, let small = usable.min(by: { $0.figures.artifactBytes < $1.figures.artifactBytes }), small.figures.artifactBytes < baseline.artifactBytes {
       cards.append((Quantity.bytes(small.figures.artifactBytes), "smallest artifact: \(small.result.variant.name) (baseline \(Quantity.bytes(baseline.artifactBytes)))"))
     }
     if let least = report.rows({ $0 == .least }).first?.figures {
@@ -76,8 +79,8 @@ struct ComparisonPage {
         bars: [
           RowChart.Bar(
             value: figures.latency.median * time.perSecond, range: middleHalf(figures, time),
-            text: ([Quantity.time(figures.latency.median)] + (isBase ? [] : [figures.isSameAs == nil ? ComparisonReport.times(figures.gain.median) : "same code"]) + [Self.shortQuality(figures)]).filter { !$0.isEmpty }.joined(separator: "   "),
-            style: isBase || figures.isSameAs != nil ? "soft" : figures.gain.isWithinNoise ? "soft" : figures.gain.median >= 1 ? "good" : "bad")
+            text: ([Quantity.time(figures.latency.median)] + (isBase ? [] : [figures.isSameAs == nil ? ComparisonReport.times(figures.gain.median) : "same code"]) + [Self.shortQuality(figures) + (report.isRuined(figures) ? ", \(ComparisonReport.ruined)" : "")]).filter { !$0.isEmpty }.joined(separator: "   "),
+            style: isBase || figures.isSameAs == "baseline" || figures.gain.isWithinNoise ? "soft" : figures.gain.median >= 1 && !report.isRuined(figures) ? "good" : "bad")
         ])
     }
     return ReportPage.section(
@@ -85,7 +88,7 @@ struct ComparisonPage {
       [
         ReportPage.figure(
           RowChart(rows: rows, origin: 0, isLogarithmic: false, axis: "median of one run, \(time.unit): shorter is better", format: Self.plain, label: "Latency of each variant").markup,
-          legend: [.init(style: "soft", text: "baseline, or within the noise of it"), .init(style: "good", text: "faster"), .init(style: "bad", text: "slower")])
+          legend: [.init(style: "soft", text: "baseline, or within the noise of it"), .init(style: "good", text: "faster"), .init(style: "bad", text: "slower, or \(ComparisonReport.ruined)")])
       ])
   }
 
@@ -183,6 +186,11 @@ struct ComparisonPage {
         case .without: (.circle, "soft")
         case .least, .added: (.triangle, "three")
         }
+      if report.isRuined(figures) {
+        return ScatterChart.Point(
+          x: figures.latency.median * time.perSecond, y: y, comparedX: .infinity, label: "\(result.variant.name), \(ComparisonReport.ruined)",
+          title: "\(result.variant.name): \(ComparisonReport.ruined)", shape: shape, style: "soft")
+      }
       // Where the rounds do not agree on which is faster, neither is.
       let isNoise = figures.gain.isWithinNoise
       return ScatterChart.Point(
@@ -211,7 +219,7 @@ struct ComparisonPage {
   private var profile: [Markup] {
     guard let baseline else { return [] }
     let before: (String, VariantResult.Figures), after: (String, VariantResult.Figures)
-    if let best = others.filter({ $0.figures.isSameAs == nil && $0.result.variant.role == .named }).max(by: { $0.figures.gain.median < $1.figures.gain.median }) {
+    if let best = usable.filter({ $0.figures.isSameAs == nil && $0.result.variant.role == .named }).max(by: { $0.figures.gain.median < $1.figures.gain.median }) {
       (before, after) = (("baseline", baseline), (best.result.variant.name, best.figures))
     } else if let least = report.rows({ $0 == .least }).first?.figures {
       (before, after) = (("least that compiles", least), ("baseline", baseline))
