@@ -11,34 +11,43 @@ import Testing
 @Suite("narrow weights, whole models") struct NarrowWeightsTests {
   /// MatMulNBits of [rows, 72] by 40 columns in blocks of 32, whose last is not full.
   private struct Packed {
-    let rows = 3, depth = 72, columns = 40, block = 32
+    let rows = 3, columns = 40, block = 32
     var bits: Int
     var hasZero: Bool
     /// Which steps share a scale: as the number of the group of each step.
     var groups: [Int]?
     var accuracy: Int?
+    var depth = 72
+    /// In f32, and nothing that an integer could be.
+    var hasFloatZero = false
 
     var blocks: Int { (depth + block - 1) / block }
     var zeroBytes: Int { (blocks * bits + 7) / 8 }
     func number(_ column: Int, _ k: Int) -> Int { (column * 7 + k * 5) % (1 << bits) }
-    func zero(_ column: Int, _ block: Int) -> Int { hasZero ? (column * 3 + block * 11) % (1 << bits) : 1 << (bits - 1) }
+    func zero(_ column: Int, _ block: Int) -> Double { hasFloatZero ? Double(column % 7) / 4 + 0.3125 : Double(wholeZero(column, block)) }
+    private func wholeZero(_ column: Int, _ block: Int) -> Int { hasZero ? (column * 3 + block * 11) % (1 << bits) : 1 << (bits - 1) }
     func group(_ k: Int) -> Int { groups?[k] ?? k / block }
     func scale(_ column: Int, _ block: Int) -> Float { Float(column % 5 + block + 1) / 64 }
 
     private func bytes(_ count: Int, _ number: (Int) -> Int) -> [UInt8] {
       if bits == 8 { return (0..<count).map { UInt8(number($0)) } }
-      return stride(from: 0, to: count, by: 2).map { UInt8(number($0) | (($0 + 1 < count ? number($0 + 1) : 0) << 4)) }
+      return stride(from: 0, to: count, by: 8 / bits).map { start in
+        UInt8((0..<8 / bits).reduce(0) { byte, place in byte | (start + place < count ? number(start + place) : 0) << (place * bits) })
+      }
     }
+    private func bytes(_ number: Float) -> [UInt8] { (0..<4).map { UInt8(truncatingIfNeeded: number.bitPattern >> (8 * UInt32($0))) } }
 
     var model: ONNXBytes {
       let weights = (0..<columns).flatMap { column in bytes(blocks * block) { number(column, $0) } }
-      let scales = (0..<columns).flatMap { column in (0..<blocks).flatMap { block in (0..<4).map { UInt8(truncatingIfNeeded: scale(column, block).bitPattern >> (8 * UInt32($0))) } } }
+      let scales = (0..<columns).flatMap { column in (0..<blocks).flatMap { bytes(scale(column, $0)) } }
       var constants = [
         ONNXBytes.tensor("w", [columns, blocks, block * bits / 8], element: 2, bytes: weights), ONNXBytes.tensor("s", [columns * blocks], bytes: scales),
       ]
-      if hasZero { constants.append(.tensor("z", [columns * zeroBytes], element: 2, bytes: (0..<columns).flatMap { column in bytes(blocks) { zero(column, $0) } })) }
+      if hasFloatZero {
+        constants.append(.tensor("z", [columns, blocks], bytes: (0..<columns).flatMap { column in (0..<blocks).flatMap { bytes(Float(zero(column, $0))) } }))
+      } else if hasZero { constants.append(.tensor("z", [columns * zeroBytes], element: 2, bytes: (0..<columns).flatMap { column in bytes(blocks) { wholeZero(column, $0) } })) }
       if let groups { constants.append(.tensor("g", [depth], element: 6, bytes: groups.flatMap { [UInt8($0), 0, 0, 0] })) }
-      let operands = ["x", "w", "s"] + (hasZero ? ["z"] : groups == nil ? [] : [""]) + (groups == nil ? [] : ["g"])
+      let operands = ["x", "w", "s"] + (hasZero || hasFloatZero ? ["z"] : groups == nil ? [] : [""]) + (groups == nil ? [] : ["g"])
       let node = ONNXBytes.node(
         "MatMulNBits", operands, ["y"],
         [.integer("K", depth), .integer("N", columns), .integer("bits", bits), .integer("block_size", block)] + (accuracy.map { [ONNXBytes.integer("accuracy_level", $0)] } ?? []),
@@ -50,13 +59,23 @@ import Testing
       (0..<rows * columns).map { place in
         (0..<depth).reduce(0) { sum, k in
           let (row, column) = (place / columns, place % columns)
-          return sum + x[row * depth + k] * Double(number(column, k) - zero(column, group(k))) * Double(scale(column, group(k)))
+          return sum + x[row * depth + k] * (Double(number(column, k)) - zero(column, group(k))) * Double(scale(column, group(k)))
         }
       }
     }
   }
 
-  @Test(arguments: [4, 8], [false, true]) func packedProductsStayNarrow(_ bits: Int, _ hasZero: Bool) throws {
+  /// Zero points that are no whole numbers are taken off by sums of each group.
+  @Test(arguments: [2, 4, 8]) func zeroPointsMayBeFractions(_ bits: Int) throws {
+    let packed = Packed(bits: bits, hasZero: false, depth: 96, hasFloatZero: true)
+    let model = try compiled(packed)
+    #expect(model.constantsByteCount < packed.depth * packed.columns * (bits == 8 ? 2 : 1))
+    let x = (0..<packed.rows * packed.depth).map { Double($0 % 13 - 6) / 4 }
+    let result = try model.makeModel().makeSession(threads: 1).run([Tensor(.f32, [packed.rows, packed.depth], x)])[0].doubles
+    for (found, wanted) in zip(result, packed.expected(x)) { #expect(abs(found - wanted) < 1e-3) }
+  }
+
+  @Test(arguments: [2, 4, 8], [false, true]) func packedProductsStayNarrow(_ bits: Int, _ hasZero: Bool) throws {
     let (folder, packed) = (TemporaryFolder(), Packed(bits: bits, hasZero: hasZero))
     folder.write(packed.model.bytes, to: "packed.onnx")
     var options = CompileOptions()

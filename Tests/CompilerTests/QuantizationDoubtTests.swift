@@ -169,6 +169,44 @@ import Testing
     }
   }
 
+  /// A product of 128 x 128 in front of another one inside of a loop or a branch.
+  private func wide(inside operation: String) -> String {
+    let inner =
+      operation == "scan"
+      ? """
+      %u = constant \(numbers(128 * 128, seed: 3)) : f32[128,128]
+        %z = scan %h, %xs, %u {carried = 1, scanned = 1, extent = [3]} (
+          graph @step(%h: f32[2,128], %x: f32[2,128], %u: f32[128,128]) {
+            %inner = dot %h, %u
+            %next = add %inner, %x
+            return %next
+          }
+        )
+      """
+      : """
+      %z = if %c, %h (
+          graph @then(%h: f32[2,128]) {
+            %u = constant \(numbers(128 * 128, seed: 3)) : f32[128,128]
+            %inner = dot %h, %u
+            return %inner
+          }
+          graph @else(%h: f32[2,128]) {
+            return %h
+          }
+        ) : f32[2,128]
+      """
+    return model(
+      "\(operation).ingot",
+      """
+      graph @main(%x: f32[2,128], %xs: f32[3,2,128], %c: bool[]) {
+        %w = constant \(numbers(128 * 128)) : f32[128,128]
+        %h = dot %x, %w
+        \(inner)
+        return %z as "y"
+      }
+      """)
+  }
+
   @Test func layersInLoopsAreNamed() throws {
     let path = model(
       "loop.ingot",
@@ -191,6 +229,11 @@ import Testing
     let report = try #require(try Compiler(options: options(.dynamicInt8)).compile(path).revision?.quantization)
     #expect(report.quantizedLayers == 1 && report.layers.count == 2)
     #expect(report.floatLayers.first?.name == "inner" && report.floatLayers.first?.floatReason?.contains("it is inside of last (scan)") == true)
+    // A loop's weights come from outside; those of a branch are its own.
+    let weights = try #require(try Compiler(options: self.options(.weightsInt8)).compile(wide(inside: "scan")).revision?.quantization)
+    #expect(weights.floatLayers.contains { $0.name == "inner" && $0.floatReason?.contains("from outside") == true })
+    let branch = try Compiler(options: self.options(.weightsInt8)).compile(wide(inside: "if"))
+    #expect(branch.revision?.quantization?.quantizedLayers == 2 && branch.constantsByteCount < 2 * 128 * 128 * 2)
     var options = CompileOptions()
     options.pruning = PruningOptions(.blocks)
     options.pruning?.sparsity = 0.5

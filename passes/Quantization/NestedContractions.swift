@@ -7,9 +7,12 @@ extension Graph {
     public var operatorName: String
     /// The outermost loop or branch around it, such as `cell (LSTM)`.
     public var place: String
+    /// True if its weights are constants of the same inner graph; those of a loop come from outside.
+    public var hasOwnWeights: Bool
   }
 
-  /// Contractions with weights in the graphs inside of loops and branches, in their order. Neither quantization nor pruning changes them.
+  /// Contractions with weights in the graphs inside of loops and branches, in their order. Of what changes models, only `quantize-weights` reaches those with
+  /// weights of their own.
   public func nestedContractions() -> [NestedContraction] {
     var found: [NestedContraction] = []
     var seen: Set<NestedContraction> = []
@@ -26,7 +29,7 @@ extension Graph {
           guard inner.operation is Dot || inner.operation is Convolution, body.constant(inner.operands[1]) != nil || body.inputs.contains(inner.operands[1]) else { continue }
           let value = body.value(inner.results[0]).name
           let name = inner.origin.node.isEmpty ? (value.isEmpty ? "%\(inner.results[0].index)" : value) : inner.origin.node
-          let contraction = NestedContraction(name: name, operatorName: inner.origin.operatorName, place: place)
+          let contraction = NestedContraction(name: name, operatorName: inner.origin.operatorName, place: place, hasOwnWeights: body.constant(inner.operands[1]) != nil)
           if seen.insert(contraction).inserted { found.append(contraction) }
         }
       }

@@ -34,15 +34,16 @@ public struct WeightQuantization: Sendable, Hashable {
     public var isTable: Bool
   }
 
-  /// What happens to each product, table and convolution with constant weights, in the order of the graph.
+  /// What happens to each product, table and convolution with constant weights, in the order of the graph; those in branches and loops are among them.
   public func decisions(for graph: Graph) -> [Decision] {
-    graph.topologicalOrder().compactMap { id in
+    graph.topologicalOrder().flatMap { id -> [Decision] in
       let node = graph.node(id)
+      if let control = node.operation as? any ControlOperation { return control.regions.flatMap { decisions(for: $0) } }
       let constant: Tensor? =
         (node.operation is Dot || node.operation is Convolution) && graph.constant(node.operands[0]) == nil
         ? graph.constant(node.operands[1]) : (node.operation as? Gather)?.axis == 0 ? graph.constant(node.operands[0]) : nil
-      guard let constant, constant.element.isFloatingPoint else { return nil }
-      return Decision(name: node.origin.node, operatorName: node.origin.operatorName, floatReason: floatReason(constant, node), isTable: node.operation is Gather)
+      guard let constant, constant.element.isFloatingPoint else { return [] }
+      return [Decision(name: node.origin.node, operatorName: node.origin.operatorName, floatReason: floatReason(constant, node), isTable: node.operation is Gather)]
     }
   }
 

@@ -20,7 +20,7 @@ struct ModelPruning {
     let samples: CalibrationSamples? = if options.reconstructs, let calibration = compilation.calibration { try CalibrationSamples(calibration, for: graph, fixed: fixed) } else { nil }
     var (pruned, report) = if let pattern = options.weightPattern { try weights(graph, pattern, samples) } else { try channels(graph, samples) }
     pruned.removeDeadNodes()
-    report.refused += graph.nestedContractions().map { ($0.name, "it is inside of \($0.place): only what runs once is pruned") }
+    report.refused += graph.nestedContractions().map { ($0.name, "it is inside of \($0.place): layers of branches and loops stay as they are") }
     report.bytesBefore = graph.constantBytes
     report.bytesAfter = pruned.constantBytes
     return (pruned, report)

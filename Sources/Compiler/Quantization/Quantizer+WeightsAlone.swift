@@ -22,9 +22,9 @@ extension Quantizer {
         .usage, "--keep-float names `\(name)`, which is no product or table with constant weights", stage: .run,
         hint: "these are " + names.prefix(40).joined(separator: ", ") + (names.count > 40 ? ", ..." : ""))
     }
-    let nested = Self.nested(in: graph)
+    let nested = graph.nestedContractions().filter { !$0.hasOwnWeights }.map { ($0.name, "its weights come into \($0.place) from outside") }
     if report.quantizedLayers == 0 { throw nothing(report.layers.map { ($0.name, $0.floatReason ?? "") } + nested) }
-    report.layers += nested.map { .init(name: $0.name, operatorName: "", floatReason: $0.reason) }
+    report.layers += nested.map { .init(name: $0.0, operatorName: "", floatReason: $0.1) }
     if options.calibration != nil {
       let trial = try QuantizationTrial(graph, try samples(graph), options: options, progress: progress)
       try trial.check(quantized, &report)

@@ -140,7 +140,7 @@ struct Quantizer {
 
   /// Layers inside of loops and branches, which stay as they are.
   static func nested(in graph: Graph) -> [(name: String, reason: String)] {
-    graph.nestedContractions().map { ($0.name, "it is inside of \($0.place): only what runs once is quantized") }
+    graph.nestedContractions().map { ($0.name, "it is inside of \($0.place): layers of branches and loops stay as they are") }
   }
 
   func nothing(_ refused: [(name: String, reason: String)]) -> CompileError {
