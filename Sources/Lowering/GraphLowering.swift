@@ -203,8 +203,9 @@ struct GraphLowering {
         case .scratch(let number): place = scratch[number]
         }
         arguments.append(place)
-        // A gather reads a part only; the size of the result bounds it.
-        bytes = bytes + program.buffers[place.buffer].byteCount
+        var size = program.buffers[place.buffer].byteCount
+        if case .operand(let number) = argument, let read = fusion.body.bytesLookedUp(inInput: number) { size = .minimum(size, read) }
+        bytes = bytes + size
       }
       let symbols = lowered.kernel.symbols.map { Extent(symbol: $0) }
       let work = lowered.flops == 0 ? elementwiseWork(fusion) : lowered.flops
@@ -247,5 +248,18 @@ struct GraphLowering {
     let node = node.origin
     let rest = names.filter { $0 != node.operatorName }
     return ([node.node.isEmpty ? node.operatorName : "\(node.node) (\(node.operatorName))"] + rest.prefix(6)).joined(separator: " + ")
+  }
+}
+
+extension Graph {
+  /// What look-ups read of an input at most, if nothing else reads it.
+  fileprivate func bytesLookedUp(inInput number: Int) -> Extent? {
+    guard inputs.indices.contains(number) else { return nil }
+    var bytes: Extent = 0
+    for use in uses(of: inputs[number]) {
+      guard use.operand == 0, node(use.node).operation is Gather, let result = node(use.node).results.first else { return nil }
+      bytes = bytes + type(of: result).shape.elementCount * Extent(type(of: inputs[number]).element.byteCount)
+    }
+    return bytes
   }
 }

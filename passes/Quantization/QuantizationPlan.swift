@@ -121,6 +121,10 @@ public struct QuantizationPlan: Sendable {
         refuse(x.element.isInteger ? "it multiplies whole numbers already" : "it is in \(x.element.name)")
         continue
       }
+      if let weights = graph.constant(node.operands[1]), !weights.largestMagnitude.isFinite {
+        refuse("its weights are not finite numbers")
+        continue
+      }
       guard DequantizedValue(node.operands[0], in: graph) == nil else {
         refuse("its input is quantized already")
         continue

@@ -34,6 +34,9 @@ public struct WeightQuantization: Sendable, Hashable {
     public var isTable: Bool
   }
 
+  /// Sums of squares of larger ones are beyond f32.
+  private static let mostMagnitude: Float = 1e15
+
   /// What happens to each product, table and convolution with constant weights, in the order of the graph; those in branches and loops are among them.
   public func decisions(for graph: Graph) -> [Decision] {
     graph.topologicalOrder().flatMap { id -> [Decision] in
@@ -60,6 +63,9 @@ public struct WeightQuantization: Sendable, Hashable {
     if weights.dimensions.count != 2 { return "its weights are no matrix" }
     if weights.count < leastElements || weights.dimensions.contains(where: { $0 < 16 }) { return "its weights are few" }
     if weights.element == .f64 || !weights.element.isFloatingPoint { return "its weights are \(weights.element.name)" }
+    let largest = weights.largestMagnitude
+    if !largest.isFinite { return "its weights are not finite numbers" }
+    if largest > Self.mostMagnitude { return "its weights are as large as \(largest)" }
     return nil
   }
 

@@ -7,7 +7,9 @@ public struct QuantizedWeights: Sendable {
   /// f32, a vector along the axis; a scalar if there is no axis.
   public let scale: Tensor
 
-  /// - Parameter axis: Nil: one scale for all.
+  /// - Parameters:
+  ///   - weights: f32, finite.
+  ///   - axis: Nil: one scale for all.
   public init(_ weights: Tensor, along axis: Int?) {
     let extent = axis.map { weights.dimensions[$0] } ?? 1
     let inner = axis.map { weights.dimensions[($0 + 1)...].reduce(1, *) } ?? max(weights.count, 1)
@@ -16,7 +18,7 @@ public struct QuantizedWeights: Sendable {
       for position in 0..<weights.count {
         let value = source.loadUnaligned(fromByteOffset: position * 4, as: Float.self).magnitude
         let place = position / max(inner, 1) % extent
-        if value.isFinite, value > largest[place] { largest[place] = value }
+        if value > largest[place] { largest[place] = value }
       }
     }
     let scales = largest.map { $0 / 127 < Float.leastNormalMagnitude ? 1 : $0 / 127 }
@@ -24,7 +26,7 @@ public struct QuantizedWeights: Sendable {
       weights.withBytes { source in
         for position in 0..<weights.count {
           let value = source.loadUnaligned(fromByteOffset: position * 4, as: Float.self) / scales[position / max(inner, 1) % extent]
-          Tensor.store(Double(min(max(value.isNaN ? 0 : value, -127), 127).rounded(.toNearestOrEven)), .i8, target, position)
+          Tensor.store(Double(min(max(value, -127), 127).rounded(.toNearestOrEven)), .i8, target, position)
         }
       }
     }
@@ -35,5 +37,17 @@ public struct QuantizedWeights: Sendable {
   public static func outputAxis(of operation: any Operation, rank: Int) -> Int? {
     if let convolution = operation as? Convolution { return convolution.filterAxes(rank: rank).output }
     return rank == 2 ? 1 : nil
+  }
+}
+
+extension Tensor {
+  /// The largest magnitude of the elements of a floating-point tensor; infinity if one of them is no finite number.
+  var largestMagnitude: Float {
+    guard element == .f32 else { return doubles.reduce(0) { $1.isFinite ? max($0, Float($1.magnitude)) : .infinity } }
+    var most: UInt32 = 0
+    // As bits, magnitudes are ordered like integers, and those of what is not finite are the largest.
+    withBytes { bytes in for place in 0..<count { most = max(most, bytes.loadUnaligned(fromByteOffset: place * 4, as: UInt32.self) & 0x7fff_ffff) } }
+    let value = Float(bitPattern: most)
+    return value.isFinite ? value : .infinity
   }
 }

@@ -33,7 +33,7 @@ struct BenchReport {
     if result.spread > 0.05 { lines.append("  the middle half of the runs differs by \(Quantity.percent(result.spread)): this machine is not quiet") }
     let total = KernelWork.total(work)
     let (flops, bytes) = (total.flops / result.median, total.bytes / result.median)
-    lines.append("  arithmetic  \(Self.giga(flops)) GFLOP/s, \(Quantity.percent(flops / peak.flops)) of the \(Self.giga(peak.flops)) this machine reaches")
+    lines.append("  arithmetic  \(Self.giga(flops)) GFLOP/s, \(Quantity.percent(flops / peak.flops)) of the \(Self.giga(peak.flops)) this machine reaches in fp32")
     lines.append("  memory      \(Self.giga(bytes)) GB/s; this machine reads \(Self.giga(peak.bandwidth)) GB/s from memory, more from its caches")
     if let sgemm { lines.append("  yardstick   OpenBLAS sgemm 1024x1024x1024: \(Self.giga(sgemm)) GFLOP/s, \(Quantity.percent(sgemm / peak.flops)) of the peak") }
     if let deviations { lines += ["  precision   \(manifest.precision); on these inputs"] + deviations.lines }
