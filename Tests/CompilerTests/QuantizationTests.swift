@@ -81,6 +81,49 @@ private final class QuantizedModel {
     #expect(try model.error(model.compile(options)) < 0.03)
   }
 
+  /// Targets and the errors of single layers are for every scheme, with weights moved by `--reconstruct` too.
+  @Test(arguments: [
+    (QuantizationOptions.Scheme.weightsInt4, false), (.weightsInt4, true), (.weightsInt8, false), (.dynamicInt8, false),
+  ]) func everySchemeMeetsTargets(_ scheme: QuantizationOptions.Scheme, _ reconstructs: Bool) throws {
+    let model = try QuantizedModel()
+    let path = model.folder + "/wide.ingot"
+    func list(_ seed: UInt64) -> String { "dense [" + model.numbers(128 * 128, seed: seed).map { "\(Float($0 / 8))" }.joined(separator: ", ") + "]" }
+    try """
+    graph @model(%x: f32[1,128]) {
+      %w = constant \(list(1)) : f32[128,128]
+      %v = constant \(list(2)) : f32[128,128]
+      %h = dot %x, %w : f32[1,128]
+      %t = tanh %h : f32[1,128]
+      %y = dot %t, %v : f32[1,128]
+      return %y as "y"
+    }
+    """.write(toFile: path, atomically: true, encoding: .utf8)
+    let folder = model.folder + "/rows"
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    for position in 0..<6 { try NumPyFile.write(Tensor(.f32, [1, 128], model.numbers(128, seed: UInt64(position + 9))), to: "\(folder)/\(position).npy") }
+    func report(_ change: (inout QuantizationOptions) -> Void) throws -> QuantizationReport {
+      var options = model.options(scheme, change)
+      options.quantization?.reconstructs = reconstructs
+      options.calibration = CalibrationOptions(path: folder)
+      return try #require(try Compiler(options: options).compile(path).revision?.quantization)
+    }
+    let free = try report { $0.measuresLayers = true }
+    let reached = try #require(free.decibels)
+    #expect(free.layers.count == 2 && free.layers.allSatisfy { ($0.decibelsAlone ?? 0) > reached - 3 && ($0.decibelsAlone ?? .infinity) < 90 })
+    let strict = try report { $0.minimumDecibels = reached + 0.5 }
+    #expect(strict.quantizedLayers == 1 && strict.floatLayers.first?.name == free.measuredLayers.first?.name)
+    #expect(try #require(strict.decibels) >= reached + 0.5)
+    #expect(throws: CompileError.self) { try report { $0.minimumDecibels = 200 } }
+  }
+
+  @Test(arguments: [QuantizationOptions.Scheme.weightsInt8, .dynamicInt8]) func targetsNeedSamples(_ scheme: QuantizationOptions.Scheme) throws {
+    let model = try QuantizedModel()
+    var options = model.options(scheme) { $0.minimumDecibels = 20 }
+    options.calibration = nil
+    let error = #expect(throws: CompileError.self) { try model.compile(options) }
+    #expect(error?.problem == .usage)
+  }
+
   /// What rows are looked up in has 8 bits too, if it is large, and can be kept by its name.
   @Test(arguments: [QuantizationOptions.Scheme.int8, .dynamicInt8]) func tablesBesideLayersAreNarrow(_ scheme: QuantizationOptions.Scheme) throws {
     let model = try QuantizedModel()

@@ -43,7 +43,17 @@ package enum NarrowDotCases {
     }
     // The ends of the range.
     if let range = weights.element.integerRange { test.replaced["w_q"] = [0: Double(range.lowerBound), 3: Double(range.upperBound), 5 * columns + 1: Double(range.lowerBound)] }
+    if weights.isRounded { test.replaced["x"] = exact(rows.constant ?? symbols.values.first ?? 0, steps, chunk: weights.block ?? 32) }
     return test
+  }
+
+  /// A largest number for each part of a row that is rounded together, of which the others are whole 127ths: rounding changes none of them.
+  private static func exact(_ rows: Int, _ steps: Int, chunk: Int) -> [Int: Double] {
+    var numbers: [Int: Double] = [:]
+    for row in 0..<rows {
+      for step in stride(from: 0, to: steps, by: chunk) { numbers[row * steps + step] = step % 3 == 0 ? -15.875 : 15.875 }
+    }
+    return numbers
   }
 
   /// All widths, groups and tails.
@@ -67,12 +77,15 @@ package enum NarrowDotCases {
     // Few panels and many rows, and a sum whose panels are narrow for the sake of the caches.
     cases.append(try dot(200, 64, 40, Weights(element: .i8, block: nil, isRounded: isRounded)))
     cases.append(try dot(12, 4100, 33, Weights(element: .u4, block: 64, hasZero: true, isRounded: isRounded)))
-    // Long groups of large numbers, whose products have no sum in 32 bits.
-    var long = try dot(1, 134_000, 2, Weights(element: .u8, block: 67_000, isRounded: isRounded))
-    long.replaced = ["x": Dictionary(uniqueKeysWithValues: (0..<134_000).map { ($0, 1.0) }), "w_q": Dictionary(uniqueKeysWithValues: (0..<268_000).map { ($0, 255.0) })]
-    if isRounded { cases.append(long) }
     cases.append(try dot(Extent(symbol: "m"), 256, 400, Weights(element: .i8, block: 32, isRounded: isRounded), symbols: ["m": 13]))
     return cases
+  }
+
+  /// Long groups of large numbers, whose products have no sum in 32 bits.
+  package static func long() throws -> TemplateCase {
+    var long = try dot(1, 134_000, 2, Weights(element: .u8, block: 67_000, isRounded: true))
+    long.replaced = ["x": Dictionary(uniqueKeysWithValues: (0..<134_000).map { ($0, 1.0) }), "w_q": Dictionary(uniqueKeysWithValues: (0..<268_000).map { ($0, 255.0) })]
+    return long
   }
 
   /// What follows and precedes a product, and one that several threads share.

@@ -36,46 +36,6 @@ public func insertDynamicQuantization(_ graph: Graph, _ plan: QuantizationPlan) 
   try Insertion(graph, plan, isDynamic: true).run([:]) { new, _, value throws(TypeError) in try new.measuredScale(of: value) }
 }
 
-/// The graph with every layer of a plan both ways, and an input that says which of them is taken: bool, one element for each layer.
-///
-///     %y = select %enabled[3], (convolution of quantised operands), (convolution as it was)
-///
-/// It is for finding out what each layer's quantization does to the outputs without compiling a graph for each of them.
-public func insertSwitchedQuantization(
-  _ graph: Graph, _ plan: QuantizationPlan, ranges: [ValueID: ValueRange], corrections: [NodeID: Tensor] = [:], switchName: String
-) throws(CompileError) -> Graph {
-  let merged = plan.merged(ranges)
-  var enabled: ValueID?
-  return try graph.rebuilt { new, node, operands throws(CompileError) in
-    do throws(TypeError) {
-      let plain = try new.add(node.operation, operands, origin: node.origin, name: graph.value(node.results[0]).name)
-      guard let place = plan.layers.firstIndex(where: { $0.node == node.id }), let range = merged[plan.root(of: plan.layers[place])] else { return plain }
-      let left = try new.rounded(operands[0], to: ByteScale(covering: range))
-      let right: ValueID
-      if let tensor = graph.constant(node.operands[1]) {
-        let axis = QuantizedWeights.outputAxis(of: node.operation, rank: tensor.dimensions.count)
-        let weights = QuantizedWeights(tensor, along: axis)
-        right = try new.dequantizeLinear(new.insert(Constant(weights.bytes)), scale: new.insert(Constant(weights.scale)), axis: axis ?? 0)
-      } else {
-        let root = plan.rightRoot(of: plan.layers[place])
-        guard let range = merged[root] else { return plain }
-        right = try new.rounded(operands[1], to: plan.isSigned(root) ? ByteScale(around: range) : ByteScale(covering: range))
-      }
-      var rounded = try new.insert(node.operation, left, right, origin: node.origin)
-      let shape = new.type(of: rounded).shape
-      if let correction = corrections[node.id] {
-        let constant = try new.insert(Constant(correction.alignedWithOutputs(of: node.operation, rank: shape.rank)))
-        rounded = try new.insert(Binary(.add), rounded, new.insert(Broadcast(to: shape), constant))
-      }
-      let switches = enabled ?? new.addInput(switchName, TensorType(.bool, [Extent(plan.layers.count)]))
-      enabled = switches
-      let own = try new.insert(Slice(starts: [Extent(place)], sizes: [1], steps: [1]), switches)
-      let condition = try new.insert(Broadcast(to: shape), new.insert(Reshape(to: []), own))
-      return [try new.insert(Select(), condition, rounded, plain[0])]
-    } catch { throw CompileError(error, stage: .pass("insert-quantization"), origin: node.origin, operands: new.types(of: operands)) }
-  }
-}
-
 /// The graph while it is written anew.
 private struct Insertion {
   typealias Scales = (_ graph: inout Graph, _ root: ValueID, _ value: ValueID) throws(TypeError) -> (scale: ValueID, zero: ValueID)?
@@ -140,18 +100,12 @@ extension Tensor {
 }
 
 extension Graph {
-  fileprivate mutating func insert(_ bytes: ByteScale) throws(TypeError) -> (scale: ValueID, zero: ValueID) {
+  mutating func insert(_ bytes: ByteScale) throws(TypeError) -> (scale: ValueID, zero: ValueID) {
     (try insert(Constant(Tensor(scalar: Double(bytes.scale), .f32))), try insert(Constant(Tensor(scalar: Double(bytes.zero), bytes.element))))
   }
 
-  /// A value quantised and dequantised.
-  fileprivate mutating func rounded(_ value: ValueID, to bytes: ByteScale) throws(TypeError) -> ValueID {
-    let (scale, zero) = try insert(bytes)
-    return try dequantizeLinear(quantizeLinear(value, scale: scale, zero: zero, to: bytes.element), scale: scale, zero: zero)
-  }
-
   /// Scale and zero point that cover the numbers of a value and 0, computed when the graph runs.
-  fileprivate mutating func measuredScale(of value: ValueID) throws(TypeError) -> (scale: ValueID, zero: ValueID) {
+  mutating func measuredScale(of value: ValueID) throws(TypeError) -> (scale: ValueID, zero: ValueID) {
     let axes = Array(0..<type(of: value).rank)
     func number(_ number: Double, _ graph: inout Graph) throws(TypeError) -> ValueID { try graph.insert(Constant(Tensor(scalar: number, .f32))) }
     let nothing = try number(0, &self)

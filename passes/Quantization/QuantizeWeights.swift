@@ -24,6 +24,19 @@ public struct WeightQuantization: Sendable, Hashable {
     self.activations = activations ?? (bits == 4 ? .int8 : .float)
   }
 
+  /// The products, tables and convolutions of a graph whose weights become narrow, without those of branches and loops.
+  public func layers(of graph: Graph) -> [Node] {
+    graph.topologicalOrder().map { graph.node($0) }.filter { node in weights(of: node, in: graph).map { floatReason($0, node) == nil } ?? false }
+  }
+
+  /// The constant that a node multiplies by, or looks up in.
+  private func weights(of node: Node, in graph: Graph) -> Tensor? {
+    let constant =
+      (node.operation is Dot || node.operation is Convolution) && graph.constant(node.operands[0]) == nil
+      ? graph.constant(node.operands[1]) : (node.operation as? Gather)?.axis == 0 ? graph.constant(node.operands[0]) : nil
+    return constant.flatMap { $0.element.isFloatingPoint ? $0 : nil }
+  }
+
   /// A product, table or convolution with constant weights, and why it stays as it is.
   public struct Decision: Sendable {
     public var name: String
@@ -42,10 +55,7 @@ public struct WeightQuantization: Sendable, Hashable {
     graph.topologicalOrder().flatMap { id -> [Decision] in
       let node = graph.node(id)
       if let control = node.operation as? any ControlOperation { return control.regions.flatMap { decisions(for: $0) } }
-      let constant: Tensor? =
-        (node.operation is Dot || node.operation is Convolution) && graph.constant(node.operands[0]) == nil
-        ? graph.constant(node.operands[1]) : (node.operation as? Gather)?.axis == 0 ? graph.constant(node.operands[0]) : nil
-      guard let constant, constant.element.isFloatingPoint else { return [] }
+      guard let constant = weights(of: node, in: graph) else { return [] }
       return [Decision(name: node.origin.node, operatorName: node.origin.operatorName, floatReason: floatReason(constant, node), isTable: node.operation is Gather)]
     }
   }
@@ -67,6 +77,30 @@ public struct WeightQuantization: Sendable, Hashable {
     if !largest.isFinite { return "its weights are not finite numbers" }
     if largest > Self.mostMagnitude { return "its weights are as large as \(largest)" }
     return nil
+  }
+
+  /// Weights of few bits, and what their scales belong to.
+  struct Narrowed {
+    var weights: GroupQuantization.Result
+    var axis: Int
+    var activations: WeightActivations
+  }
+
+  /// - Parameter weights: Those that have no `floatReason`.
+  func narrowed(_ weights: Tensor, of operation: any Operation) -> Narrowed? {
+    switch operation {
+    case is Dot: return form.quantize(weights).map { Narrowed(weights: $0, axis: $0.block > 0 ? 0 : 1, activations: activations) }
+    case is Gather:
+      // A scale for each row: the columns of the transposed table.
+      guard var result = Self.rows.quantize(weights.transposed([1, 0])) else { return nil }
+      result.numbers = result.numbers.transposed([1, 0])
+      return Narrowed(weights: result, axis: 0, activations: .float)
+    case let convolution as Convolution:
+      guard let filter = ConvolutionFilter(weights, convolution), var result = Self.rows.quantize(filter.matrix), let stored = filter.filter(result.numbers) else { return nil }
+      result.numbers = stored
+      return Narrowed(weights: result, axis: filter.axis, activations: .float)
+    default: return nil
+    }
   }
 
   var form: GroupQuantization { GroupQuantization(bits: bits, block: groupSize, isSymmetric: isSymmetric) }
@@ -128,25 +162,24 @@ public func quantizeWeights(_ quantization: WeightQuantization) -> Pass<Graph> {
       .on(Dot.self) { match, rewriter throws(TypeError) in
         // A matrix that is stored transposed is one constant after folding.
         guard rewriter.constant(match[0]) == nil, let weights = rewriter.constant(match[1]), quantization.floatReason(weights, match.node) == nil,
-          let result = quantization.form.quantize(weights)
+          let narrow = quantization.narrowed(weights, of: match.operation)
         else { return .unchanged }
-        let value = try rewriter.dequantized(result, weights.element, axis: result.block > 0 ? 0 : 1, quantization.activations)
+        let value = try rewriter.dequantized(narrow, weights.element)
         return .replaced(with: try rewriter.insert(match.operation, match[0], value))
       },
       .on(Convolution.self) { match, rewriter throws(TypeError) in
         guard rewriter.constant(match[0]) == nil, let weights = rewriter.constant(match[1]), quantization.floatReason(weights, match.node) == nil,
           let filter = ConvolutionFilter(weights, match.operation)
         else { return .unchanged }
-        if filter.coversInput(of: match.operation, rewriter.type(of: match[0])), let result = quantization.form.quantize(filter.matrix) {
+        if filter.coversInput(of: match.operation, rewriter.type(of: match[0])), let narrow = quantization.narrowed(filter.matrix, of: Dot()) {
           let (images, whole) = (rewriter.type(of: match[0]).shape[0], rewriter.type(of: match.node.results[0]).shape)
           let rows = try rewriter.insert(Reshape(to: [images, Extent(filter.matrix.dimensions[0])]), match[0])
-          let value = try rewriter.dequantized(result, weights.element, axis: result.block > 0 ? 0 : 1, quantization.activations)
+          let value = try rewriter.dequantized(narrow, weights.element)
           let product = try rewriter.insert(Dot(), rows, value)
           return .replaced(with: try rewriter.insert(Reshape(to: whole), product))
         }
-        guard let result = WeightQuantization.rows.quantize(filter.matrix), let stored = filter.filter(result.numbers) else { return .unchanged }
-        let numbers = GroupQuantization.Result(numbers: stored, scale: result.scale, zero: nil, block: 0)
-        let value = try rewriter.dequantized(numbers, weights.element, axis: filter.axis, .float)
+        guard let narrow = quantization.narrowed(weights, of: match.operation) else { return .unchanged }
+        let value = try rewriter.dequantized(narrow, weights.element)
         return .replaced(with: try rewriter.insert(match.operation, match[0], value))
       },
       tableRule(quantization),
@@ -161,25 +194,38 @@ public func quantizeTables(_ quantization: WeightQuantization) -> Pass<Graph> {
 private func tableRule(_ quantization: WeightQuantization) -> RewritePattern {
   .on(Gather.self) { match, rewriter throws(TypeError) in
     guard match.operation.axis == 0, let table = rewriter.constant(match[0]), quantization.floatReason(table, match.node) == nil,
-      // A scale for each row: the columns of the transposed table.
-      let result = WeightQuantization.rows.quantize(table.transposed([1, 0]))
+      let narrow = quantization.narrowed(table, of: match.operation)
     else { return .unchanged }
-    let rows = GroupQuantization.Result(numbers: result.numbers.transposed([1, 0]), scale: result.scale, zero: nil, block: 0)
-    let value = try rewriter.dequantized(rows, table.element, axis: 0, .float)
+    let value = try rewriter.dequantized(narrow, table.element)
     return .replaced(with: try rewriter.insert(match.operation, value, match[1]))
+  }
+}
+
+extension WeightQuantization.Narrowed {
+  /// The `dequantize_linear` of operands of these types.
+  fileprivate func composite(_ numbers: TensorType, _ scale: TensorType, _ zero: TensorType?, _ element: ElementType) throws(TypeError) -> Composite {
+    var composite = try QuantizedForm.dequantize(numbers, scale: scale, zero: zero, to: element, axis: axis, block: weights.block)
+    composite.details.set("activations", activations, unless: .float) { .word($0.rawValue) }
+    return composite
   }
 }
 
 extension Rewriter {
   /// The numbers behind a `dequantize_linear`.
-  fileprivate mutating func dequantized(
-    _ result: GroupQuantization.Result, _ element: ElementType, axis: Int, _ activations: WeightActivations
-  ) throws(TypeError) -> ValueID {
-    let numbers = try constant(result.numbers), scale = try constant(result.scale)
-    let zero: ValueID? = if let tensor = result.zero { try constant(tensor) } else { nil }
-    var composite = try QuantizedForm.dequantize(
-      type(of: numbers), scale: type(of: scale), zero: zero.map { type(of: $0) }, to: element, axis: axis, block: result.block)
-    composite.details.set("activations", activations, unless: .float) { .word($0.rawValue) }
+  fileprivate mutating func dequantized(_ narrow: WeightQuantization.Narrowed, _ element: ElementType) throws(TypeError) -> ValueID {
+    let numbers = try constant(narrow.weights.numbers), scale = try constant(narrow.weights.scale)
+    let zero: ValueID? = if let tensor = narrow.weights.zero { try constant(tensor) } else { nil }
+    let composite = try narrow.composite(type(of: numbers), type(of: scale), zero.map { type(of: $0) }, element)
     return try insertAll(composite, [numbers, scale] + (zero.map { [$0] } ?? []))[0]
+  }
+}
+
+extension Graph {
+  /// The same in a graph that is written anew.
+  mutating func dequantized(_ narrow: WeightQuantization.Narrowed, _ element: ElementType) throws(TypeError) -> ValueID {
+    let numbers = try insert(Constant(narrow.weights.numbers)), scale = try insert(Constant(narrow.weights.scale))
+    let zero: ValueID? = if let tensor = narrow.weights.zero { try insert(Constant(tensor)) } else { nil }
+    let composite = try narrow.composite(type(of: numbers), type(of: scale), zero.map { type(of: $0) }, element)
+    return try add(composite, [numbers, scale] + (zero.map { [$0] } ?? []))[0]
   }
 }

@@ -28,13 +28,18 @@ struct Quantizer {
     let products = all.layers.filter(\.isProduct).reduce(into: [:]) { $0[$1.node] = "its right operand is not constant" }
     let plan = QuantizationPlan(graph, without: { products[$0.node] != nil || isNamed($0) })
     if plan.layers.isEmpty { throw nothing(all.layers.map { ($0.name, "its right operand is not constant") } + plan.refused + Self.nested(in: graph)) }
-    let quantized = try withTables(try insertDynamicQuantization(graph, plan))
-    var report = self.report(wanted.scheme.rawValue, graph, plan, kept: products, alone: [:])
-    if options.calibration != nil {
-      let samples = try self.samples(graph)
-      let trial = try QuantizationTrial(graph, samples, options: options, progress: progress)
-      try trial.check(quantized, &report)
-    }
+    let samples = options.calibration == nil ? nil : try self.samples(graph)
+    let choice = try choose(graph, samples, compares: true, names: plan.layers.map(\.name), switched: { name throws(CompileError) in
+      try insertSwitchedQuantization(graph, plan, ranges: nil, switchName: name)
+    }, build: { keeping throws(CompileError) in
+      let nodes = Set(keeping.map { plan.layers[$0].node })
+      return try withTables(try insertDynamicQuantization(graph, QuantizationPlan(graph, without: { products[$0.node] != nil || nodes.contains($0.node) || isNamed($0) })))
+    })
+    var kept = products
+    for (layer, reason) in choice.kept { kept[plan.layers[layer].node] = reason }
+    let quantized = try withTables(try insertDynamicQuantization(graph, QuantizationPlan(graph, without: { kept[$0.node] != nil || isNamed($0) })))
+    var report = self.report(wanted.scheme.rawValue, graph, plan, kept: kept, choice)
+    try choice.check(quantized, &report)
     return (quantized, report)
   }
 
@@ -56,34 +61,23 @@ struct Quantizer {
     let corrections = wanted.correctsBias ? biasCorrections(graph, plan, means: facts.means) : [:]
 
     let blind = kept
-    var alone: [NodeID: Double] = [:]
-    var score: QuantizationTrial.Score?
-    let chooses = wanted.hasTarget || wanted.measuresLayers
-    // What is quantised is compared with the model as it came.
-    let trial = chooses || options.calibration?.labels != nil ? try QuantizationTrial(source, samples, layers: plan.layers.count, options: options, progress: progress) : nil
-    let start = ContinuousClock.now
-    if let trial, chooses {
-      let switched = SwitchedLayers(count: plan.layers.count)
-      let switchedGraph = try insertSwitchedQuantization(graph, plan, ranges: facts.ranges, corrections: corrections, switchName: switched.name)
-      let choice = try MixedPrecision(wanted, trial, switched).choose(switchedGraph, build: { keeping throws(CompileError) in
-        let nodes = Set(keeping.map { plan.layers[$0].node })
-        let part = QuantizationPlan(graph, without: { nodes.contains($0.node) || blind[$0.node] != nil || isNamed($0) })
-        return try withTables(try insertQuantization(graph, part, ranges: facts.ranges, corrections: corrections.filter { !nodes.contains($0.key) }))
-      }, name: { plan.layers[$0].name })
-      for (layer, reason) in choice.kept { kept[plan.layers[layer].node] = reason }
-      score = choice.score
-      for (layer, decibels) in choice.decibelsAlone.enumerated() { alone[plan.layers[layer].node] = decibels }
-    }
-    let measuring = wanted.hasTarget || !chooses ? .zero : ContinuousClock.now - start
+    let choice = try choose(source, samples, compares: false, names: plan.layers.map(\.name), switched: { name throws(CompileError) in
+      try insertSwitchedQuantization(graph, plan, ranges: facts.ranges, corrections: corrections, switchName: name)
+    }, build: { keeping throws(CompileError) in
+      let nodes = Set(keeping.map { plan.layers[$0].node })
+      let part = QuantizationPlan(graph, without: { nodes.contains($0.node) || blind[$0.node] != nil || isNamed($0) })
+      return try withTables(try insertQuantization(graph, part, ranges: facts.ranges, corrections: corrections.filter { !nodes.contains($0.key) }))
+    })
+    for (layer, reason) in choice.kept { kept[plan.layers[layer].node] = reason }
     let final = QuantizationPlan(graph, without: { kept[$0.node] != nil || isNamed($0) })
     let quantized = try withTables(try insertQuantization(graph, final, ranges: facts.ranges, corrections: corrections.filter { kept[$0.key] == nil }))
     var summary = "\(wanted.scheme.rawValue) (\(wanted.observer.rawValue)"
     if wanted.equalizes { summary += ", equalized" }
     if case .strength(let strength)? = wanted.smoothing { summary += ", smoothed \(strength)" }
     if !wanted.correctsBias { summary += ", biases as they were" }
-    var report = self.report(summary + ")", graph, plan, kept: kept, alone: alone)
-    (report.samples, report.smoothedValues, report.measuringSeconds) = (samples.count, smoothedValues, measuring / .seconds(1))
-    if let trial { if let score { trial.note(score, &report) } else { try trial.check(quantized, &report) } }
+    var report = self.report(summary + ")", graph, plan, kept: kept, choice)
+    (report.samples, report.smoothedValues) = (samples.count, smoothedValues)
+    try choice.check(quantized, &report)
     return (quantized, report)
   }
 
@@ -180,7 +174,8 @@ struct Quantizer {
     return try smoothActivations(graph, plan, channels: channels, smoothing)
   }
 
-  private func report(_ summary: String, _ graph: Graph, _ plan: QuantizationPlan, kept: [NodeID: String], alone: [NodeID: Double]) -> QuantizationReport {
+  private func report(_ summary: String, _ graph: Graph, _ plan: QuantizationPlan, kept: [NodeID: String], _ choice: LayerChoice) -> QuantizationReport {
+    let alone = Dictionary(zip(plan.layers.map(\.node), choice.decibelsAlone), uniquingKeysWith: { first, _ in first })
     var report = QuantizationReport(summary: summary)
     report.layers = QuantizationPlan(graph).layers.map { layer in
       let reason = kept[layer.node] ?? (isNamed(layer) ? "--keep-float names it" : nil)

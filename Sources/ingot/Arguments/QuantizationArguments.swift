@@ -59,13 +59,15 @@ struct QuantizationArguments: ParsableArguments {
     if quantize != .int8 {
       if observer != nil { throw ValidationError("--observer belongs to --quantize int8, which learns ranges from samples" + (quantize == .dynamicInt8 ? ": dynamic-int8 measures them in each run" : "")) }
       let refining: [(String, Bool)] = [
-        ("--equalize", equalize), ("--bias-correction", biasCorrection), ("--no-bias-correction", noBiasCorrection), ("--smooth", smooth != nil), ("--min-sqnr", minSqnr != nil),
-        ("--max-accuracy-drop", maxAccuracyDrop != nil),
+        ("--equalize", equalize), ("--bias-correction", biasCorrection), ("--no-bias-correction", noBiasCorrection), ("--smooth", smooth != nil),
       ]
       if let (name, _) = refining.first(where: { $0.1 }) { throw ValidationError("\(name) belongs to --quantize int8") }
     }
     if biasCorrection, noBiasCorrection { throw ValidationError("--bias-correction and --no-bias-correction say opposite things") }
     if quantize?.isWeightsOnly != true, activations != nil { throw ValidationError("--activations belongs to --quantize weights-int8 and weights-int4") }
+    if quantize == nil, let (name, _) = [("--min-sqnr", minSqnr != nil), ("--max-accuracy-drop", maxAccuracyDrop != nil)].first(where: { $0.1 }) {
+      throw ValidationError("\(name) belongs to --quantize")
+    }
     if quantize == nil, !floatNodes.isEmpty { throw ValidationError("--keep-float belongs to --quantize") }
   }
 
