@@ -81,7 +81,7 @@ import Testing
       (["--quantize", "dynamic-int8", "--calibration-samples", "3"], "--calibration-samples says how many of the samples of --calibrate"),
       (["--quantize", "dynamic-int8", "--observer", "entropy"], "--observer belongs to --quantize int8"),
       (["--quantize", "int8", "--calibrate", samples, "--group-size", "32"], "--group-size belongs to --quantize weights-int8"),
-      (["--quantize", "weights-int4", "--group-size", "99999999999"], "from 1 to 1048576"),
+      (["--quantize", "weights-int4", "--group-size", "99999999999"], "from 8 to 1048576"),
     ]
     for (words, message) in cases {
       let result = try Tool.run(Tool.folder + "/ingot", ["compile", path, "-o", folder.file("a")] + words)

@@ -45,6 +45,8 @@ public struct WeightQuantization: Sendable, Hashable {
     public var floatReason: String?
     /// True if rows are looked up in it, and nothing is multiplied.
     public var isTable: Bool
+    /// True for the filter of a convolution that is no product: 8 bits, like tables.
+    public var isFilter: Bool
   }
 
   /// Sums of squares of larger ones are beyond f32.
@@ -56,8 +58,13 @@ public struct WeightQuantization: Sendable, Hashable {
       let node = graph.node(id)
       if let control = node.operation as? any ControlOperation { return control.regions.flatMap { decisions(for: $0) } }
       guard let constant = weights(of: node, in: graph) else { return [] }
-      return [Decision(name: node.origin.node, operatorName: node.origin.operatorName, floatReason: floatReason(constant, node), isTable: node.operation is Gather)]
+      return [Decision(name: node.origin.node, operatorName: node.origin.operatorName, floatReason: floatReason(constant, node), isTable: node.operation is Gather, isFilter: isFilter(constant, node, graph))]
     }
+  }
+
+  private func isFilter(_ weights: Tensor, _ node: Node, _ graph: Graph) -> Bool {
+    guard let convolution = node.operation as? Convolution else { return false }
+    return ConvolutionFilter(weights, convolution).map { !$0.coversInput(of: convolution, graph.type(of: node.operands[0])) } ?? true
   }
 
   /// Why the weights of a node stay as they are; nil if nothing is against it.

@@ -18,12 +18,16 @@ extension Quantizer {
       _ = try quantizeWeights(own).run(&quantized, &context)
       return quantized
     }
-    var summary = wanted.scheme.rawValue
-    if let size = quantization.groupSize { summary += " (groups of \(size))" }
-    if wanted.reconstructs { summary += ", reconstructed" }
-    if quantization.activations == .int8 { summary += ", activations rounded to 8 bits inside of products" }
-    var report = QuantizationReport(summary: summary)
     let decisions = quantization.decisions(for: graph)
+    var summary = wanted.scheme.rawValue
+    let narrow = decisions.filter { $0.floatReason == nil }, hasProducts = narrow.contains { !$0.isTable && !$0.isFilter }
+    if let size = quantization.groupSize, hasProducts { summary += " (groups of \(size))" }
+    if bits < 8, let kind = [("filters", \WeightQuantization.Decision.isFilter), ("tables", \.isTable)].first(where: { kind in narrow.contains { $0[keyPath: kind.1] } })?.0 {
+      summary += hasProducts ? ", \(kind) in 8 bits" : " (\(kind) in 8 bits)"
+    }
+    if wanted.reconstructs { summary += ", reconstructed" }
+    if quantization.activations == .int8, hasProducts { summary += ", activations rounded to 8 bits inside of products" }
+    var report = QuantizationReport(summary: summary)
     report.layers = decisions.map { .init(name: $0.name, operatorName: $0.operatorName, floatReason: $0.floatReason, decibelsAlone: nil) }
     for name in wanted.floatNodes where !report.layers.contains(where: { $0.name == name }) {
       let names = report.layers.map(\.name)

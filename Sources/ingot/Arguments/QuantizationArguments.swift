@@ -16,7 +16,7 @@ struct QuantizationArguments: ParsableArguments {
       valueName: ObserverKind.allCases.map(\.rawValue).joined(separator: "|")))
   var observer: ObserverKind?
 
-  @Option(help: ArgumentHelp("Weights along a sum that share a scale, with weights-int4 (32) and weights-int8 (all of a column).", valueName: "n"))
+  @Option(help: ArgumentHelp("Weights along a sum that share a scale, from 8, with weights-int4 (32) and weights-int8 (all of a column).", valueName: "n"))
   var groupSize: Int?
 
   @Option(
@@ -52,7 +52,8 @@ struct QuantizationArguments: ParsableArguments {
   var floatNodes: [String] = []
 
   func validate() throws {
-    if let groupSize, !(1...1 << 20).contains(groupSize) { throw ValidationError("--group-size takes a number from 1 to \(1 << 20), got \(groupSize)") }
+    // Smaller groups have more scales than numbers are saved.
+    if let groupSize, !(8...1 << 20).contains(groupSize) { throw ValidationError("--group-size takes a number from 8 to \(1 << 20), got \(groupSize)") }
     if let minSqnr, !minSqnr.isFinite { throw ValidationError("--min-sqnr takes decibels, got \(minSqnr)") }
     if let maxAccuracyDrop, !(0...100).contains(maxAccuracyDrop) { throw ValidationError("--max-accuracy-drop takes percent from 0 to 100, got \(maxAccuracyDrop)") }
     if groupSize != nil, quantize?.isWeightsOnly != true { throw ValidationError("--group-size belongs to --quantize weights-int8 and weights-int4: products of bytes have a scale for each output") }
