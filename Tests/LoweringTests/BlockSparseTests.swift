@@ -25,7 +25,7 @@ import Testing
     }
   }
 
-  @Test(arguments: cases.suffix(12)) func theKernelInterpreterAgrees(_ test: TemplateCase) throws {
+  @Test(arguments: cases.suffix(24)) func theKernelInterpreterAgrees(_ test: TemplateCase) throws {
     let choice = try #require(try test.lowered(Self.target).choice)
     let candidate = try #require(choice.candidates.first { $0.name.contains("sparse") })
     let (expected, actual, notes) = try test.results(Self.target, answers: KernelAnswers([choice.problem: .init(candidate: candidate.name)]), compiled: false)
