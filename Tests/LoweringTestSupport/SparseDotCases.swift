@@ -3,7 +3,7 @@ import TensorTypes
 
 /// Products with a constant right operand that is mostly zeros.
 package enum SparseDotCases {
-  package static func all() throws -> [TemplateCase] { try shapes() + patterns() + views() + brainFloats() }
+  package static func all() throws -> [TemplateCase] { try shapes() + patterns() + views() + brainFloats() + bytes() }
 
   /// Blocks of `height` steps and `width` columns, one in `inverse` of which is kept, without an order.
   package static func scattered(_ height: Int, _ width: Int, oneIn inverse: Int) -> @Sendable (Int, Int) -> Bool {
@@ -76,6 +76,17 @@ package enum SparseDotCases {
     for var test in try BrainFloatCases.dots() where test.name.hasPrefix("sums along the rows") {
       test.name += ", sparse"
       test.kept["w"] = scattered(1, 16, oneIn: 4)
+      cases.append(test)
+    }
+    return cases
+  }
+
+  package static func bytes() throws -> [TemplateCase] {
+    var cases = try grouped(.u8, .i8, .i32, group: 4) + grouped(.i8, .i8, .i32, group: 4)
+    for var test in try ByteCases.dots() where test.name.hasPrefix("weights transposed") {
+      test.name += ", sparse"
+      // The rows of a matrix that is transposed are columns.
+      test.kept["w"] = { _, step in step / 4 % 3 == 0 }
       cases.append(test)
     }
     return cases
