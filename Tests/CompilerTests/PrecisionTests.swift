@@ -67,10 +67,12 @@ import Testing
     #expect(error?.description.contains("AVX512_BF16") == true)
   }
 
-  /// Not-a-number and infinity go through; 16-bit subnormal numbers count as zero.
+  /// Not-a-number and infinity go through, where every product is made; 16-bit subnormal numbers count as zero.
   @Test func keepsWhatIsNoNumber() throws {
     let folder = TemporaryFolder()
-    let compiled = try Compiler(options: options(.bf16)).compile(product(folder, rows: 3) { $0 % 65 == 0 ? "1" : "0" })
+    var options = options(.bf16)
+    options.passes.disabled = ["sparse-products"]
+    let compiled = try Compiler(options: options).compile(product(folder, rows: 3) { $0 % 65 == 0 ? "1" : "0" })
     var values = [Double](repeating: 1, count: 3 * 64)
     (values[3], values[64 + 5], values[128 + 7]) = (.infinity, .nan, 1e-40)
     let result = try compiled.makeModel().makeSession(threads: 1).run([Tensor(.f32, [3, 64], values)])[0].doubles

@@ -118,6 +118,44 @@ import Testing
     #expect(try error(pruned, dense) < 1e-5)
   }
 
+  /// Weights of zero stay zero in bytes, four steps of which one instruction multiplies: blocks are that high by themselves.
+  @Test func quantizedBlocksGetSparseKernels() throws {
+    let folder = TemporaryFolder()
+    let path = model(folder)
+    let reference = try compiled(path, nil)
+    let samples = try samples(folder, reference.source, 8)
+    func quantized(_ pruning: PruningOptions?, disabled: [String] = []) throws -> CompiledModel {
+      var options = CompileOptions()
+      (options.threads, options.pruning, options.calibration) = (1, pruning, CalibrationOptions(path: samples))
+      options.quantization = QuantizationOptions(.int8)
+      options.passes.disabled = Set(disabled)
+      return try Compiler(options: options).compile(path)
+    }
+    let sparse = try quantized(options(.blocks, 0.75)), dense = try quantized(options(.blocks, 0.75), disabled: ["sparse-products"])
+    let kernels = try #require(sparse.revision?.pruning).layers.map(\.kernel)
+    #expect(kernels.count == 3 && kernels.allSatisfy { $0?.hasPrefix("sparse kernel") == true }, "\(kernels)")
+    #expect(sparse.program.constants.contains { $0.tensor.element == .i8 && $0.tensor.count >= 64 * 128 / 4 && $0.tensor.count < 64 * 128 / 3 })
+    #expect(dense.revision?.pruning?.layers.allSatisfy { $0.kernel?.hasPrefix("sparse") != true } == true)
+    #expect(try error(sparse, dense) == 0)
+    #expect(try error(sparse, try compiled(path, options(.blocks, 0.75, pattern: "4x16"))) < 0.02)
+    // Half of the blocks of one step: hardly four of them are empty together.
+    let scattered = try #require(try quantized(options(.blocks, 0.5, pattern: "1x16")).revision?.pruning).layers.map(\.kernel)
+    #expect(scattered.allSatisfy { $0?.contains("blocks of 4x16") == true }, "\(scattered)")
+  }
+
+  @Test func blocksFollowThePrecision() throws {
+    var compilation = CompileOptions()
+    func block() -> SparsityPattern? { options(.blocks, 0.5).weightPattern(multipliedTogether: compilation.stepsMultipliedTogether) }
+    #expect(block() == SparsityPattern("1x16"))
+    compilation.precision = .bf16
+    #expect(block() == SparsityPattern("2x16"))
+    compilation.quantization = QuantizationOptions(.int8)
+    #expect(block() == SparsityPattern("4x16"))
+    compilation.quantization = QuantizationOptions(.weightsInt8)
+    #expect(block() == SparsityPattern("2x16"))
+    #expect(options(.blocks, 0.5, pattern: "8x32").weightPattern(multipliedTogether: 4) == SparsityPattern("8x32"))
+  }
+
   @Test func reconstructionComesNearerToTheModel() throws {
     let folder = TemporaryFolder()
     let path = model(folder)

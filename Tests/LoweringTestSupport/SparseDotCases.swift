@@ -3,7 +3,7 @@ import TensorTypes
 
 /// Products with a constant right operand that is mostly zeros.
 package enum SparseDotCases {
-  package static func all() throws -> [TemplateCase] { try shapes() + patterns() + views() }
+  package static func all() throws -> [TemplateCase] { try shapes() + patterns() + views() + brainFloats() + bytes() }
 
   /// Blocks of `height` steps and `width` columns, one in `inverse` of which is kept, without an order.
   package static func scattered(_ height: Int, _ width: Int, oneIn inverse: Int) -> @Sendable (Int, Int) -> Bool {
@@ -39,6 +39,57 @@ package enum SparseDotCases {
       try plain(26, 64, 90, "an empty last panel", { row, column in column < 64 && row % 2 == 0 }),
       try plain(26, 64, 90, "only the last panel", { row, column in column >= 80 && row % 2 == 0 }),
     ]
+  }
+
+  /// Operands of which some neighbouring steps are multiplied together. The last steps of some are no whole group.
+  private static func grouped(_ left: ElementType, _ right: ElementType, _ result: ElementType, group: Int) throws -> [TemplateCase] {
+    func plain(_ rows: Int, _ steps: Int, _ columns: Int, _ name: String, _ isKept: @escaping @Sendable (Int, Int) -> Bool) throws -> TemplateCase {
+      var test = try TemplateCase("\(left.name) x \(right.name) \(rows)x\(steps)x\(columns), \(name)", .dot) { graph in
+        let x = graph.addInput("x", TensorType(left, [Extent(rows), Extent(steps)])), w = graph.addInput("w", TensorType(right, [Extent(steps), Extent(columns)]))
+        return try graph.insert(Dot(result: result), x, w)
+      }
+      test.kept["w"] = isKept
+      return test
+    }
+    var cases: [TemplateCase] = []
+    for (rows, steps, columns) in [(1, 301, 70), (2, 66, 33), (13, 96, 100), (26, 770, 48), (49, 127, 64), (0, 32, 32), (40, 1024, 33)] {
+      for inverse in [3, 12] { cases.append(try plain(rows, steps, columns, "1 in \(inverse)", scattered(group, 16, oneIn: inverse))) }
+    }
+    return cases + [
+      try plain(26, 64, 96, "scattered steps", scattered(1, 16, oneIn: 20)),
+      try plain(26, 65, 96, "nothing", { _, _ in false }),
+      try plain(26, 67, 90, "only what is left over", { row, _ in row >= 66 }),
+      try plain(26, 67, 90, "an empty last panel", { row, column in column < 64 && row / group % 2 == 0 }),
+    ]
+  }
+
+  package static func brainFloats() throws -> [TemplateCase] {
+    var cases = try grouped(.bf16, .bf16, .f32, group: 2)
+    for var test in try BrainFloatCases.dots() where test.name.hasPrefix("weights f32") || test.name.hasPrefix("bias, residual") {
+      // The rows of a matrix that is transposed are columns.
+      let isTransposed = test.name.contains("transposed")
+      test.name += ", sparse"
+      test.kept["w"] = { row, column in (isTransposed ? column : row) / 2 % 3 == 0 }
+      cases.append(test)
+    }
+    // Neighbouring steps are no neighbours in memory: they are multiplied one by one.
+    for var test in try BrainFloatCases.dots() where test.name.hasPrefix("sums along the rows") {
+      test.name += ", sparse"
+      test.kept["w"] = scattered(1, 16, oneIn: 4)
+      cases.append(test)
+    }
+    return cases
+  }
+
+  package static func bytes() throws -> [TemplateCase] {
+    var cases = try grouped(.u8, .i8, .i32, group: 4) + grouped(.i8, .i8, .i32, group: 4)
+    for var test in try ByteCases.dots() where test.name.hasPrefix("weights transposed") {
+      test.name += ", sparse"
+      // The rows of a matrix that is transposed are columns.
+      test.kept["w"] = { _, step in step / 4 % 3 == 0 }
+      cases.append(test)
+    }
+    return cases
   }
 
   package static func views() throws -> [TemplateCase] {

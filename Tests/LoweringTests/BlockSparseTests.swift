@@ -25,7 +25,7 @@ import Testing
     }
   }
 
-  @Test(arguments: cases.suffix(12)) func theKernelInterpreterAgrees(_ test: TemplateCase) throws {
+  @Test(arguments: cases.suffix(66)) func theKernelInterpreterAgrees(_ test: TemplateCase) throws {
     let choice = try #require(try test.lowered(Self.target).choice)
     let candidate = try #require(choice.candidates.first { $0.name.contains("sparse") })
     let (expected, actual, notes) = try test.results(Self.target, answers: KernelAnswers([choice.problem: .init(candidate: candidate.name)]), compiled: false)
@@ -65,6 +65,27 @@ import Testing
     var target = Self.target
     target.usesSparseProducts = false
     #expect(try reasons(sparse, target).first?.contains("switched off") == true)
+  }
+
+  /// A group of steps that one instruction multiplies is left out if all of them are zeros.
+  @Test(arguments: [(ElementType.bf16, ElementType.bf16, ElementType.f32, 2), (.u8, .i8, .i32, 4)])
+  func blocksAreAsHighAsTheInstruction(_ left: ElementType, _ right: ElementType, _ result: ElementType, _ group: Int) throws {
+    func lowered(_ height: Int, oneIn inverse: Int) throws -> LoweredFusion {
+      var test = try TemplateCase("layer", .dot) { graph in
+        let x = graph.addInput("x", TensorType(left, [64, 256])), w = graph.addInput("w", TensorType(right, [256, 128]))
+        return try graph.insert(Dot(result: result), x, w)
+      }
+      test.kept["w"] = SparseDotCases.scattered(height, 16, oneIn: inverse)
+      return try test.lowered(Self.target)
+    }
+    let sparse = try lowered(group, oneIn: 5)
+    #expect(sparse.choice?.taken.contains("sparse") == true && sparse.refusals.isEmpty)
+    // A quarter of the operand, and the table of its steps.
+    let bytes = sparse.program.constants.filter { !$0.name.hasPrefix("w") }.reduce(0) { $0 + $1.tensor.byteCount }
+    #expect(bytes < 256 * 128 * right.byteCount / 3)
+    let scattered = try lowered(1, oneIn: 2)
+    let reason = scattered.refusals.first { $0.way == "sparse-products" }?.reason
+    #expect(group == 2 || reason?.contains("nearly all blocks of 4x16") == true)
   }
 
   @Test func canBeSwitchedOff() throws {

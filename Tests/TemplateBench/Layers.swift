@@ -32,21 +32,24 @@ struct Layer {
     return Layer(name: name, count: count, test: test)
   }
 
-  static func linear(_ count: Int, _ rows: Int, _ steps: Int, _ columns: Int) throws -> Layer {
-    let name = "linear \(rows)x\(steps) -> \(columns)"
+  static func linear(_ count: Int, _ rows: Int, _ steps: Int, _ columns: Int, _ left: ElementType = .f32, _ right: ElementType = .f32) throws -> Layer {
+    let name = "linear \(left == .f32 ? "" : left.name + " ")\(rows)x\(steps) -> \(columns)"
     let test = try TemplateCase(name, .dot) { graph in
-      let x = graph.addInput("x", TensorType(.f32, [Extent(rows), Extent(steps)]))
-      let weights = graph.addInput("w", TensorType(.f32, [Extent(steps), Extent(columns)]))
-      let bias = graph.addInput("bias", TensorType(.f32, [Extent(columns)]))
-      let y = try graph.insert(Dot(), x, weights)
+      let x = graph.addInput("x", TensorType(left, [Extent(rows), Extent(steps)]))
+      let weights = graph.addInput("w", TensorType(right, [Extent(steps), Extent(columns)]))
+      let result: ElementType = left.isFloatingPoint ? .f32 : .i32
+      let bias = graph.addInput("bias", TensorType(result, [Extent(columns)]))
+      let y = try graph.insert(Dot(result: result), x, weights)
       return try graph.insert(Binary(.add), y, try graph.insert(Broadcast(to: [Extent(rows), Extent(columns)]), bias))
     }
     return Layer(name: name, count: count, test: test)
   }
 
   /// A linear layer of whose weights one block of `height` steps and `width` columns in `inverse` is kept, without an order.
-  static func sparse(_ count: Int, _ rows: Int, _ steps: Int, _ columns: Int, blocks height: Int, _ width: Int, oneIn inverse: Int) throws -> Layer {
-    var layer = try linear(count, rows, steps, columns)
+  static func sparse(
+    _ count: Int, _ rows: Int, _ steps: Int, _ columns: Int, blocks height: Int, _ width: Int, oneIn inverse: Int, _ left: ElementType = .f32, _ right: ElementType = .f32
+  ) throws -> Layer {
+    var layer = try linear(count, rows, steps, columns, left, right)
     layer.name += " \(height)x\(width), 1 in \(inverse)"
     layer.test.kept["w"] = { row, column in
       var hash = UInt64(row / height) &* 0x9e37_79b9_7f4a_7c15 ^ UInt64(column / width) &* 0xc2b2_ae3d_27d4_eb4f
@@ -147,10 +150,19 @@ func networks() throws -> [(name: String, layers: [Layer])] {
     try [(768, 768), (768, 3072), (3072, 768)].map { try Layer.sparse(1, 128, $0, $1, blocks: height, width, oneIn: 5) }
   } + [2, 3, 10].map { try Layer.sparse(1, 128, 768, 768, blocks: 1, 16, oneIn: $0) }
     + [try Layer.sparse(1, 1, 768, 3072, blocks: 1, 16, oneIn: 5), try Layer.sparse(1, 8, 768, 3072, blocks: 1, 16, oneIn: 5)]
+  let narrow = try [(ElementType.f32, ElementType.f32, 1), (.bf16, .bf16, 2), (.u8, .i8, 4)].flatMap { left, right, group in
+    try [128, 1].flatMap { rows in
+      try [768, 3072].flatMap { columns in
+        try [2, 5, 20].flatMap { inverse in
+          try Set([1, group]).sorted().map { try Layer.sparse(1, rows, 768, columns, blocks: $0, 16, oneIn: inverse, left, right) }
+        }
+      }
+    }
+  }
   let vgg = [
     try Layer.convolution(1, 224, 3, 64, kernel: 3, isFirst: true), try Layer.convolution(1, 224, 64, 64, kernel: 3), try Layer.convolution(1, 112, 64, 128, kernel: 3),
     try Layer.convolution(1, 112, 128, 128, kernel: 3), try Layer.convolution(1, 56, 128, 256, kernel: 3), try Layer.convolution(2, 56, 256, 256, kernel: 3),
     try Layer.convolution(1, 28, 256, 512, kernel: 3), try Layer.convolution(2, 28, 512, 512, kernel: 3), try Layer.convolution(3, 14, 512, 512, kernel: 3),
   ]
-  return [("resnet50", resnet), ("vgg16", vgg), ("mobilenet", mobilenet), ("bert", bert), ("others", others), ("pruned", pruned)]
+  return [("resnet50", resnet), ("vgg16", vgg), ("mobilenet", mobilenet), ("bert", bert), ("others", others), ("pruned", pruned), ("narrow", narrow)]
 }

@@ -18,7 +18,7 @@ struct ModelPruning {
   func run(_ graph: Graph) throws(CompileError) -> (graph: Graph, report: PruningReport) {
     try options.check(hasSamples: compilation.calibration != nil)
     let samples: CalibrationSamples? = if options.reconstructs, let calibration = compilation.calibration { try CalibrationSamples(calibration, for: graph, fixed: fixed) } else { nil }
-    var (pruned, report) = if let pattern = options.weightPattern { try weights(graph, pattern, samples) } else { try channels(graph, samples) }
+    var (pruned, report) = if let pattern = options.weightPattern(multipliedTogether: compilation.stepsMultipliedTogether) { try weights(graph, pattern, samples) } else { try channels(graph, samples) }
     pruned.removeDeadNodes()
     report.refused += graph.nestedContractions().map { ($0.name, "it is inside of \($0.place): layers of branches and loops stay as they are") }
     report.bytesBefore = graph.constantBytes

@@ -56,21 +56,23 @@ extension FusionLowering {
   ///
   /// - Parameters:
   ///   - source: The operand.
-  ///   - occupancy: Its zeros by blocks, where a kernel might have left them out.
-  mutating func explainZeros(_ anchor: Node, _ source: PanelSource?, _ occupancy: BlockOccupancy? = nil) {
+  ///   - problem: The product, if it is one; and its zeros by blocks, where a kernel might have left them out.
+  mutating func explainZeros(_ anchor: Node, _ source: PanelSource?, _ problem: DotProblem? = nil, _ occupancy: BlockOccupancy? = nil) {
     guard let source, let zeros = source.tensor.zeroShare, zeros >= Self.fewestZeros else { return }
     func percent(_ share: Double) -> String { "\(Int((share * 100).rounded())) %" }
     let reason: String
-    if !target.usesSparseProducts { reason = "it is switched off (--disable sparse-products)" } else if anchor.operation is Convolution {
-      reason = "only matrix products have a kernel that leaves zeros out"
-    } else if source.element != .f32 || body.type(of: anchor.results[0]).element != .f32 {
+    guard let problem else {
+      refuse("sparse-products", anchor, "\(percent(zeros)) of its weights are 0, but only matrix products have a kernel that leaves zeros out")
+      return
+    }
+    if !target.usesSparseProducts { reason = "it is switched off (--disable sparse-products)" } else if !problem.hasSparseKernel {
       reason = "products of \(source.element.name) have no kernel that leaves zeros out"
     } else if let occupancy {
       let dense = choice?.candidates.first { $0.name == choice?.taken }, sparse = choice?.candidates.first { $0.name.contains(DotTemplate.Way.Right.sparse.rawValue) }
       let estimates = if let dense, let sparse { ": estimated \(Int(min(1e15, sparse.cycles) / 1000)) thousand cycles instead of \(Int(min(1e15, dense.cycles) / 1000))" } else { "" }
-      reason = "\(percent(occupancy.density)) of the blocks of 1x\(occupancy.lanes) that one instruction reads hold something" + estimates
+      reason = "\(percent(occupancy.density)) of the blocks of \(occupancy.blockName) that one instruction reads hold something" + estimates
     } else {
-      reason = "they are scattered: nearly all blocks of 1x\(TileShape.lanes(of: .f32, target)), which one instruction reads, hold something"
+      reason = "they are scattered: nearly all blocks of \(problem.group(emitter().0))x\(TileShape.lanes(of: problem.result, target)), which one instruction reads, hold something"
     }
     refuse("sparse-products", anchor, "\(percent(zeros)) of its weights are 0, but \(reason)")
   }

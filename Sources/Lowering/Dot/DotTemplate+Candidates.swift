@@ -34,8 +34,8 @@ extension DotTemplate {
   /// Neighbouring steps of the sum that are multiplied together.
   func group(_ problem: DotProblem, _ right: Way.Right, _ emitter: ElementEmitter) -> Int {
     switch right {
-    case .packed, .scratch: problem.group(emitter)
-    case .inPlace, .innerProducts, .sparse: 1
+    case .packed, .scratch, .sparse: problem.group(emitter)
+    case .inPlace, .innerProducts: 1
     }
   }
 

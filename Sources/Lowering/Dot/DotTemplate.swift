@@ -22,7 +22,7 @@ struct DotTemplate {
     let problem = try DotProblem(fusion)
     let occupancy = occupancy(problem, fusion)
     let way = try fusion.choose(problem.anchor, among: candidates(problem, fusion) + sparseCandidates(problem, occupancy, fusion), distinguishedBy: occupancy?.note)
-    if way.right != .sparse { fusion.explainZeros(problem.anchor, fusion.constantPanels(of: problem.right, slices: problem.slices.constant ?? 0)?.source, occupancy) }
+    if way.right != .sparse { fusion.explainZeros(problem.anchor, fusion.constantPanels(of: problem.right, slices: problem.slices.constant ?? 0)?.source, problem, occupancy) }
     let layout = PanelLayout(steps: problem.steps, columns: problem.columns, shape: way.shape, group: group(problem, way.right, fusion.emitter().0))
     switch way.right {
     case .innerProducts: try lowerInnerProducts(&fusion, problem)

@@ -15,7 +15,7 @@ struct PruningArguments: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "What --prune leaves out as a whole: steps of the sum x columns for blocks (\(PruningOptions.usualBlocks)); for n:m how many steps of how many are kept, and for how many neighbouring columns they are the same (\(PruningOptions.usualRatio)).",
+      "What --prune leaves out as a whole: steps of the sum x columns for blocks (\(PruningOptions.usualBlocks()); \(PruningOptions.usualBlocks(multipliedTogether: 2)) with --precision bf16, \(PruningOptions.usualBlocks(multipliedTogether: 4)) with --quantize int8 or dynamic-int8, which multiply so many steps at once); for n:m how many steps of how many are kept, and for how many neighbouring columns they are the same (\(PruningOptions.usualRatio)).",
       valueName: "4x16|2:4x16"))
   var pattern: SparsityPattern?
 
