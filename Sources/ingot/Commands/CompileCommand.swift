@@ -122,21 +122,23 @@ struct CompileCommand: ParsableCommand {
     }
     var report = CompileReport(model, output: output, seconds: (ContinuousClock.now - start).seconds)
     if let path = self.report {
-      if options.isInexact, !noErrorReport { report.deviations = try deviations(of: model, options) }
+      if options.isInexact, !noErrorReport { (report.deviations, report.deviationInputs) = try deviations(of: model, options) }
       try OutputFile.write(report.contents(for: path), to: path)
     }
     if output != nil { print(([report.line] + report.pruningLines + report.quantizationLines + (report.deviations?.lines ?? [])).joined(separator: "\n")) }
   }
 
   /// How far the model is from fp32 on its first sample, or else on random inputs, whose symbolic axes are as long as `--dim` says, or 2.
-  private func deviations(of model: CompiledModel, _ options: CompileOptions) throws -> [Deviation] {
+  private func deviations(of model: CompiledModel, _ options: CompileOptions) throws -> (deviations: [Deviation], inputs: String) {
+    var inputs = "random inputs"
     var tensors = try InputArguments.parse([]).tensors(for: model.manifest, pictures: arguments.pictures, symbols: Dictionary(uniqueKeysWithValues: model.manifest.symbols.map { ($0, 2) }))
     // Ranges that were learned from samples say nothing about random numbers.
     if let calibration = options.calibration, !calibration.isPipe, let graph = model.revision?.graph {
       tensors = try CalibrationSamples(calibration, for: graph, fixed: try Compiler(options: options.exact).fixedInputs(path)).tensors(0)
+      inputs = "the first sample of \(calibration.path)"
     }
     let results = try model.makeModel().makeSession(threads: options.threads).run(tensors)
-    return try arguments.deviations(path, options, results, for: tensors)
+    return (try arguments.deviations(path, options, results, for: tensors), inputs)
   }
 
   private func text(_ program: KernelProgram, _ target: Target) throws(CodegenError) -> String {

@@ -33,7 +33,7 @@ extension CompileReport {
     }
     if model.program.calls.contains(where: { $0.choice != nil }) { lines += ["", "choices: kernels that could be written in several ways", ChoiceReport.table(model.program.calls)] }
     lines += quantizationText
-    if let deviations { lines += ["", "error to fp32 on random inputs"] + deviations.lines }
+    if let deviations { lines += ["", "error to fp32 on \(deviationInputs)"] + deviations.lines }
     return lines.joined(separator: "\n")
   }
 

@@ -13,6 +13,8 @@ struct CompileReport {
   let seconds: Double
   /// How far the results are from fp32; nil for fp32.
   var deviations: [Deviation]?
+  /// What the deviations are of.
+  var deviationInputs = "random inputs"
   /// The most memory the process had in use.
   let peakMemoryBytes: Int
 

@@ -53,7 +53,7 @@ struct CompilePage {
     }
     if let deviations = report.deviations {
       let rows = deviations.map { [$0.output, String(format: "%.2e", $0.relativeL2), String(format: "%.3g", $0.largest), String(format: "%.3g", $0.scale)] }
-      parts.append(ReportPage.section("Error to fp32", "On random inputs.", [ReportPage.table(["output", "relative L2", "largest difference", "largest value"], rows)]))
+      parts.append(ReportPage.section("Error to fp32", "On \(report.deviationInputs).", [ReportPage.table(["output", "relative L2", "largest difference", "largest value"], rows)]))
     }
     return parts
   }
