@@ -258,6 +258,10 @@ import Testing
     options.pruning?.pattern = SparsityPattern("1x16")
     let dense = try #require(try Compiler(options: options).compile(path).revision?.pruning?.layers.first?.kernel)
     #expect(dense.hasPrefix("dense kernel: 5") && dense.contains("nearly all blocks of 4x16, which one instruction reads, hold something"), "\(dense)")
+    var unpacked = self.options(.weightsInt8)
+    unpacked.pruning = options.pruning
+    let narrow = try #require(try Compiler(options: unpacked).compile(path).revision?.pruning?.layers.first?.kernel)
+    #expect(narrow.contains("products that unpack their weights have no kernel that leaves zeros out"), "\(narrow)")
     options.pruning?.sparsity = 0.8
     options.pruning?.pattern = nil
     let sparse = try #require(try Compiler(options: options).compile(path).revision?.pruning?.layers.first?.kernel)

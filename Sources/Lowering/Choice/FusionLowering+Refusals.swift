@@ -76,6 +76,12 @@ extension FusionLowering {
     }
     refuse("sparse-products", anchor, "\(percent(zeros)) of its weights are 0, but \(reason)")
   }
+
+  /// Says the same of a product that unpacks its weights.
+  mutating func explainZeros(_ problem: NarrowDotProblem) {
+    guard let zeros = problem.weights.zeroShare, zeros >= Self.fewestZeros else { return }
+    refuse("sparse-products", problem.anchor, "\(Int((zeros * 100).rounded())) % of its weights are 0, but products that unpack their weights have no kernel that leaves zeros out")
+  }
 }
 
 extension Tensor {

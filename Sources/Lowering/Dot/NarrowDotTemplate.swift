@@ -54,6 +54,7 @@ struct NarrowDotTemplate {
 
   func lower(_ fusion: inout FusionLowering, _ anchor: Node) throws(CompileError) {
     let problem = try NarrowDotProblem(anchor, fusion)
+    fusion.explainZeros(problem)
     let way = try fusion.choose(anchor, among: candidates(problem, fusion))
     let panels = NarrowPanels(problem, way.shape)
     guard let weights = panels.packedWeights(), let scales = panels.packed(beside: problem.scale) else {
