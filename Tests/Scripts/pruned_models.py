@@ -122,7 +122,7 @@ def mobilenet(options, folder):
         if not options.brief:
             variants.append((name + ", the same of each layer, fitted", prune + ["--prune-budget", "layer"] + fit))
             variants.append((name + ", by measured error, fitted", prune + fit))
-        variants.append((name + ", the same, %d forms of each picture" % options.augment, prune + fit + ["--augment", str(options.augment)]))
+        variants.append((name + ", fitted, %d forms of each picture" % options.augment, prune + fit + ["--augment", str(options.augment)]))
     artifacts, accuracy = [], []
     for number, (name, extra) in enumerate(variants):
         artifacts.append(os.path.join(folder, "mobilenet%d" % number))

@@ -225,7 +225,7 @@ struct EntryEmitter: ~Copyable {
       guard constantOffsets.indices.contains(number) else { throw CodegenError(.malformed("buffer `\(buffer.name)` names constant \(number), which does not exist")) }
       base = b.offset(b.parameter(3), bytes: b.index(constantOffsets[number]))
     case .arena(let offset):
-      guard let offset else { throw CodegenError(.malformed("buffer `\(buffer.name)` has no place in the arena")) }
+      guard let offset else { throw CodegenError(.malformed("buffer \(buffer.name.isEmpty ? "\(view.buffer)" : "`\(buffer.name)`") has no place in the arena")) }
       let bytes = if let known = arenaOffsets[offset] { known } else { try value(of: offset, symbols) }
       base = b.offset(b.parameter(4), bytes: bytes)
     }
