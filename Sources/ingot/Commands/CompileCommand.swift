@@ -122,7 +122,10 @@ struct CompileCommand: ParsableCommand {
     }
     var report = CompileReport(model, output: output, seconds: (ContinuousClock.now - start).seconds)
     if let path = self.report {
-      if options.isInexact, !noErrorReport { (report.deviations, report.deviationInputs) = try deviations(of: model, options) }
+      if options.isInexact, !noErrorReport {
+        // Made-up inputs do not fit every model: that it compiled is what counts.
+        do { (report.deviations, report.deviationInputs) = try deviations(of: model, options) } catch { report.deviationObstacle = "\(error)" }
+      }
       try OutputFile.write(report.contents(for: path), to: path)
     }
     if output != nil { print(([report.line] + report.pruningLines + report.quantizationLines + (report.deviations?.lines ?? [])).joined(separator: "\n")) }

@@ -33,6 +33,7 @@ extension CompileReport {
     }
     if model.program.calls.contains(where: { $0.choice != nil }) { lines += ["", "choices: kernels that could be written in several ways", ChoiceReport.table(model.program.calls)] }
     lines += quantizationText
+    if let deviationObstacle { lines += ["", "error to fp32: not measured, because the model did not run on \(deviationInputs) (--calibrate or --dim gives it others)", "  " + deviationObstacle] }
     if let deviations { lines += ["", "error to fp32 on \(deviationInputs)"] + deviations.lines }
     return lines.joined(separator: "\n")
   }

@@ -15,6 +15,8 @@ struct CompileReport {
   var deviations: [Deviation]?
   /// What the deviations are of.
   var deviationInputs = "random inputs"
+  /// Why there are none, where they could not be found out.
+  var deviationObstacle: String?
   /// The most memory the process had in use.
   let peakMemoryBytes: Int
 
@@ -63,7 +65,7 @@ struct CompileReport {
     let quantization: JSON = model.revision?.quantization.map { QuantizationSummary(report: $0).json } ?? .null
     var members: [JSON.Member] = [
       .init("model", .string(manifest.modelName)), .init("target", .string(manifest.target.name)), .init("tool", .string(manifest.toolVersion)), .init("precision", .string(manifest.precision)),
-      .init("deviation_from_fp32", deviations?.json ?? .null), .init("pruning", model.revision?.pruning.map { PruningSummary(report: $0).json } ?? .null), .init("quantization", quantization),
+      .init("deviation_from_fp32", deviations?.json ?? .null), .init("deviation_obstacle", deviationObstacle.map { .string($0) } ?? .null), .init("pruning", model.revision?.pruning.map { PruningSummary(report: $0).json } ?? .null), .init("quantization", quantization),
       .init("seconds", .number(seconds)), .init("peak_memory_bytes", .integer(peakMemoryBytes)),
       .init("output_bytes", outputBytes.map { .integer($0) } ?? .null), .init("weights_bytes", .integer(model.constantsByteCount)),
       .init("code_bytes", .integer(model.code.image.count)), .init("arena_bytes", number(manifest.arenaBytes)),

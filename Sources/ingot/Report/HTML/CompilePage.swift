@@ -51,6 +51,9 @@ struct CompilePage {
       parts.append(ReportPage.section("Quantization", "", summary.lines.map { .tag("p", $0) }))
       if let chart = summary.json["layers"].flatMap({ LayerErrors($0) }) { parts.append(chart.section("Error of each layer")) }
     }
+    if let obstacle = report.deviationObstacle {
+      parts.append(ReportPage.section("Error to fp32", "Not measured, because the model did not run on \(report.deviationInputs) (--calibrate or --dim gives it others): \(obstacle)", []))
+    }
     if let deviations = report.deviations {
       let rows = deviations.map { [$0.output, String(format: "%.2e", $0.relativeL2), String(format: "%.3g", $0.largest), String(format: "%.3g", $0.scale)] }
       parts.append(ReportPage.section("Error to fp32", "On \(report.deviationInputs).", [ReportPage.table(["output", "relative L2", "largest difference", "largest value"], rows)]))
