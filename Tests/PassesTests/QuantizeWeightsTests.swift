@@ -51,15 +51,14 @@ import Testing
 
   /// A classifier that is written as a convolution has the bits of products.
   @Test(arguments: ["f32[n,160,1,1], %c_w: f32[128,160,1,1]", "f32[n,40,2,2], %c_w: f32[128,40,2,2]"]) func filtersThatCoverTheInputAreProducts(_ inputs: String) throws {
-    let graph = try applied(
-      quantizeWeights(WeightQuantization(bits: 4)),
-      to: try parseGraph(
-        """
-        graph @main(%x: \(inputs)) {
-          %y = convolution %x, %c_w {strides = [1, 1]} : f32[n,128,1,1]
-          return %y
-        }
-        """))
+    let text = """
+      graph @main(%x: \(inputs)) {
+        %y = convolution %x, %c_w {strides = [1, 1]} : f32[n,128,1,1]
+        return %y
+      }
+      """
+    try expectRewrite(wholeWindows, text, becomes: "// CHECK: reshape %x\n// CHECK: dot\n// CHECK: reshape")
+    let graph = try applied(quantizeWeights(WeightQuantization(bits: 4)), to: try applied(wholeWindows, to: try parseGraph(text)))
     #expect(names(graph) == ["dequantize_linear", "dot", "reshape", "reshape"])
     #expect(graph.topologicalOrder().contains { (graph.node($0).operation as? Constant)?.tensor.element == .i4 })
   }

@@ -45,7 +45,7 @@ public struct WeightQuantization: Sendable, Hashable {
     public var floatReason: String?
     /// True if rows are looked up in it, and nothing is multiplied.
     public var isTable: Bool
-    /// True for the filter of a convolution that is no product: 8 bits, like tables.
+    /// True for the filter of a convolution: 8 bits, like tables.
     public var isFilter: Bool
   }
 
@@ -58,13 +58,8 @@ public struct WeightQuantization: Sendable, Hashable {
       let node = graph.node(id)
       if let control = node.operation as? any ControlOperation { return control.regions.flatMap { decisions(for: $0) } }
       guard let constant = weights(of: node, in: graph) else { return [] }
-      return [Decision(name: node.origin.node, operatorName: node.origin.operatorName, floatReason: floatReason(constant, node), isTable: node.operation is Gather, isFilter: isFilter(constant, node, graph))]
+      return [Decision(name: node.origin.node, operatorName: node.origin.operatorName, floatReason: floatReason(constant, node), isTable: node.operation is Gather, isFilter: node.operation is Convolution)]
     }
-  }
-
-  private func isFilter(_ weights: Tensor, _ node: Node, _ graph: Graph) -> Bool {
-    guard let convolution = node.operation as? Convolution else { return false }
-    return ConvolutionFilter(weights, convolution).map { !$0.coversInput(of: convolution, graph.type(of: node.operands[0])) } ?? true
   }
 
   /// Why the weights of a node stay as they are; nil if nothing is against it.
@@ -115,42 +110,6 @@ public struct WeightQuantization: Sendable, Hashable {
   static let rows = GroupQuantization(bits: 8, block: nil)
 }
 
-/// A filter as the matrix that it is: a column for each output channel.
-private struct ConvolutionFilter {
-  /// [steps, outputs]
-  let matrix: Tensor
-  let axis: Int
-  private let order: [Int]
-  private let dimensions: [Int]
-  private let sizes: [Int]
-
-  init?(_ filter: Tensor, _ convolution: Convolution) {
-    let rank = filter.dimensions.count
-    guard rank >= 3 else { return nil }
-    axis = convolution.filterAxes(rank: rank).output
-    let order = (0..<rank).filter { [axis] in $0 != axis } + [axis]
-    let ordered = filter.transposed(order)
-    let outputs = filter.dimensions[axis]
-    guard outputs > 0, filter.count > 0, let matrix = ordered.reshaped([filter.count / outputs, outputs]) else { return nil }
-    (self.matrix, self.order, dimensions, sizes) = (matrix, order, ordered.dimensions, filter.dimensions)
-  }
-
-  /// True if there is one window for each image, all of it: the convolution is a product, as classifiers and gates write it.
-  func coversInput(of convolution: Convolution, _ input: TensorType) -> Bool {
-    let window = convolution.window, places = convolution.axes(rank: input.rank).spatial
-    let extents = places.map { input.shape[$0].constant }, taps = convolution.filterAxes(rank: input.rank).window.map { sizes[$0] }
-    return convolution.inputDilations.allSatisfy { $0 == 1 } && (window.padsLow + window.padsHigh).allSatisfy { $0 == 0 }
-      && zip(extents, taps).allSatisfy { $0 == $1 } && zip(window.dilations, taps).allSatisfy { $0 == 1 || $1 == 1 }
-  }
-
-  /// Numbers of the matrix in the shape of the filter.
-  func filter(_ numbers: Tensor) -> Tensor? {
-    var back = [Int](repeating: 0, count: order.count)
-    for (place, axis) in order.enumerated() { back[axis] = place }
-    return numbers.reshaped(dimensions)?.transposed(back)
-  }
-}
-
 /// Stores constant right operands of matrix products, tables that rows are looked up in, and filters in 8 or 4 bits.
 ///
 ///     %y = dot %x, %w                                                              : f32[1,2048]
@@ -159,8 +118,8 @@ private struct ConvolutionFilter {
 ///     %y = dot %x, %w'
 ///
 /// The result is portable: `keep-narrow-weights` finds kernels for it. Tables have 8 bits, and a scale for each row, whatever the products have; filters
-/// have 8 bits and a scale for each output channel, and lowering finds by their numbers that they can be stored so (`WeightGrid`). A convolution with one
-/// window for each image becomes a product.
+/// have 8 bits and a scale for each output channel, and lowering finds by their numbers that they can be stored so (`WeightGrid`). What is a product in truth, `whole-windows`
+/// writes as one.
 /// Numerics: `GroupQuantization` says how numbers and scales are found.
 public func quantizeWeights(_ quantization: WeightQuantization) -> Pass<Graph> {
   rewrite(
@@ -176,16 +135,8 @@ public func quantizeWeights(_ quantization: WeightQuantization) -> Pass<Graph> {
       },
       .on(Convolution.self) { match, rewriter throws(TypeError) in
         guard rewriter.constant(match[0]) == nil, let weights = rewriter.constant(match[1]), quantization.floatReason(weights, match.node) == nil,
-          let filter = ConvolutionFilter(weights, match.operation)
+          let narrow = quantization.narrowed(weights, of: match.operation)
         else { return .unchanged }
-        if filter.coversInput(of: match.operation, rewriter.type(of: match[0])), let narrow = quantization.narrowed(filter.matrix, of: Dot()) {
-          let (images, whole) = (rewriter.type(of: match[0]).shape[0], rewriter.type(of: match.node.results[0]).shape)
-          let rows = try rewriter.insert(Reshape(to: [images, Extent(filter.matrix.dimensions[0])]), match[0])
-          let value = try rewriter.dequantized(narrow, weights.element)
-          let product = try rewriter.insert(Dot(), rows, value)
-          return .replaced(with: try rewriter.insert(Reshape(to: whole), product))
-        }
-        guard let narrow = quantization.narrowed(weights, of: match.operation) else { return .unchanged }
         let value = try rewriter.dequantized(narrow, weights.element)
         return .replaced(with: try rewriter.insert(match.operation, match[0], value))
       },

@@ -42,9 +42,8 @@ public func insertSwitchedQuantization(
 
 /// The same for weights alone: every product, table and filter that `quantizeWeights` changes, both ways.
 ///
-/// - Parameters:
-///   - exact: Weights by the name of their node, where those of `graph` were moved towards their numbers already.
-/// - Returns: The graph, and the names of the layers in the order of the switches. Layers of branches and loops have no switch.
+/// - Parameter exact: Weights by the name of their node, where those of `graph` were moved towards their numbers already.
+/// - Returns: The graph, whose switches are in the order of `layers(of:)`. Layers of branches and loops have none.
 public func insertSwitchedWeights(
   _ graph: Graph, _ quantization: WeightQuantization, exact: [String: Tensor], switchName: String
 ) throws(CompileError) -> Graph {

@@ -5,7 +5,9 @@ import TensorTypes
 extension Quantizer {
   /// Stores the constant operands of matrix products, and tables, in 8 or 4 bits. It needs no samples; where there are some, the result is
   /// compared with the model as it came.
-  func weightsAlone(_ graph: Graph, bits: Int) throws(CompileError) -> (graph: Graph, report: QuantizationReport) {
+  func weightsAlone(_ source: Graph, bits: Int) throws(CompileError) -> (graph: Graph, report: QuantizationReport) {
+    var (graph, context) = (source, PassContext())
+    _ = try wholeWindows.run(&graph, &context)
     var quantization = WeightQuantization(bits: bits, groupSize: wanted.groupSize, activations: wanted.activations)
     quantization.keptFloat = Set(wanted.floatNodes)
     let fitted = wanted.reconstructs ? try reconstructed(graph, quantization) : graph
@@ -22,27 +24,24 @@ extension Quantizer {
     var summary = wanted.scheme.rawValue
     let narrow = decisions.filter { $0.floatReason == nil }, hasProducts = narrow.contains { !$0.isTable && !$0.isFilter }
     if let size = quantization.groupSize, hasProducts { summary += " (groups of \(size))" }
-    if bits < 8, let kind = [("filters", \WeightQuantization.Decision.isFilter), ("tables", \.isTable)].first(where: { kind in narrow.contains { $0[keyPath: kind.1] } })?.0 {
-      summary += hasProducts ? ", \(kind) in 8 bits" : " (\(kind) in 8 bits)"
-    }
+    if bits < 8, narrow.contains(where: { $0.isTable || $0.isFilter }) { summary += ", tables and filters in 8 bits" }
     if wanted.reconstructs { summary += ", reconstructed" }
     if quantization.activations == .int8, hasProducts { summary += ", activations rounded to 8 bits inside of products" }
-    var report = QuantizationReport(summary: summary)
-    report.layers = decisions.map { .init(name: $0.name, operatorName: $0.operatorName, floatReason: $0.floatReason, decibelsAlone: nil) }
-    for name in wanted.floatNodes where !report.layers.contains(where: { $0.name == name }) {
-      let names = report.layers.map(\.name)
+    let names = decisions.map(\.name)
+    for name in wanted.floatNodes where !names.contains(name) {
       throw CompileError(
         .usage, "--keep-float names `\(name)`, which is no product or table with constant weights", stage: .run,
         hint: "these are " + names.prefix(40).joined(separator: ", ") + (names.count > 40 ? ", ..." : ""))
     }
     let nested = graph.nestedContractions().filter { !$0.hasOwnWeights }.map { ($0.name, "its weights come into \($0.place) from outside") }
-    if report.quantizedLayers == 0 { throw nothing(report.layers.map { ($0.name, $0.floatReason ?? "") } + nested) }
+    if narrow.isEmpty { throw nothing(decisions.map { ($0.name, $0.floatReason ?? "") } + nested) }
     let samples = options.calibration == nil ? nil : try self.samples(graph)
-    let choice = try choose(graph, samples, compares: true, names: layers, switched: { name throws(CompileError) in
+    let choice = try choose(source, samples, compares: true, names: layers, switched: { name throws(CompileError) in
       try insertSwitchedWeights(fitted, quantization, exact: exact, switchName: name)
     }, build: { keeping throws(CompileError) in try build(Set(keeping.map { layers[$0] })) })
     let alone = Dictionary(zip(layers, choice.decibelsAlone), uniquingKeysWith: min)
     let kept = Dictionary(choice.kept.map { (layers[$0.key], $0.value) }, uniquingKeysWith: { first, _ in first })
+    var report = QuantizationReport(summary: summary)
     report.layers = decisions.map { .init(name: $0.name, operatorName: $0.operatorName, floatReason: $0.floatReason ?? kept[$0.name], decibelsAlone: alone[$0.name]) }
     report.layers += nested.map { .init(name: $0.0, operatorName: "", floatReason: $0.1) }
     let quantized = try build(Set(kept.keys))

@@ -6,6 +6,7 @@ import KernelIR
 import LLVMCodegen
 import Passes
 import Runtime
+import TensorTypes
 
 /// `compile`: a model file becomes an executable, a library, or text to read.
 struct CompileCommand: ParsableCommand {
@@ -123,25 +124,34 @@ struct CompileCommand: ParsableCommand {
     var report = CompileReport(model, output: output, seconds: (ContinuousClock.now - start).seconds)
     if let path = self.report {
       if options.isInexact, !noErrorReport {
-        // Made-up inputs do not fit every model: that it compiled is what counts.
-        do { (report.deviations, report.deviationInputs) = try deviations(of: model, options) } catch { report.deviationObstacle = "\(error)" }
+        if let tensors = try firstSample(of: model, options) {
+          report.deviations = try deviations(of: model, options, for: tensors)
+          report.deviationInputs = "the first sample of \(options.calibration?.path ?? "")"
+        } else {
+          // Made-up inputs do not fit every model: that it compiled is what counts.
+          do { report.deviations = try deviations(of: model, options, for: try randomInputs(of: model)) } catch { report.deviationObstacle = "\(error)" }
+        }
       }
       try OutputFile.write(report.contents(for: path), to: path)
     }
     if output != nil { print(([report.line] + report.pruningLines + report.quantizationLines + (report.deviations?.lines ?? [])).joined(separator: "\n")) }
   }
 
-  /// How far the model is from fp32 on its first sample, or else on random inputs, whose symbolic axes are as long as `--dim` says, or 2.
-  private func deviations(of model: CompiledModel, _ options: CompileOptions) throws -> (deviations: [Deviation], inputs: String) {
-    var inputs = "random inputs"
-    var tensors = try InputArguments.parse([]).tensors(for: model.manifest, pictures: arguments.pictures, symbols: Dictionary(uniqueKeysWithValues: model.manifest.symbols.map { ($0, 2) }))
-    // Ranges that were learned from samples say nothing about random numbers.
-    if let calibration = options.calibration, !calibration.isPipe, let graph = model.revision?.graph {
-      tensors = try CalibrationSamples(calibration, for: graph, fixed: try Compiler(options: options.exact).fixedInputs(path)).tensors(0)
-      inputs = "the first sample of \(calibration.path)"
-    }
+  /// Ranges that were learned from samples say nothing about random numbers. Nil without samples that can be read again.
+  private func firstSample(of model: CompiledModel, _ options: CompileOptions) throws -> [Tensor]? {
+    guard let calibration = options.calibration, !calibration.isPipe, let graph = model.revision?.graph else { return nil }
+    return try CalibrationSamples(calibration, for: graph, fixed: try Compiler(options: options.exact).fixedInputs(path)).tensors(0)
+  }
+
+  /// Symbolic axes are as long as `--dim` says, or 2.
+  private func randomInputs(of model: CompiledModel) throws -> [Tensor] {
+    try InputArguments.parse([]).tensors(for: model.manifest, pictures: arguments.pictures, symbols: Dictionary(uniqueKeysWithValues: model.manifest.symbols.map { ($0, 2) }))
+  }
+
+  /// How far the model is from fp32.
+  private func deviations(of model: CompiledModel, _ options: CompileOptions, for tensors: [Tensor]) throws -> [Deviation] {
     let results = try model.makeModel().makeSession(threads: options.threads).run(tensors)
-    return (try arguments.deviations(path, options, results, for: tensors), inputs)
+    return try arguments.deviations(path, options, results, for: tensors)
   }
 
   private func text(_ program: KernelProgram, _ target: Target) throws(CodegenError) -> String {
